@@ -1,0 +1,40 @@
+# Helpers that every folder's CMakeLists.txt uses: one call a target, so that flags live in one place.
+
+add_library(taskd_flags INTERFACE)
+target_compile_features(taskd_flags INTERFACE cxx_std_20)
+target_compile_options(taskd_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
+                       -fno-omit-frame-pointer)
+target_include_directories(taskd_flags INTERFACE ${PROJECT_SOURCE_DIR})
+if(TASKD_SANITIZE)
+  target_compile_options(taskd_flags INTERFACE -fsanitize=${TASKD_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(taskd_flags INTERFACE -fsanitize=${TASKD_SANITIZE})
+endif()
+
+# taskd_library(NAME SOURCES a.cc ... DEPS public link targets ... PRIVATE_DEPS targets not re-exported)
+# A library without sources is an interface library.
+function(taskd_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  if(A_SOURCES)
+    add_library(${name} STATIC ${A_SOURCES})
+    target_link_libraries(${name} PUBLIC taskd_flags ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE taskd_flags ${A_DEPS})
+  endif()
+endfunction()
+
+# taskd_binary(NAME SOURCES ... DEPS ...): lands in build/<preset>/bin.
+function(taskd_binary name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE taskd_flags ${A_DEPS})
+endfunction()
+
+# taskd_test(NAME SOURCES ... DEPS ... LABELS ...): one GoogleTest binary, one ctest entry.
+function(taskd_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE taskd_flags ${A_DEPS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT 300)
+endfunction()

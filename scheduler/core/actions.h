@@ -1,0 +1,94 @@
+// What the scheduler core asks of its shell. Actions are carried out in order; those to one stream are delivered
+// in order or not at all.
+#ifndef TASKD_SCHEDULER_CORE_ACTIONS_H_
+#define TASKD_SCHEDULER_CORE_ACTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/session.h"
+#include "scheduler/core/events.h"
+
+namespace taskd::scheduler {
+
+namespace action {
+
+struct Welcome {
+  StreamId stream = 0;
+  WorkerId worker;
+};
+// The stream is to be closed after this message.
+struct Refuse {
+  StreamId stream = 0;
+  std::string reason;
+};
+// A newer stream of the same worker took its place.
+struct CloseStream {
+  StreamId stream = 0;
+};
+struct Assign {
+  StreamId stream = 0;
+  Assignment assignment;
+};
+struct Retract {
+  StreamId stream = 0;
+  AttemptRef attempt;
+};
+struct Cancel {
+  StreamId stream = 0;
+  AttemptRef attempt;
+};
+struct Free {
+  StreamId stream = 0;
+  ObjectVersion object;
+};
+struct AckOutcomes {
+  StreamId stream = 0;
+  uint64_t sequence = 0;     // cumulative
+};
+struct Drain {
+  StreamId stream = 0;
+};
+
+// An answer to a client. `code` is a gRPC status code, 0 for accepted.
+struct Reply {
+  Token token = 0;
+  uint32_t code = 0;
+  std::string message;
+  JobId job = 0;
+  uint32_t next_batch = 0;
+};
+// Counters or state of the job changed; at most once a job in a step.
+struct JobChanged {
+  JobId job = 0;
+};
+// An object that some client wants came to exist, or never will (its task failed or was cancelled).
+struct ObjectChanged {
+  ObjectId object;
+};
+
+enum class RecordKind : uint8_t {
+  kOpenJob = 1, kBatch, kSeal, kFinish, kFinalFailure, kCancelJob, kRetry, kForget
+};
+// One journal record. A client's Reply needs every record before it.
+struct Journal {
+  RecordKind kind = RecordKind::kOpenJob;
+  JobId job = 0;
+  uint32_t number = 0;          // batch number, task ordinal: by kind
+  AttemptId attempt = 0;
+  FailureClass failure = FailureClass::kNone;
+  std::vector<OutputInfo> outputs;   // kFinish
+};
+
+}  // namespace action
+
+using Action = std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign, action::Retract,
+                            action::Cancel, action::Free, action::AckOutcomes, action::Drain, action::Reply,
+                            action::JobChanged, action::ObjectChanged, action::Journal>;
+
+}  // namespace taskd::scheduler
+
+#endif  // TASKD_SCHEDULER_CORE_ACTIONS_H_

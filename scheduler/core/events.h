@@ -1,0 +1,133 @@
+// What may happen to the scheduler core. Plain values; the shell decodes and validates before it builds one.
+#ifndef TASKD_SCHEDULER_CORE_EVENTS_H_
+#define TASKD_SCHEDULER_CORE_EVENTS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/session.h"
+
+namespace taskd::scheduler {
+
+using StreamId = uint64_t;   // the shell's number of a worker's stream; never reused
+using ClientId = uint64_t;   // the shell's number of a client's stream; never reused
+using Token = uint64_t;      // the shell's number of a request; echoed in action::Reply
+
+inline constexpr uint32_t kCollectionBit = 0x80000000u;
+
+// One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of them against
+// the limits and the tables, and that an edge names an object of this batch's earlier tasks or of earlier batches.
+struct Batch {
+  struct Options {
+    uint32_t retries = 0;
+    uint64_t backoff_ns = 0;
+    uint64_t time_limit_ns = 0;
+    int32_t priority = 0;
+    uint32_t crash_limit = 0;        // 0: limits::kDefaultCrashLimit
+    uint64_t expect_ns = 0;
+    uint64_t expect_bytes = 0;
+  };
+  struct Collection {
+    Ordinal first = 0;               // object ordinal
+    uint32_t count = 0;
+    uint32_t stride = 1;
+  };
+  struct Task {
+    uint32_t body = 0;
+    uint32_t rank = 0;
+    uint16_t shape = 0;              // index into the job's shapes
+    uint16_t option = 0;
+    uint16_t group = 0;
+    uint16_t output_count = 0;
+    uint32_t edge_count = 0;
+  };
+  struct Edge {
+    uint32_t source = 0;             // object ordinal, or collection index | kCollectionBit
+    uint32_t slot = 0;
+    PartRange parts;
+  };
+  std::vector<Resources> shapes;     // appended to the job's tables
+  std::vector<Options> options;
+  std::vector<Collection> collections;
+  std::vector<Task> tasks;           // outputs are numbered through the job in this order
+  std::vector<Edge> edges;           // of the tasks, in order
+  std::vector<Ordinal> wants;        // objects that the graph wants kept
+};
+
+namespace event {
+
+// A worker opened a stream. Answered by action::Welcome or action::Refuse.
+struct WorkerHello {
+  StreamId stream = 0;
+  uint64_t identity = 0;       // of the daemon: stable over its restarts
+  uint64_t incarnation = 0;    // of the process
+  Resources capacity;
+  uint32_t host = 0;           // interned by the shell
+};
+// What it holds and runs, in chunks; unacked outcomes follow as a WorkerReport, then InventoryDone.
+struct WorkerInventory {
+  StreamId stream = 0;
+  Inventory chunk;
+};
+struct InventoryDone {
+  StreamId stream = 0;
+};
+// Any message of a worker, an empty one (heartbeat) included.
+struct WorkerReport {
+  StreamId stream = 0;
+  std::vector<AttemptRef> started;
+  std::vector<Outcome> outcomes;
+  std::vector<Replica> replicas_added;
+  std::vector<ObjectVersion> replicas_lost;
+};
+// A clean stop: what it held is gone now.
+struct WorkerGoodbye {
+  StreamId stream = 0;
+};
+struct WorkerClosed {
+  StreamId stream = 0;
+};
+// Stop giving it work; take back what has not started.
+struct DrainWorker {
+  Token token = 0;
+  WorkerId worker;
+};
+
+struct OpenJob {
+  Token token = 0;
+  uint64_t submission_hi = 0, submission_lo = 0;   // the same id names the same job
+  int32_t priority = 0;
+};
+struct AddBatch {
+  Token token = 0;
+  JobId job = 0;
+  uint32_t number = 0;         // 0, 1, 2 ...; an older number is acknowledged again and ignored
+  Batch batch;
+};
+struct SealJob {
+  Token token = 0;
+  JobId job = 0;
+  uint32_t batches = 0;
+};
+struct CancelJob {
+  Token token = 0;
+  JobId job = 0;
+};
+// The complete set of objects that a client wants; replaces its previous set. Empty when it leaves.
+struct SetWants {
+  ClientId client = 0;
+  std::vector<ObjectId> objects;
+};
+
+}  // namespace event
+
+using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone, event::WorkerReport,
+                           event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker, event::OpenJob,
+                           event::AddBatch, event::SealJob, event::CancelJob, event::SetWants>;
+
+}  // namespace taskd::scheduler
+
+#endif  // TASKD_SCHEDULER_CORE_EVENTS_H_

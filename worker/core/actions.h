@@ -1,0 +1,84 @@
+// What the worker core asks of its shell. Actions are carried out in order.
+#ifndef TASKD_WORKER_CORE_ACTIONS_H_
+#define TASKD_WORKER_CORE_ACTIONS_H_
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/session.h"
+#include "worker/core/events.h"
+
+namespace taskd::worker {
+
+namespace action {
+
+// To the scheduler, on the session named. A message for a session that is gone is dropped by the shell.
+struct SendInventory {
+  SessionId session = 0;
+  Inventory chunk;
+};
+// After the inventory and the unacked outcomes.
+struct SendInventoryDone {
+  SessionId session = 0;
+};
+struct SendStarted {
+  SessionId session = 0;
+  AttemptRef attempt;
+};
+struct SendOutcome {
+  SessionId session = 0;
+  Outcome outcome;
+};
+struct SendReplicaAdded {
+  SessionId session = 0;
+  Replica replica;
+};
+struct SendReplicaLost {
+  SessionId session = 0;
+  ObjectVersion object;
+};
+
+// To the data plane: one request to one peer. Answered by event::FetchDone, also after a CancelFetch.
+struct StartFetch {
+  FetchId fetch = 0;
+  WorkerId peer;
+  std::vector<LocalKey> items;
+};
+struct CancelFetch {
+  FetchId fetch = 0;
+};
+
+// To the executors: every input is in the store and stays there until ExecDone. The shell kept the body and the
+// arguments that came with the assignment.
+struct StartExec {
+  AttemptRef attempt;
+};
+struct KillExec {
+  AttemptRef attempt;
+};
+// The attempt has ended: its body, arguments and work folder are not needed any more.
+struct ReleaseAttempt {
+  AttemptRef attempt;
+};
+
+// To the store.
+struct Drop {
+  LocalKey key;
+};
+// Everything of another cluster.
+struct DropAll {};
+
+struct Stopped {};
+
+}  // namespace action
+
+using Action = std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted, action::SendOutcome,
+                            action::SendReplicaAdded, action::SendReplicaLost, action::StartFetch, action::CancelFetch,
+                            action::StartExec, action::KillExec, action::ReleaseAttempt, action::Drop, action::DropAll,
+                            action::Stopped>;
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_CORE_ACTIONS_H_

@@ -1,0 +1,102 @@
+// What may happen to the worker core.
+#ifndef TASKD_WORKER_CORE_EVENTS_H_
+#define TASKD_WORKER_CORE_EVENTS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/session.h"
+
+namespace taskd::worker {
+
+using SessionId = uint64_t;   // the shell's number of a stream to the scheduler; never reused, grows
+using FetchId = uint64_t;     // the core's number of a fetch request; never reused
+
+// Bytes that a worker may have: a whole replica, or only some parts of one.
+struct LocalKey {
+  ObjectVersion id;
+  PartRange parts;
+  auto operator<=>(const LocalKey&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const LocalKey& k) { return H::combine(std::move(h), k.id, k.parts); }
+};
+
+enum class FetchStatus : uint8_t { kOk = 0, kMissing, kBusy, kIoError, kUnreachable };
+
+namespace event {
+
+// The scheduler welcomed us on a new stream. `other_cluster`: it is not the scheduler that we served before, so
+// running attempts end and the store is emptied. The core answers with its inventory.
+struct SessionUp {
+  SessionId session = 0;
+  WorkerId worker;
+  bool other_cluster = false;
+};
+struct SessionDown {
+  SessionId session = 0;
+};
+
+// From the scheduler. Those of an older session are ignored.
+struct Assign {
+  SessionId session = 0;
+  Assignment assignment;
+};
+struct Retract {
+  SessionId session = 0;
+  AttemptRef attempt;
+};
+struct Cancel {
+  SessionId session = 0;
+  AttemptRef attempt;
+};
+struct Free {
+  SessionId session = 0;
+  ObjectVersion object;
+};
+struct AckOutcomes {
+  SessionId session = 0;
+  uint64_t sequence = 0;
+};
+
+// From the data plane: how each item of a fetch ended, in the order of action::StartFetch.
+struct FetchDone {
+  struct Item {
+    FetchStatus status = FetchStatus::kOk;
+    uint64_t size_bytes = 0;
+    uint32_t crc32c = 0;
+  };
+  FetchId fetch = 0;
+  std::vector<Item> items;
+};
+
+// From an executor: the body ended and is reaped. With kFinished its outputs are in the store as versions of this
+// attempt; else nothing of it is.
+struct ExecDone {
+  AttemptRef attempt;
+  AttemptEnd end = AttemptEnd::kFinished;      // kFinished, kFailed or kCancelled (it was killed on our order)
+  FailureClass failure = FailureClass::kNone;
+  int32_t exit_code = 0;
+  std::string message;
+  uint64_t run_ns = 0;
+  std::vector<OutputInfo> outputs;
+};
+
+// From the store: a replica vanished or is damaged.
+struct ReplicaLost {
+  ObjectVersion object;
+};
+// The daemon stops: kill what runs, start nothing. When idle the core says action::Stopped.
+struct Shutdown {};
+
+}  // namespace event
+
+using Event = std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract, event::Cancel,
+                           event::Free, event::AckOutcomes, event::FetchDone, event::ExecDone, event::ReplicaLost,
+                           event::Shutdown>;
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_CORE_EVENTS_H_
