@@ -48,6 +48,7 @@ struct Batch {
     uint32_t source = 0;             // object ordinal, or collection index | kCollectionBit
     uint32_t slot = 0;
     PartRange parts;
+    uint32_t parts_total = 0;        // parts of the source's objects; 0: unknown. Only weighs costs
   };
   std::vector<Resources> shapes;     // appended to the job's tables
   std::vector<Options> options;

@@ -1,0 +1,49 @@
+#include "scheduler/core/scheduler_core.h"
+
+#include <algorithm>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget, std::vector<Action>& out) {
+  TASKD_CHECK(now >= now_ns);
+  now_ns = now;
+  actions = &out;
+  budget = std::max<uint32_t>(step_budget, 1);
+  for (Event& e : events) {
+    std::visit([this](auto& event) { On(event); }, e);
+  }
+  RunTimers();
+  bool idle = false;
+  while (budget > 0 && !idle) {
+    --budget;
+    if (!worklist.empty()) {
+      // Items may be added meanwhile: a deque keeps the front where it is.
+      if (!Advance(worklist.front())) worklist.pop_front();
+    } else {
+      idle = !Balance();
+    }
+  }
+  for (JobId id : changed_jobs) {
+    jobs[id]->changed = false;
+    Emit(action::JobChanged{id});
+  }
+  changed_jobs.clear();
+  actions = nullptr;
+  if (!idle) return now_ns;
+  return timers.empty() ? kNever : std::max(timers.begin()->at_ns, now_ns);
+}
+
+SchedulerCore::SchedulerCore(const Config& config) : state_(std::make_unique<State>(config)) {
+  TASKD_CHECK(config.start_count > 0 && config.start_count < 4096);
+}
+SchedulerCore::~SchedulerCore() = default;
+
+uint64_t SchedulerCore::Step(uint64_t now_ns, std::span<Event> events, uint32_t budget, std::vector<Action>& actions) {
+  return state_->Step(now_ns, events, budget, actions);
+}
+
+const Counters& SchedulerCore::counters() const { return state_->counters; }
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,420 @@
+// Attempts: from the assignment to the end that their worker reports, or to the loss of that worker.
+#include <algorithm>
+
+#include "common/base/hash.h"
+#include "common/base/text.h"
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+constexpr uint64_t kStuckBackoffNs = 100'000'000;
+constexpr uint64_t kRefusedBackoffNs = 1'000'000'000;
+constexpr size_t kHistoryOfTask = 8;
+constexpr uint32_t kPromotionScan = 64;
+}  // namespace
+
+uint32_t State::FindAttempt(AttemptRef ref) const {
+  const Job* job = FindJob(ref.task.job);
+  if (job == nullptr || ref.task.ordinal >= job->tasks.size()) return kNil;
+  uint32_t a = job->tasks[ref.task.ordinal].attempts;
+  while (a != kNil && attempts[a].id != ref.attempt) a = attempts[a].next_of_task;
+  return a;
+}
+
+void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason) {
+  TaskRec& task = job.tasks[ordinal];
+  TASKD_CHECK(task.state == TaskState::kReady && task.position == kNotInHeap);
+  uint32_t index = free_attempt;
+  if (index == kNil) {
+    index = static_cast<uint32_t>(attempts.size());
+    attempts.emplace_back();
+  } else {
+    free_attempt = attempts[index].next;
+  }
+  AttemptRec& attempt = attempts[index];
+  attempt = AttemptRec{};
+  attempt.job = job.id;
+  attempt.task = ordinal;
+  attempt.id = MakeAttemptId(config.start_count, ++task.tries);
+  attempt.worker = worker.id;
+  attempt.shape = task.shape;
+  attempt.slotted = slotted;
+  attempt.expected_ns = ExpectedNs(job, task);
+  if (attempt.expected_ns == 0) attempt.expected_ns = config.lookahead_ns;
+  attempt.next_of_task = task.attempts;
+  task.attempts = index;
+  attempt.previous = worker.last_attempt;
+  (worker.last_attempt == kNil ? worker.first_attempt : attempts[worker.last_attempt].next) = index;
+  worker.last_attempt = index;
+  ++worker.attempts;
+  Charge(worker, attempt);
+
+  task.last_worker = worker.id;
+  task.last_attempt = attempt.id;
+  task.moved = false;
+  SetTaskState(job, task, TaskState::kActive);
+  counters.ready_to_assigned.Add(now_ns - task.ready_ns);
+  ++counters.assigned[static_cast<size_t>(reason)];
+  uint64_t present = 0, missing = 0;
+  Emit(action::Assign{worker.stream, BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
+  job.bytes_saved += present;
+  job.bytes_moved += missing;
+  counters.bytes_saved += present;
+  counters.bytes_moved += missing;
+}
+
+Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
+                                  uint64_t* present, uint64_t* missing) {
+  const TaskRec& task = job.tasks[ordinal];
+  const Batch::Options& options = job.options[task.option];
+  Assignment out;
+  out.attempt = {{job.id, ordinal}, attempt.id};
+  out.body = task.body;
+  out.need = shapes[task.shape].need;
+  QueueItem item = ItemOf(job, ordinal);
+  out.priority = static_cast<int32_t>(~static_cast<uint32_t>(item.high >> 32) ^ 0x80000000u);
+  out.order = (item.high << 32) | (item.low >> 32);
+  out.time_limit_ns = options.time_limit_ns;
+  out.first_output = task.first_output;
+  out.output_count = task.output_count;
+  out.edges.reserve(task.edge_count);
+
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    InputEdge edge{.slot = e - task.edges, .first = static_cast<uint32_t>(out.objects.size())};
+    uint64_t divisor = 1, times = 1;
+    if (auto it = job.selections.find(e); it != job.selections.end()) {
+      edge.slot = it->second.slot;
+      edge.parts = it->second.parts;
+      if (!edge.parts.whole() && it->second.parts_total > 0) {
+        divisor = it->second.parts_total;
+        times = edge.parts.hi - edge.parts.lo;
+      }
+    }
+    auto add = [&](Ordinal source) {
+      const ObjectRec& object = job.objects[source];
+      InputObject input{{{job.id, source}, object.version}, object.size_bytes};
+      // Nearest first: this worker, its host, then the others in an order that differs from task to task.
+      std::array<std::pair<uint64_t, WorkerId>, 16> found;
+      uint32_t n = 0;
+      bool here = false;
+      for (uint32_t r = object.replicas; r != kNil && n < found.size(); r = replicas[r].next) {
+        const Worker& holder = *workers[replicas[r].worker];
+        if (!replicas[r].usable || !holder.connected()) continue;
+        here |= holder.id == worker.id;
+        uint64_t distance = holder.id == worker.id ? 0 : holder.host == worker.host ? 1 : 2;
+        uint64_t spread = HashCombine(uint64_t{ordinal} << 32 | source, holder.id.packed()) >> 8;
+        found[n++] = {distance << 60 | spread, holder.id};
+      }
+      std::sort(found.begin(), found.begin() + n);
+      for (uint32_t i = 0; i < n && i < input.holders.size(); ++i) input.holders[i] = found[i].second;
+      *(here ? present : missing) += object.size_bytes / divisor * times;
+      out.objects.push_back(input);
+    };
+    uint32_t source = job.edges[e].source;
+    if (source & kCollectionBit) {
+      const CollectionRec& c = job.collections[source & ~kCollectionBit];
+      for (uint32_t i = 0; i < c.count; ++i) add(c.first + i * c.stride);
+    } else {
+      add(source);
+    }
+    edge.count = static_cast<uint32_t>(out.objects.size()) - edge.first;
+    out.edges.push_back(edge);
+  }
+  budget -= static_cast<int64_t>(out.objects.size());
+  return out;
+}
+
+void State::Charge(Worker& worker, AttemptRec& attempt) {
+  ShapeLoad& load = Load(worker, attempt.shape);
+  if (attempt.slotted) {
+    worker.used_cpus += shapes[attempt.shape].need.cpus_milli;
+    worker.used_memory += shapes[attempt.shape].need.memory_bytes;
+    ++load.slotted;
+    return;
+  }
+  ++worker.ahead;
+  load.ahead_ns += attempt.expected_ns;
+  ++load.ahead;
+  AheadChanged(worker, attempt.shape, load.ahead - 1, load.ahead);
+}
+
+void State::Uncharge(Worker& worker, AttemptRec& attempt) {
+  ShapeLoad& load = Load(worker, attempt.shape);
+  if (attempt.slotted) {
+    worker.used_cpus -= shapes[attempt.shape].need.cpus_milli;
+    worker.used_memory -= shapes[attempt.shape].need.memory_bytes;
+    --load.slotted;
+    return;
+  }
+  --worker.ahead;
+  load.ahead_ns -= attempt.expected_ns;
+  --load.ahead;
+  AheadChanged(worker, attempt.shape, load.ahead + 1, load.ahead);
+}
+
+// The worker starts look-ahead by itself when something ends; this keeps our picture of its free resources.
+void State::PromoteAhead(Worker& worker) {
+  uint32_t scanned = 0;
+  for (uint32_t a = worker.first_attempt;
+       a != kNil && worker.ahead > 0 && worker.used_cpus < worker.capacity.cpus_milli && scanned < kPromotionScan;
+       a = attempts[a].next, ++scanned) {
+    AttemptRec& attempt = attempts[a];
+    if (attempt.slotted || attempt.state != AttemptState::kAssigned || !CanRun(worker, attempt.shape)) continue;
+    Uncharge(worker, attempt);
+    attempt.slotted = true;
+    Charge(worker, attempt);
+  }
+}
+
+void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
+  AttemptRec& attempt = attempts[index];
+  Job& job = *jobs[attempt.job];
+  TaskRec& task = job.tasks[attempt.task];
+  Worker& worker = *workers[attempt.worker.slot];
+  uint32_t* link = &task.attempts;
+  while (*link != index) link = &attempts[*link].next_of_task;
+  *link = attempt.next_of_task;
+  (attempt.previous == kNil ? worker.first_attempt : attempts[attempt.previous].next) = attempt.next;
+  (attempt.next == kNil ? worker.last_attempt : attempts[attempt.next].previous) = attempt.previous;
+  --worker.attempts;
+  Uncharge(worker, attempt);
+  if (attempt.started_ns != 0) {
+    --worker.started;
+    --job.running;
+    --counters.running;
+  }
+  if (attempt.retract_for != kNoSlot) {
+    if (Worker* asker = WorkerAt(attempt.retract_for)) asker->retracts_pending -= asker->retracts_pending > 0;
+  }
+  ++counters.attempts_ended[static_cast<size_t>(end)];
+  if (outcome != nullptr && end == AttemptEnd::kFailed) {
+    ++counters.attempts_failed[static_cast<size_t>(outcome->failure)];
+  }
+  if (end != AttemptEnd::kFinished && end != AttemptEnd::kRetracted) {
+    std::vector<AttemptView>& history = job.history[attempt.task];
+    if (history.size() == kHistoryOfTask) history.erase(history.begin());
+    AttemptView view{attempt.id, attempt.worker, attempt.state, true, end};
+    if (outcome != nullptr) {
+      view.failure = outcome->failure;
+      view.exit_code = outcome->exit_code;
+      view.run_ns = outcome->run_ns;
+    }
+    history.push_back(view);
+  }
+  attempt.next = free_attempt;
+  free_attempt = index;
+  PromoteAhead(worker);
+  MarkDirty(worker);
+  CheckDrained(worker);
+}
+
+void State::OnStarted(Worker& worker, AttemptRef ref) {
+  uint32_t index = FindAttempt(ref);
+  if (index == kNil || attempts[index].worker != worker.id) {
+    ++counters.stale_messages;
+    return;
+  }
+  AttemptRec& attempt = attempts[index];
+  if (attempt.started_ns != 0) return;
+  attempt.started_ns = std::max<uint64_t>(now_ns, 1);
+  ++worker.started;
+  ++jobs[attempt.job]->running;
+  ++counters.running;
+  Changed(*jobs[attempt.job]);
+  if (!attempt.slotted) {
+    Uncharge(worker, attempt);
+    attempt.slotted = true;
+    Charge(worker, attempt);
+  }
+  if (attempt.state == AttemptState::kCancelling) return;
+  if (attempt.retract_for != kNoSlot) {   // it started before the retract came
+    if (Worker* asker = WorkerAt(attempt.retract_for)) {
+      asker->retracts_pending -= asker->retracts_pending > 0;
+      MarkDirty(*asker);
+    }
+    attempt.retract_for = kNoSlot;
+  }
+  attempt.state = AttemptState::kRunning;
+}
+
+void State::OnOutcome(Worker& worker, const Outcome& outcome) {
+  uint32_t index = FindAttempt(outcome.attempt);
+  if (index == kNil || attempts[index].worker != worker.id) {
+    ++counters.stale_messages;
+    return ReleaseOutputs(worker, outcome);
+  }
+  AttemptRec attempt = attempts[index];
+  Job& job = *jobs[attempt.job];
+  TaskRec& task = job.tasks[attempt.task];
+  bool live = task.state == TaskState::kWaiting || task.state == TaskState::kReady || task.state == TaskState::kActive;
+  bool finished = outcome.end == AttemptEnd::kFinished && outcome.outputs.size() == task.output_count;
+  if (live && finished) {
+    EndAttempt(index, AttemptEnd::kFinished, &outcome);
+    return FinishTask(job, attempt.task, attempt, outcome);
+  }
+  if (!live) {
+    EndAttempt(index, outcome.end, &outcome);
+    return ReleaseOutputs(worker, outcome);
+  }
+  EndAttempt(index, outcome.end, &outcome);
+  switch (outcome.end) {
+    case AttemptEnd::kFinished:   // with a wrong number of outputs
+    case AttemptEnd::kFailed:
+      return OnFailed(job, attempt.task, attempt, outcome);
+    case AttemptEnd::kStuck:
+      return OnStuck(job, attempt.task, attempt, outcome);
+    case AttemptEnd::kRefused:
+      return Requeue(job, attempt.task, now_ns + kRefusedBackoffNs);
+    case AttemptEnd::kRetracted:
+      task.moved = true;
+      [[fallthrough]];
+    default:
+      return AttemptGone(job, attempt.task);
+  }
+}
+
+// The finish came too late or twice. Bytes of an accepted version are kept, others freed.
+void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
+  if (outcome.end != AttemptEnd::kFinished) return;
+  const Job* job = FindJob(outcome.attempt.task.job);
+  if (job == nullptr || outcome.attempt.task.ordinal >= job->tasks.size()) return;
+  const TaskRec& task = job->tasks[outcome.attempt.task.ordinal];
+  for (uint32_t i = 0; i < task.output_count && i < outcome.outputs.size(); ++i) {
+    ReportReplica(worker, {{{job->id, task.first_output + i}, outcome.attempt.attempt}});
+  }
+}
+
+void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome) {
+  TaskRec& task = job.tasks[ordinal];
+  // Another attempt of it is still on its way, or it waits for one: that decides.
+  if (task.state != TaskState::kActive || HasLiveAttempt(task)) return;
+  const Batch::Options& options = job.options[task.option];
+  if (task.retries < options.retries) {
+    uint64_t backoff = options.backoff_ns;
+    for (uint32_t i = 0; i < task.retries && backoff < limits::kBackoffMaxNs; ++i) backoff *= 2;
+    ++task.retries;
+    ++job.retried;
+    ++counters.tasks_retried;
+    Emit(action::Journal{action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
+    return Requeue(job, ordinal, now_ns + std::min(backoff, limits::kBackoffMaxNs));
+  }
+  if (job.failures.size() < limits::kFailuresKept) {
+    job.failures.push_back({{job.id, ordinal}, attempt.id, outcome.failure, outcome.exit_code, attempt.worker,
+                            outcome.message});
+  }
+  FailTask(job, ordinal, outcome.failure, ordinal);
+}
+
+void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome) {
+  bool learned = false;
+  for (const BadHolder& bad : outcome.bad_holders) {
+    ObjectRec* object = FindObject(bad.id.object);
+    Worker* holder = FindWorker(bad.worker);
+    if (!bad.missing || object == nullptr || holder == nullptr || object->version != bad.id.version) continue;
+    learned |= RemoveReplica(*holder, bad.id.object);
+  }
+  TaskRec& task = job.tasks[ordinal];
+  task.avoid = attempt.worker.slot;
+  if (learned) {
+    task.stuck = 0;
+    return AttemptGone(job, ordinal);
+  }
+  uint64_t backoff = kStuckBackoffNs << std::min<uint8_t>(task.stuck, 6);
+  if (task.stuck < 255) ++task.stuck;
+  Requeue(job, ordinal, now_ns + backoff);
+}
+
+bool State::HasLiveAttempt(const TaskRec& task) const {
+  for (uint32_t a = task.attempts; a != kNil; a = attempts[a].next_of_task) {
+    if (!attempts[a].orphaned) return true;
+  }
+  return false;
+}
+
+void State::AttemptGone(Job& job, Ordinal ordinal) { Requeue(job, ordinal, 0); }
+
+void State::Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.state != TaskState::kActive || HasLiveAttempt(task)) return;
+  SetTaskState(job, task, TaskState::kWaiting);
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    if (SourcePresence(job, job.edges[e].source) == Presence::kDead) {
+      return FailTask(job, ordinal, FailureClass::kInputFailed, kNoOrdinal);
+    }
+  }
+  if (not_before_ns > now_ns && task.missing == 0 && task.away == 0) {
+    SetTaskState(job, task, TaskState::kReady);
+    task.ready_ns = not_before_ns;
+    task.backoff = true;
+    Arm(TimerKind::kBackoff, not_before_ns, job.id, ordinal);
+    return;
+  }
+  Settle(job, ordinal);
+}
+
+void State::CancelAttempts(TaskRec& task) {
+  for (uint32_t a = task.attempts; a != kNil; a = attempts[a].next_of_task) {
+    AttemptRec& attempt = attempts[a];
+    if (attempt.state == AttemptState::kCancelling) continue;
+    attempt.state = AttemptState::kCancelling;
+    Worker& worker = *workers[attempt.worker.slot];
+    if (worker.stream != 0) Emit(action::Cancel{worker.stream, {{attempt.job, attempt.task}, attempt.id}});
+  }
+}
+
+bool State::CountCrash(Job& job, AttemptRec& attempt) {
+  if (attempt.started_ns == 0 || attempt.crash_counted || workers[attempt.worker.slot]->said_goodbye) return false;
+  attempt.crash_counted = true;
+  TaskRec& task = job.tasks[attempt.task];
+  if (task.crashes < 255) ++task.crashes;
+  uint32_t limit = job.options[task.option].crash_limit;
+  return task.crashes >= (limit == 0 ? limits::kDefaultCrashLimit : limit);
+}
+
+void State::Orphan(uint32_t index) {
+  AttemptRec& attempt = attempts[index];
+  Job& job = *jobs[attempt.job];
+  TaskRec& task = job.tasks[attempt.task];
+  attempt.orphaned = true;
+  if (task.state != TaskState::kActive) return;
+  if (CountCrash(job, attempt)) {
+    if (job.failures.size() < limits::kFailuresKept) {
+      job.failures.push_back({{job.id, attempt.task}, attempt.id, FailureClass::kCrashLimit, 0, attempt.worker,
+                              StrCat(task.crashes, " workers were lost while it ran; raise its crash limit if they "
+                                                   "were lost for another reason")});
+    }
+    return FailTask(job, attempt.task, FailureClass::kCrashLimit, attempt.task);
+  }
+  JoinRecovery(task);
+  Requeue(job, attempt.task, 0);
+}
+
+void State::Unorphan(uint32_t index) {
+  AttemptRec& attempt = attempts[index];
+  if (!attempt.orphaned) return;
+  attempt.orphaned = false;
+  Job& job = *jobs[attempt.job];
+  TaskRec& task = job.tasks[attempt.task];
+  if (attempt.crash_counted) {
+    attempt.crash_counted = false;
+    --task.crashes;
+  }
+  if (task.state != TaskState::kWaiting && task.state != TaskState::kReady) return;
+  if (attempt.state == AttemptState::kCancelling) return;
+  if (task.position != kNotInHeap) PopReady(job, task);
+  task.backoff = false;
+  SetTaskState(job, task, TaskState::kActive);
+}
+
+void State::LoseAttempt(uint32_t index) {
+  if (!attempts[index].orphaned && workers[attempts[index].worker.slot]->leaving) Orphan(index);
+  AttemptRec attempt = attempts[index];
+  EndAttempt(index, AttemptEnd::kLost, nullptr);
+  Job& job = *jobs[attempt.job];
+  if (attempt.orphaned) return;
+  JoinRecovery(job.tasks[attempt.task]);
+  AttemptGone(job, attempt.task);
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,266 @@
+// Queues and who takes from them. A ready task waits in one queue: its shape's, or its home's. A worker with a free
+// slot takes the better of its own home head and the shape's head, then from the fullest home of another, then asks
+// look-ahead back. A worker whose slots are full takes look-ahead. Slots of all come before look-ahead of any.
+#include <algorithm>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+constexpr uint32_t kVictims = 2;
+constexpr uint64_t kAskBackNs = 10'000'000;   // look-ahead shorter than this is not worth a round trip
+}  // namespace
+
+void QueueTraits::SetPosition(State& state, const QueueItem& item, uint32_t position) {
+  state.jobs[item.job()]->tasks[item.ordinal()].position = position;
+}
+
+QueueItem State::ItemOf(const Job& job, Ordinal ordinal) const {
+  const TaskRec& task = job.tasks[ordinal];
+  int64_t priority = int64_t{job.priority} + job.options[task.option].priority;
+  priority = std::clamp<int64_t>(priority, INT32_MIN, INT32_MAX);
+  uint32_t inverted = ~(static_cast<uint32_t>(static_cast<int32_t>(priority)) ^ 0x80000000u);
+  return {uint64_t{inverted} << 32 | job.id, uint64_t{task.rank} << 32 | ordinal};
+}
+
+ShapeLoad& State::Load(Worker& worker, uint16_t shape) {
+  if (worker.loads.size() <= shape) worker.loads.resize(shape + 1u);
+  if (worker.loads[shape] == nullptr) worker.loads[shape] = std::make_unique<ShapeLoad>();
+  return *worker.loads[shape];
+}
+
+const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
+  return shape < worker.loads.size() ? worker.loads[shape].get() : nullptr;
+}
+
+void State::PushReady(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  TASKD_CHECK(task.position == kNotInHeap);
+  task.home = ChooseHome(job, ordinal);
+  ++shapes[task.shape].queued;
+  if (task.home == kNoSlot) {
+    shapes[task.shape].queue.Push(*this, ItemOf(job, ordinal));
+  } else {
+    Worker& worker = *workers[task.home];
+    ShapeLoad& load = Load(worker, task.shape);
+    uint32_t before = load.home.size();
+    load.home.Push(*this, ItemOf(job, ordinal));
+    ++worker.home_tasks;
+    HomeChanged(worker, task.shape, before);
+  }
+  WakeFor(task.shape, task.home);
+}
+
+void State::PopReady(Job&, TaskRec& task) {
+  --shapes[task.shape].queued;
+  if (task.home == kNoSlot) {
+    shapes[task.shape].queue.Remove(*this, task.position);
+    return;
+  }
+  Worker& worker = *workers[task.home];
+  ShapeLoad& load = Load(worker, task.shape);
+  uint32_t before = load.home.size();
+  load.home.Remove(*this, task.position);
+  --worker.home_tasks;
+  HomeChanged(worker, task.shape, before);
+  task.home = kNoSlot;
+}
+
+void State::HomeChanged(Worker& worker, uint16_t shape, uint32_t before) {
+  auto& index = homes_of_shape[shape];
+  uint32_t after = Load(worker, shape).home.size();
+  if (before > 0) index.erase({before, worker.id.slot});
+  if (after > 0) index.insert({after, worker.id.slot});
+}
+
+void State::AheadChanged(Worker& worker, uint16_t shape, uint32_t before, uint32_t after) {
+  auto& index = ahead_of_shape[shape];
+  if (before > 0) index.erase({before, worker.id.slot});
+  if (after > 0) index.insert({after, worker.id.slot});
+}
+
+bool State::CanRun(const Worker& worker, uint16_t shape) const {
+  const Resources& need = shapes[shape].need;
+  return worker.used_cpus + need.cpus_milli <= worker.capacity.cpus_milli &&
+         worker.used_memory + need.memory_bytes <= worker.capacity.memory_bytes;
+}
+
+bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const {
+  const ShapeLoad* load = FindLoad(worker, shape);
+  if (load == nullptr || load->slotted == 0) return false;
+  if (load->ahead < load->slotted) return true;
+  uint64_t each = expected_ns == 0 ? config.lookahead_ns : expected_ns;
+  return load->ahead_ns + each <= config.lookahead_ns * load->slotted &&
+         load->ahead < uint64_t{limits::kLookaheadPerAttempt} * load->slotted;
+}
+
+void State::SetHungry(Worker& worker, bool is_hungry) {
+  if (worker.hungry) hungry.erase({hungry_key[worker.id.slot], worker.id.slot});
+  worker.hungry = is_hungry;
+  if (!is_hungry) return;
+  uint64_t key = worker.used_cpus * 1000 / std::max<uint32_t>(worker.capacity.cpus_milli, 1);
+  hungry_key[worker.id.slot] = key;
+  hungry.insert({key, worker.id.slot});
+}
+
+void State::MarkDirty(Worker& worker) {
+  if (!worker.up() || worker.dirty) return;
+  SetHungry(worker, false);
+  worker.dirty = true;
+  dirty.push_back(worker.id.slot);
+}
+
+void State::WakeFor(uint16_t shape, uint16_t home) {
+  if (home != kNoSlot) {
+    MarkDirty(*workers[home]);
+    if (CanRun(*workers[home], shape)) return;
+  }
+  uint32_t looked = 0;
+  for (auto it = hungry.begin(); it != hungry.end() && looked < limits::kCandidates; ++it, ++looked) {
+    if (!CanRun(*workers[it->second], shape)) continue;
+    MarkDirty(*workers[it->second]);
+    return;
+  }
+  if (home != kNoSlot || ahead_open.empty()) return;
+  Worker& worker = *workers[*ahead_open.begin()];
+  ahead_open.erase(ahead_open.begin());
+  MarkDirty(worker);
+}
+
+bool State::FillSlot(Worker& worker) {
+  const QueueItem* best = nullptr;
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    if (shapes[s].queued == 0 || !CanRun(worker, s)) continue;
+    const ShapeLoad* load = FindLoad(worker, s);
+    if (load != nullptr && !load->home.empty() && (best == nullptr || load->home.top() < *best)) {
+      best = &load->home.top();
+    }
+    if (!shapes[s].queue.empty() && (best == nullptr || shapes[s].queue.top() < *best)) best = &shapes[s].queue.top();
+  }
+  if (best == nullptr) return TakeFromHomes(worker);
+  QueueItem item = *best;
+  Job& job = *jobs[item.job()];
+  TaskRec& task = job.tasks[item.ordinal()];
+  AssignReason reason = task.moved ? AssignReason::kMoved
+                        : task.home != kNoSlot ? AssignReason::kHome : AssignReason::kIdle;
+  PopReady(job, task);
+  Assign(worker, job, item.ordinal(), true, reason);
+  return true;
+}
+
+// Moves the head of the fullest home where the worker would start it sooner.
+bool State::TakeFromHomes(Worker& worker) {
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    if (homes_of_shape[s].empty() || !CanRun(worker, s)) continue;
+    uint32_t looked = 0;
+    for (auto it = homes_of_shape[s].rbegin(); it != homes_of_shape[s].rend() && looked < kVictims; ++it, ++looked) {
+      if (it->second == worker.id.slot) continue;
+      Worker& victim = *workers[it->second];
+      QueueItem item = Load(victim, s).home.top();
+      Job& job = *jobs[item.job()];
+      TaskRec& task = job.tasks[item.ordinal()];
+      if (WaitNs(victim, s, ExpectedNs(job, task)) <= MoveNs(worker, job, item.ordinal())) continue;
+      PopReady(job, task);
+      Assign(worker, job, item.ordinal(), true, AssignReason::kMoved);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool State::FillAhead(Worker& worker) {
+  const QueueItem* best = nullptr;
+  bool room = false;
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    const ShapeLoad* load = FindLoad(worker, s);
+    if (load == nullptr || load->slotted == 0) continue;
+    auto consider = [&](const TaskQueue& queue) {
+      if (queue.empty()) {
+        room |= HasAheadRoom(worker, s, 0);
+        return;
+      }
+      const QueueItem& item = queue.top();
+      const Job& job = *jobs[item.job()];
+      if (!HasAheadRoom(worker, s, ExpectedNs(job, job.tasks[item.ordinal()]))) return;
+      if (best == nullptr || item < *best) best = &item;
+    };
+    consider(load->home);
+    consider(shapes[s].queue);
+  }
+  if (best == nullptr) {
+    if (room) ahead_open.insert(worker.id.slot);
+    return false;
+  }
+  QueueItem item = *best;
+  Job& job = *jobs[item.job()];
+  TaskRec& task = job.tasks[item.ordinal()];
+  AssignReason reason = task.moved ? AssignReason::kMoved
+                        : task.home != kNoSlot ? AssignReason::kHome : AssignReason::kIdle;
+  PopReady(job, task);
+  Assign(worker, job, item.ordinal(), false, reason);
+  return true;
+}
+
+// Takes back look-ahead of the worker that has most, newest first; it comes through the queues again.
+void State::AskBack(Worker& worker) {
+  if (worker.retracts_pending > 0) return;
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    if (ahead_of_shape[s].empty() || !CanRun(worker, s)) continue;
+    Worker& victim = *workers[ahead_of_shape[s].rbegin()->second];
+    const ShapeLoad& load = Load(victim, s);
+    if (victim.id == worker.id || !victim.up() || victim.stream == 0) continue;
+    if (load.ahead_ns / std::max<uint32_t>(load.slotted, 1) < kAskBackNs) continue;
+    uint32_t wanted = std::clamp<uint32_t>(load.ahead / 2, 1, limits::kRetractBatch);
+    for (uint32_t a = victim.last_attempt; a != kNil && wanted > 0; a = attempts[a].previous) {
+      AttemptRec& attempt = attempts[a];
+      if (attempt.slotted || attempt.shape != s || attempt.state != AttemptState::kAssigned) continue;
+      attempt.state = AttemptState::kRetracting;
+      attempt.retract_for = worker.id.slot;
+      ++worker.retracts_pending;
+      ++counters.retracts_sent;
+      --wanted;
+      --budget;
+      Emit(action::Retract{victim.stream, {{attempt.job, attempt.task}, attempt.id}});
+    }
+    if (worker.retracts_pending > 0) return;
+  }
+}
+
+bool State::Balance() {
+  if (!dirty.empty()) {
+    uint16_t slot = dirty.front();
+    dirty.pop_front();
+    Worker* worker = WorkerAt(slot);
+    if (worker == nullptr || !worker->dirty) return true;
+    worker->dirty = false;
+    if (!worker->up()) return true;
+    if (FillSlot(*worker)) {
+      worker->dirty = true;
+      dirty.push_back(slot);
+      return true;
+    }
+    if (worker->used_cpus < worker->capacity.cpus_milli) {
+      SetHungry(*worker, true);
+      AskBack(*worker);
+    }
+    if (!worker->dirty_ahead) {
+      worker->dirty_ahead = true;
+      dirty_ahead.push_back(slot);
+    }
+    return true;
+  }
+  if (dirty_ahead.empty()) return false;
+  uint16_t slot = dirty_ahead.front();
+  dirty_ahead.pop_front();
+  Worker* worker = WorkerAt(slot);
+  if (worker == nullptr || !worker->dirty_ahead) return true;
+  worker->dirty_ahead = false;
+  if (worker->up() && FillAhead(*worker)) {
+    worker->dirty_ahead = true;
+    dirty_ahead.push_back(slot);
+  }
+  return true;
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,172 @@
+// Jobs: opened, fed in batches, sealed, cancelled, ended. Shapes are interned over all jobs, so that equal requests
+// share one queue.
+#include <algorithm>
+
+#include "common/base/text.h"
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+constexpr uint32_t kInvalid = 3, kNotFound = 5, kFailedPrecondition = 9;   // gRPC status codes
+}  // namespace
+
+void State::Answer(Token token, uint32_t code, std::string message, JobId job, uint32_t next_batch) {
+  if (token != 0) Emit(action::Reply{token, code, std::move(message), job, next_batch});
+}
+
+void State::Changed(Job& job) {
+  if (job.changed) return;
+  job.changed = true;
+  changed_jobs.push_back(job.id);
+}
+
+void State::On(event::OpenJob& e) {
+  auto [it, fresh] = job_of_submission.try_emplace({e.submission_hi, e.submission_lo}, 0);
+  if (!fresh) return Answer(e.token, 0, "", it->second, jobs[it->second]->batches);
+  auto job = std::make_unique<Job>();
+  job->id = static_cast<JobId>(jobs.size());
+  job->submission_hi = e.submission_hi;
+  job->submission_lo = e.submission_lo;
+  job->priority = e.priority;
+  job->opened_ns = now_ns;
+  it->second = job->id;
+  ++counters.jobs_open;
+  Emit(action::Journal{action::RecordKind::kOpenJob, job->id});
+  Changed(*job);
+  Answer(e.token, 0, "", job->id, 0);
+  jobs.push_back(std::move(job));
+}
+
+uint16_t State::InternShape(const Resources& need) {
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    if (shapes[s].need == need) return s;
+  }
+  shapes.emplace_back();
+  shapes.back().need = need;
+  ahead_of_shape.emplace_back();
+  homes_of_shape.emplace_back();
+  return static_cast<uint16_t>(shapes.size() - 1);
+}
+
+void State::On(event::AddBatch& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (e.number < job->batches) return Answer(e.token, 0, "", job->id, job->batches);
+  if (e.number > job->batches) {
+    return Answer(e.token, kInvalid, StrCat("batch ", e.number, " of job ", e.job, " came before batch ", job->batches),
+                  job->id, job->batches);
+  }
+  if (job->seal_asked) {
+    return Answer(e.token, kFailedPrecondition, StrCat("job ", e.job, " is sealed: it takes no more batches"), job->id,
+                  job->batches);
+  }
+  AppendBatch(*job, e.batch);
+  ++job->batches;
+  Emit(action::Journal{action::RecordKind::kBatch, job->id, e.number});
+  Answer(e.token, 0, "", job->id, job->batches);
+}
+
+void State::AppendBatch(Job& job, const Batch& batch) {
+  for (const Resources& need : batch.shapes) job.shapes.push_back(InternShape(need));
+  job.options.insert(job.options.end(), batch.options.begin(), batch.options.end());
+  uint32_t first_task = job.tasks.size();
+  uint32_t edge = 0;
+  for (const Batch::Task& t : batch.tasks) {
+    TaskRec task;
+    task.body = t.body;
+    task.rank = t.rank;
+    task.shape = job.shapes[t.shape];
+    task.option = t.option;
+    task.group = t.group;
+    task.output_count = t.output_count;
+    task.first_output = job.objects.size();
+    task.edges = job.edges.size();
+    task.edge_count = t.edge_count;
+    if (job.groups.size() <= t.group) job.groups.resize(t.group + 1u);
+    Ordinal ordinal = job.tasks.size();
+    for (uint32_t i = 0; i < t.edge_count; ++i, ++edge) {
+      const Batch::Edge& e = batch.edges[edge];
+      job.edges.Append({.source = e.source, .next = kNil, .consumer = ordinal});
+      if (e.slot != i || !e.parts.whole()) {
+        job.selections[task.edges + i] = {e.slot, e.parts, e.parts_total};
+      }
+    }
+    for (uint32_t i = 0; i < t.output_count; ++i) job.objects.Append({}).producer = ordinal;
+    job.tasks.Append(task);
+  }
+  for (Ordinal want : batch.wants) {
+    job.objects[want].graph_want = true;
+    job.wants.push_back(want);
+  }
+  // Edges of collections come after those of tasks; both are complete before the first task of the batch starts.
+  for (const Batch::Collection& c : batch.collections) {
+    CollectionRec record{.first = c.first, .count = c.count, .stride = c.stride, .members = job.edges.size()};
+    uint32_t index = static_cast<uint32_t>(job.collections.size()) | kCollectionBit;
+    for (uint32_t i = 0; i < c.count; ++i) {
+      ObjectRec& object = job.objects[c.first + i * c.stride];
+      uint32_t e = job.edges.size();
+      job.edges.Append({.source = c.first + i * c.stride, .next = object.consumers, .consumer = index});
+      object.consumers = e;
+      object.in_collection = true;
+      if (object.presence == Presence::kMissing) ++record.missing;
+      if (object.presence == Presence::kAway) ++record.away;
+      if (object.presence == Presence::kDead) {
+        ++record.dead;
+        record.dead_member = c.first + i * c.stride;
+      }
+    }
+    record.presence = record.dead > 0      ? Presence::kDead
+                      : record.missing > 0 ? Presence::kMissing
+                      : record.away > 0    ? Presence::kAway
+                                           : Presence::kAvailable;
+    job.collections.push_back(record);
+  }
+  uint64_t added = job.tasks.size() - first_task;
+  job.counts[static_cast<size_t>(TaskState::kWaiting)] += added;
+  counters.tasks[static_cast<size_t>(TaskState::kWaiting)] += added;
+  Changed(job);
+  if (added > 0) {
+    Enqueue({.kind = WorkKind::kStartTasks, .job = job.id, .index = first_task, .limit = job.tasks.size()});
+  }
+}
+
+void State::On(event::SealJob& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (e.batches != job->batches) {
+    return Answer(e.token, kInvalid,
+                  StrCat("job ", e.job, " has ", job->batches, " batches, not ", e.batches, ": send the others first"),
+                  job->id, job->batches);
+  }
+  if (!job->seal_asked) {
+    job->seal_asked = true;
+    Emit(action::Journal{action::RecordKind::kSeal, job->id, e.batches});
+    Enqueue({.kind = WorkKind::kSweepObjects, .job = job->id});
+  }
+  Answer(e.token, 0, "", job->id, job->batches);
+}
+
+void State::On(event::CancelJob& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (!job->cancelled && !job->ended) {
+    job->cancelled = true;
+    job->seal_asked = true;
+    Emit(action::Journal{action::RecordKind::kCancelJob, job->id});
+    Enqueue({.kind = WorkKind::kCancelTasks, .job = job->id});
+    Enqueue({.kind = WorkKind::kSweepObjects, .job = job->id});
+    Changed(*job);
+  }
+  Answer(e.token, 0, "", job->id);
+}
+
+void State::CheckJobEnd(Job& job) {
+  if (job.ended || !job.sealed || job.unfinished() > 0) return;
+  job.ended = true;
+  job.ended_ns = now_ns;
+  ++counters.jobs_ended;
+  Changed(job);
+}
+
+}  // namespace taskd::scheduler

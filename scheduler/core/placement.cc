@@ -1,0 +1,130 @@
+// Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, and the time to move what is missing.
+#include <algorithm>
+#include <array>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+
+constexpr uint64_t kBandwidth = 1'000'000'000;     // bytes a second into a worker, until it is learned
+constexpr uint64_t kRoundTripNs = 1'000'000;
+constexpr uint64_t kUnknownNs = 100'000'000;       // run time of a group that has not finished a task
+constexpr uint64_t kMovableBytes = 64 << 10;       // less than this travels with the round trip
+
+uint64_t TransferNs(uint64_t bytes) {
+  if (bytes == 0) return 0;
+  return kRoundTripNs + static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / kBandwidth);
+}
+
+// Input bytes of a task by holder: the few largest inputs, a sample of a wide collection scaled up.
+struct Holdings {
+  struct Entry {
+    uint16_t slot;
+    uint64_t bytes;
+  };
+  std::array<Entry, limits::kCandidates> entries;
+  uint32_t count = 0;
+  uint64_t total = 0;
+
+  void Add(uint16_t slot, uint64_t bytes) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (entries[i].slot == slot) {
+        entries[i].bytes += bytes;
+        return;
+      }
+    }
+    if (count < entries.size()) entries[count++] = {slot, bytes};
+  }
+  uint64_t At(uint16_t slot) const {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (entries[i].slot == slot) return entries[i].bytes;
+    }
+    return 0;
+  }
+};
+
+Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
+  const TaskRec& task = job.tasks[ordinal];
+  Holdings out;
+  auto add = [&](Ordinal source, uint64_t numerator, uint64_t denominator) {
+    const ObjectRec& object = job.objects[source];
+    uint64_t bytes = static_cast<uint64_t>(static_cast<unsigned __int128>(object.size_bytes) * numerator / denominator);
+    out.total += bytes;
+    uint32_t seen = 0;
+    for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput; r = state.replicas[r].next, ++seen) {
+      if (state.replicas[r].usable) out.Add(state.replicas[r].worker, bytes);
+    }
+  };
+  uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
+  for (uint32_t e = task.edges; e < task.edges + edges; ++e) {
+    uint64_t parts = 1, of = 1;
+    if (auto it = job.selections.find(e); it != job.selections.end() && it->second.parts_total > 0 &&
+                                          !it->second.parts.whole()) {
+      parts = it->second.parts.hi - it->second.parts.lo;
+      of = it->second.parts_total;
+    }
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) {
+      add(source, parts, of);
+      continue;
+    }
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    uint32_t sampled = std::min(c.count, limits::kInputsCosted);
+    for (uint32_t i = 0; i < sampled; ++i) {
+      uint32_t member = static_cast<uint32_t>(uint64_t{c.count} * i / sampled);
+      add(c.first + member * c.stride, parts * c.count, of * sampled);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+uint64_t State::ExpectedNs(const Job& job, const TaskRec& task) const {
+  uint64_t learned = job.groups[task.group].average_ns;
+  return learned != 0 ? learned : job.options[task.option].expect_ns;
+}
+
+uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const {
+  if (task_ns == 0) task_ns = kUnknownNs;
+  const ShapeLoad* load = FindLoad(worker, shape);
+  uint64_t before = load == nullptr ? 0 : load->ahead + load->home.size();
+  uint64_t need = std::max<uint32_t>(shapes[shape].need.cpus_milli, 1);
+  uint64_t slots = std::max<uint64_t>(worker.capacity.cpus_milli / need, 1);
+  uint64_t wait = before * task_ns / slots;
+  return CanRun(worker, shape) ? wait : wait + task_ns / 2;
+}
+
+uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
+  Holdings holdings = HoldingsOf(*this, job, ordinal);
+  return TransferNs(holdings.total - std::min(holdings.total, holdings.At(worker.id.slot)));
+}
+
+uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
+  const TaskRec& task = job.tasks[ordinal];
+  if (task.edge_count == 0) return kNoSlot;
+  Holdings holdings = HoldingsOf(*this, job, ordinal);
+  if (holdings.total < kMovableBytes) return kNoSlot;
+  uint64_t task_ns = ExpectedNs(job, task);
+  uint16_t best = kNoSlot;
+  uint64_t best_cost = 0;
+  auto consider = [&](uint16_t slot) {
+    const Worker& worker = *workers[slot];
+    if (!worker.up() || slot == task.avoid || !shapes[task.shape].need.Fits(worker.capacity)) return;
+    uint64_t cost = WaitNs(worker, task.shape, task_ns) +
+                    TransferNs(holdings.total - std::min(holdings.total, holdings.At(slot)));
+    if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {
+      best = slot;
+      best_cost = cost;
+    }
+  };
+  for (uint32_t i = 0; i < holdings.count; ++i) consider(holdings.entries[i].slot);
+  uint32_t idle = 0;
+  for (auto it = hungry.begin(); it != hungry.end() && idle < 2; ++it, ++idle) consider(it->second);
+  budget -= holdings.count;
+  return best;
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,248 @@
+// The worklist. A change of an object's presence is told to its consumers by one item, which is finished before the
+// next begins: so the counts of every task that is not `starting` agree with the presences of its inputs whenever
+// no item is half done, however small the budget of a step.
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+Presence State::Actual(const Job& job, const ObjectRec& object) const {
+  if (object.usable > 0) return Presence::kAvailable;
+  const TaskRec& producer = job.tasks[object.producer];
+  if (producer.state == TaskState::kFailed || producer.state == TaskState::kCancelled) return Presence::kDead;
+  // A rebuild under way needs no second one: consumers wait for it, or for the return of the holder.
+  if (object.away > 0 && producer.state == TaskState::kDone) return Presence::kAway;
+  return Presence::kMissing;
+}
+
+Presence State::SourcePresence(const Job& job, uint32_t source) const {
+  if (source & kCollectionBit) return job.collections[source & ~kCollectionBit].presence;
+  return job.objects[source].presence;
+}
+
+void State::PresenceMayHaveChanged(Job& job, Ordinal ordinal) {
+  ObjectRec& object = job.objects[ordinal];
+  if (object.announced || Actual(job, object) == object.presence) return;
+  object.announced = true;
+  Enqueue({.kind = WorkKind::kAnnounceObject, .job = job.id, .index = ordinal});
+}
+
+namespace {
+
+Presence CollectionPresence(const CollectionRec& c) {
+  if (c.dead > 0) return Presence::kDead;
+  if (c.missing > 0) return Presence::kMissing;
+  return c.away > 0 ? Presence::kAway : Presence::kAvailable;
+}
+
+void Count(CollectionRec& c, Presence presence, int32_t by) {
+  if (presence == Presence::kMissing) c.missing += by;
+  if (presence == Presence::kAway) c.away += by;
+  if (presence == Presence::kDead) c.dead += by;
+}
+
+// The task to blame for a dead source.
+Ordinal CulpritOf(const Job& job, uint32_t source) {
+  Ordinal object = source;
+  if (source & kCollectionBit) {
+    object = job.collections[source & ~kCollectionBit].dead_member;
+    if (object == kNoOrdinal) return kNoOrdinal;
+  }
+  Ordinal producer = job.objects[object].producer;
+  Ordinal culprit = job.tasks[producer].culprit;
+  return culprit != kNoOrdinal ? culprit : producer;
+}
+
+}  // namespace
+
+void State::AcquireObject(Job& job, Ordinal ordinal) {
+  ++job.objects[ordinal].live_consumers;
+  MakeIfWanted(job, ordinal);
+}
+
+void State::ReleaseObject(Job& job, Ordinal ordinal) {
+  ObjectRec& object = job.objects[ordinal];
+  TASKD_CHECK(object.live_consumers > 0);
+  --object.live_consumers;
+  FreeIfUnwanted(job, ordinal);
+}
+
+void State::AcquireSource(Job& job, uint32_t source) {
+  if (!(source & kCollectionBit)) return AcquireObject(job, source);
+  CollectionRec& c = job.collections[source & ~kCollectionBit];
+  if (c.live_consumers++ == 0) {
+    Enqueue({.kind = WorkKind::kAcquireMembers, .job = job.id, .index = source & ~kCollectionBit});
+  }
+}
+
+void State::ReleaseSource(Job& job, uint32_t source) {
+  if (!(source & kCollectionBit)) return ReleaseObject(job, source);
+  CollectionRec& c = job.collections[source & ~kCollectionBit];
+  TASKD_CHECK(c.live_consumers > 0);
+  if (--c.live_consumers == 0) {
+    Enqueue({.kind = WorkKind::kReleaseMembers, .job = job.id, .index = source & ~kCollectionBit});
+  }
+}
+
+namespace {
+
+// Tells one consumer per call, from `work.cursor` on.
+bool TellConsumers(State& state, Job& job, Work& work, uint32_t source) {
+  if (work.cursor == kNil) return false;
+  const EdgeRec& edge = job.edges[work.cursor];
+  work.cursor = edge.next;
+  if (edge.consumer & kCollectionBit) {
+    uint32_t index = edge.consumer & ~kCollectionBit;
+    CollectionRec& c = job.collections[index];
+    Count(c, work.before, -1);
+    Count(c, work.after, +1);
+    if (work.after == Presence::kDead) c.dead_member = work.index;
+    if (!c.announced && CollectionPresence(c) != c.presence) {
+      c.announced = true;
+      state.Enqueue({.kind = WorkKind::kAnnounceCollection, .job = job.id, .index = index});
+    }
+  } else {
+    Ordinal culprit = work.after == Presence::kDead ? CulpritOf(job, source) : kNoOrdinal;
+    state.InputChanged(job, edge.consumer, work.before, work.after, culprit);
+  }
+  return work.cursor != kNil;
+}
+
+bool AnnounceObject(State& state, Job& job, Work& work) {
+  ObjectRec& object = job.objects[work.index];
+  if (!work.begun) {
+    work.begun = true;
+    work.before = object.presence;
+    work.after = state.Actual(job, object);
+    object.announced = false;
+    object.presence = work.after;
+    if (work.before == work.after) return false;
+    if (object.client_wants > 0 && (work.after == Presence::kAvailable || work.after == Presence::kDead)) {
+      state.Emit(action::ObjectChanged{{job.id, work.index}});
+    }
+    if (work.after == Presence::kMissing) {
+      if (object.version != 0 && work.before != Presence::kDead && state.Wanted(job, object)) {
+        ++state.counters.objects_lost;
+      }
+      state.MakeIfWanted(job, work.index);
+    }
+    if (work.after == Presence::kAvailable) state.FreeIfUnwanted(job, work.index);
+    // Tasks that have ended do not care, collections keep their counts always.
+    work.cursor = object.live_consumers > 0 || object.in_collection ? object.consumers : kNil;
+    return work.cursor != kNil;
+  }
+  return TellConsumers(state, job, work, work.index);
+}
+
+bool AnnounceCollection(State& state, Job& job, Work& work) {
+  CollectionRec& c = job.collections[work.index];
+  if (!work.begun) {
+    work.begun = true;
+    work.before = c.presence;
+    work.after = CollectionPresence(c);
+    c.announced = false;
+    c.presence = work.after;
+    if (work.before == work.after) return false;
+    work.cursor = c.live_consumers > 0 ? c.consumers : kNil;
+    return work.cursor != kNil;
+  }
+  return TellConsumers(state, job, work, work.index | kCollectionBit);
+}
+
+// True: a consumer of the edge lacks nothing but inputs that are away.
+bool NeededNow(const Job& job, uint32_t consumer) {
+  if (!(consumer & kCollectionBit)) {
+    const TaskRec& task = job.tasks[consumer];
+    return task.state == TaskState::kWaiting && !task.starting && task.missing == 0;
+  }
+  const CollectionRec& c = job.collections[consumer & ~kCollectionBit];
+  if (c.presence != Presence::kAway) return false;
+  for (uint32_t e = c.consumers; e != kNil; e = job.edges[e].next) {
+    if (NeededNow(job, job.edges[e].consumer)) return true;
+  }
+  return false;
+}
+
+bool DemandAway(State& state, Job& job, Work& work) {
+  const ObjectRec& object = job.objects[work.index];
+  if (!work.begun) {
+    work.begun = true;
+    work.cursor = object.consumers;
+  }
+  if (state.Actual(job, object) != Presence::kAway) return false;
+  if (object.client_wants > 0 || (work.cursor != kNil && NeededNow(job, job.edges[work.cursor].consumer))) {
+    state.RunAgain(job, object.producer);
+    return false;
+  }
+  if (work.cursor != kNil) work.cursor = job.edges[work.cursor].next;
+  return work.cursor != kNil;
+}
+
+}  // namespace
+
+bool State::Advance(Work& work) {
+  switch (work.kind) {
+    case WorkKind::kWorkerAway:
+    case WorkKind::kWorkerDemand:
+    case WorkKind::kWorkerReturn:
+    case WorkKind::kWorkerForget:
+      return AdvanceWorkerObjects(work);
+    case WorkKind::kWorkerOrphan:
+    case WorkKind::kWorkerDropAttempts:
+      return AdvanceWorkerAttempts(work);
+    case WorkKind::kWorkerRehome:
+      return AdvanceRehome(work);
+    default:
+      break;
+  }
+  Job& job = *jobs[work.job];
+  switch (work.kind) {
+    case WorkKind::kStartTasks:
+      StartTask(job, work.index++, true);
+      return work.index < work.limit;
+    case WorkKind::kRestartTask:
+      StartTask(job, work.index, false);
+      return false;
+    case WorkKind::kAnnounceObject:
+      return AnnounceObject(*this, job, work);
+    case WorkKind::kAnnounceCollection:
+      return AnnounceCollection(*this, job, work);
+    case WorkKind::kReleaseMembers:
+    case WorkKind::kAcquireMembers: {
+      const CollectionRec& c = job.collections[work.index];
+      if (work.cursor == kNil) work.cursor = 0;
+      if (work.cursor >= c.count) return false;
+      Ordinal member = c.first + work.cursor++ * c.stride;
+      if (work.kind == WorkKind::kAcquireMembers) {
+        AcquireObject(job, member);
+      } else {
+        ReleaseObject(job, member);
+      }
+      return work.cursor < c.count;
+    }
+    case WorkKind::kDemandAway:
+      return DemandAway(*this, job, work);
+    case WorkKind::kCancelTasks:
+      if (work.index >= job.tasks.size()) return false;
+      CancelTask(job, work.index++);
+      return work.index < job.tasks.size();
+    case WorkKind::kSweepObjects:
+      // Goes once round the worklist: tasks that start before it may acquire members of collections first.
+      if (!work.begun) {
+        work.begun = true;
+        Enqueue(work);
+        return false;
+      }
+      if (!job.sealed) {
+        job.sealed = true;
+        CheckJobEnd(job);
+      }
+      if (work.index >= job.objects.size()) return false;
+      FreeIfUnwanted(job, work.index++);
+      return work.index < job.objects.size();
+    default:
+      TASKD_CHECK(false);
+      return false;
+  }
+}
+
+}  // namespace taskd::scheduler

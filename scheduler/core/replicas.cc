@@ -1,0 +1,166 @@
+// Who holds what. An object is wanted while someone may read it; what nobody wants is freed at its holders, what is
+// wanted and gone is made again.
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+ObjectRec* State::FindObject(ObjectId id) {
+  Job* job = FindJob(id.job);
+  return job != nullptr && id.ordinal < job->objects.size() ? &job->objects[id.ordinal] : nullptr;
+}
+
+bool State::Wanted(const Job& job, const ObjectRec& object) const {
+  if (object.live_consumers > 0 || object.client_wants > 0) return true;
+  return !job.cancelled && (object.graph_want || !job.sealed);
+}
+
+ReplicaRec* State::FindReplica(const ObjectRec& object, uint16_t slot) {
+  for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
+    if (replicas[r].worker == slot) return &replicas[r];
+  }
+  return nullptr;
+}
+
+void State::SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable) {
+  if (replica.usable == usable) return;
+  replica.usable = usable;
+  object.usable += usable ? 1 : -1;
+  object.away += usable ? -1 : 1;
+}
+
+void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
+  Job& job = *jobs[id.job];
+  ObjectRec& object = job.objects[id.ordinal];
+  if (worker.reconciling || worker.returning) worker.listed.insert(id);
+  ReplicaRec* replica = FindReplica(object, worker.id.slot);
+  if (replica == nullptr) {
+    uint32_t index = free_replica;
+    if (index == kNil) {
+      index = static_cast<uint32_t>(replicas.size());
+      replicas.emplace_back();
+    } else {
+      free_replica = replicas[index].next;
+    }
+    replica = &replicas[index];
+    *replica = {.next = object.replicas, .worker = worker.id.slot, .usable = false};
+    object.replicas = index;
+    ++object.away;
+    worker.held.push_back(id);
+    ++worker.objects;
+    worker.object_bytes += object.size_bytes;
+    CompactHeld(worker);
+  }
+  SetUsable(object, *replica, usable);
+  PresenceMayHaveChanged(job, id.ordinal);
+}
+
+bool State::RemoveReplica(Worker& worker, ObjectId id) {
+  Job& job = *jobs[id.job];
+  ObjectRec& object = job.objects[id.ordinal];
+  uint32_t* link = &object.replicas;
+  while (*link != kNil && replicas[*link].worker != worker.id.slot) link = &replicas[*link].next;
+  if (*link == kNil) return false;
+  uint32_t index = *link;
+  *link = replicas[index].next;
+  if (replicas[index].usable) {
+    --object.usable;
+  } else {
+    --object.away;
+  }
+  replicas[index].next = free_replica;
+  free_replica = index;
+  --worker.objects;
+  worker.object_bytes -= object.size_bytes;
+  PresenceMayHaveChanged(job, id.ordinal);
+  return true;
+}
+
+void State::DropReplicas(Job& job, ObjectId id) {
+  ObjectRec& object = job.objects[id.ordinal];
+  while (object.replicas != kNil) {
+    Worker& worker = *workers[replicas[object.replicas].worker];
+    // A worker that is away learns it when it comes back and lists the replica.
+    if (worker.stream != 0) Emit(action::Free{worker.stream, {id, object.version}});
+    RemoveReplica(worker, id);
+  }
+}
+
+void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
+  const ObjectRec& object = job.objects[ordinal];
+  if (object.replicas != kNil && !Wanted(job, object)) DropReplicas(job, {job.id, ordinal});
+}
+
+bool State::PastRerun(const ObjectRec& object) {
+  for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
+    WorkerState state = workers[replicas[r].worker]->state;
+    if (state != WorkerState::kAway && state != WorkerState::kLost) return false;
+  }
+  return true;
+}
+
+void State::MakeIfWanted(Job& job, Ordinal ordinal) {
+  const ObjectRec& object = job.objects[ordinal];
+  if (job.tasks[object.producer].state != TaskState::kDone || !Wanted(job, object)) return;
+  Presence actual = Actual(job, object);
+  if (actual == Presence::kMissing || (actual == Presence::kAway && object.client_wants > 0 && PastRerun(object))) {
+    RunAgain(job, object.producer);
+  }
+}
+
+void State::ReportReplica(Worker& worker, const Replica& replica) {
+  ObjectId id = replica.id.object;
+  ObjectRec* object = FindObject(id);
+  if (object != nullptr && object->version == replica.id.version && Wanted(*jobs[id.job], *object)) {
+    AddReplica(worker, id, worker.connected());
+    return;
+  }
+  // Made by an attempt whose outcome is still under way: that decides.
+  if (object != nullptr && FindAttempt({{id.job, object->producer}, replica.id.version}) != kNil) {
+    worker.listed.insert(id);
+    return;
+  }
+  Emit(action::Free{worker.stream, replica.id});
+}
+
+void State::CompactHeld(Worker& worker) {
+  if (worker.walks > 0 || worker.held.size() < 1024 || worker.held.size() / 2 < worker.objects) return;
+  std::sort(worker.held.begin(), worker.held.end());
+  worker.held.erase(std::unique(worker.held.begin(), worker.held.end()), worker.held.end());
+  std::erase_if(worker.held, [this, &worker](ObjectId id) {
+    ObjectRec* object = FindObject(id);
+    return object == nullptr || FindReplica(*object, worker.id.slot) == nullptr;
+  });
+}
+
+void State::On(event::SetWants& e) {
+  std::sort(e.objects.begin(), e.objects.end());
+  e.objects.erase(std::unique(e.objects.begin(), e.objects.end()), e.objects.end());
+  std::erase_if(e.objects, [this](ObjectId id) {
+    if (FindObject(id) != nullptr) return false;
+    Emit(action::ObjectChanged{id});   // the shell finds nothing and says so
+    return true;
+  });
+  std::vector<ObjectId>& current = wants_of_client[e.client];
+  std::vector<ObjectId> before = std::exchange(current, e.objects);
+  for (ObjectId id : e.objects) {
+    if (std::binary_search(before.begin(), before.end(), id)) continue;
+    Job& job = *jobs[id.job];
+    ObjectRec& object = job.objects[id.ordinal];
+    ++object.client_wants;
+    Presence actual = Actual(job, object);
+    if (actual == Presence::kAvailable || actual == Presence::kDead) Emit(action::ObjectChanged{id});
+    MakeIfWanted(job, id.ordinal);
+  }
+  for (ObjectId id : before) {
+    if (std::binary_search(e.objects.begin(), e.objects.end(), id)) continue;
+    Job& job = *jobs[id.job];
+    --job.objects[id.ordinal].client_wants;
+    FreeIfUnwanted(job, id.ordinal);
+  }
+  if (e.objects.empty()) wants_of_client.erase(e.client);
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,261 @@
+// Everything the scheduler core knows, and the functions over it, one file a concept:
+//
+//   jobs.cc         batches, sealing, cancelling, the end of a job
+//   tasks.cc        task states: start, ready, done, failed, run again
+//   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
+//   replicas.cc     who holds what; freeing; wants of clients
+//   attempts.cc     assigning, outcomes, retract, cancel
+//   workers.cc      hello, inventory, loss, return, drain
+//   placement.cc    homes and costs
+//   balance.cc      queues, free slots, look-ahead, moving and taking back
+//   validate.cc, views.cc    read only
+//
+// The worklist is strictly first in, first out, and one item is finished before the next begins. Placement happens
+// only when it is empty. So a placement never sees a half-told change.
+#ifndef TASKD_SCHEDULER_CORE_STATE_H_
+#define TASKD_SCHEDULER_CORE_STATE_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "common/base/check.h"
+#include "scheduler/core/actions.h"
+#include "scheduler/core/events.h"
+#include "scheduler/core/records.h"
+#include "scheduler/core/scheduler_core.h"
+#include "scheduler/core/views.h"
+
+namespace taskd::scheduler {
+
+enum class WorkKind : uint8_t {
+  kStartTasks,          // job, index..limit: link and count the inputs of new tasks
+  kRestartTask,         // job, index: count the inputs of a done task that has to run again
+  kAnnounceObject,      // job, index: tell consumers that the presence changed
+  kAnnounceCollection,
+  kReleaseMembers,      // job, index: the collection has no unfinished consumer any more
+  kAcquireMembers,      // job, index: it has one again
+  kDemandAway,          // job, index: consumers that lack nothing else have this away object rebuilt
+  kCancelTasks,         // job
+  kSweepObjects,        // job: free what nobody wants
+  kWorkerAway,          // worker: its replicas cannot be read
+  kWorkerDemand,        // worker: past rerun_after
+  kWorkerReturn,        // worker: inventory complete: keep what it listed, drop the rest
+  kWorkerForget,        // worker: drop its replicas, free its slot
+  kWorkerOrphan,        // worker: its attempts may run elsewhere
+  kWorkerDropAttempts,  // worker: its attempts are lost
+  kWorkerRehome,        // worker: give its home queues back
+};
+
+struct Work {
+  WorkKind kind = WorkKind::kStartTasks;
+  JobId job = 0;             // or the worker's slot
+  uint32_t index = 0;
+  uint32_t cursor = kNil;
+  uint32_t limit = 0;
+  bool begun = false;
+  Presence before = Presence::kMissing, after = Presence::kMissing;
+};
+
+enum class TimerKind : uint8_t { kBackoff, kSilent, kRerun, kForget };
+struct Timer {
+  uint64_t at_ns = 0;
+  TimerKind kind = TimerKind::kBackoff;
+  uint64_t a = 0, b = 0;     // job, task | worker slot, epoch
+  auto operator<=>(const Timer&) const = default;
+};
+
+struct Recovery {
+  uint64_t lost_ns = 0;
+  uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
+};
+
+class State {
+ public:
+  explicit State(const Config& config) : config(config) {}
+
+  uint64_t Step(uint64_t now, std::span<Event> events, uint32_t step_budget, std::vector<Action>& out);
+
+  // --- events
+  void On(event::WorkerHello& e);
+  void On(event::WorkerInventory& e);
+  void On(event::InventoryDone& e);
+  void On(event::WorkerReport& e);
+  void On(event::WorkerGoodbye& e);
+  void On(event::WorkerClosed& e);
+  void On(event::DrainWorker& e);
+  void On(event::OpenJob& e);
+  void On(event::AddBatch& e);
+  void On(event::SealJob& e);
+  void On(event::CancelJob& e);
+  void On(event::SetWants& e);
+
+  // --- propagate.cc
+  void Enqueue(Work work) { worklist.push_back(work); }
+  // Does one unit of the front item. False: it is finished.
+  bool Advance(Work& work);
+  Presence Actual(const Job& job, const ObjectRec& object) const;
+  void PresenceMayHaveChanged(Job& job, Ordinal object);
+  void AcquireSource(Job& job, uint32_t source);
+  void ReleaseSource(Job& job, uint32_t source);
+  void AcquireObject(Job& job, Ordinal object);
+  void ReleaseObject(Job& job, Ordinal object);
+  Presence SourcePresence(const Job& job, uint32_t source) const;
+
+  // --- tasks.cc
+  TaskRec& TaskAt(TaskId id) { return jobs[id.job]->tasks[id.ordinal]; }
+  void SetTaskState(Job& job, TaskRec& task, TaskState state);
+  void StartTask(Job& job, Ordinal ordinal, bool link);
+  void RunAgain(Job& job, Ordinal ordinal);
+  void InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit);
+  void DemandAwayInputs(Job& job, Ordinal ordinal);
+  void Settle(Job& job, Ordinal ordinal);            // waiting or ready, by its counts
+  void Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns);
+  void FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
+  void EndTask(Job& job, Ordinal ordinal, TaskState state);
+  void FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit);
+  void CancelTask(Job& job, Ordinal ordinal);
+  void ReleaseInputs(Job& job, const TaskRec& task);
+  void JoinRecovery(TaskRec& task);
+  void LeaveRecovery(TaskRec& task);
+
+  // --- replicas.cc
+  bool Wanted(const Job& job, const ObjectRec& object) const;
+  ReplicaRec* FindReplica(const ObjectRec& object, uint16_t slot);
+  void AddReplica(Worker& worker, ObjectId id, bool usable);
+  bool RemoveReplica(Worker& worker, ObjectId id);   // false: it had none
+  void SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable);
+  void DropReplicas(Job& job, ObjectId id);          // frees them at their workers
+  void FreeIfUnwanted(Job& job, Ordinal object);
+  void MakeIfWanted(Job& job, Ordinal object);
+  void ReportReplica(Worker& worker, const Replica& replica);
+  void CompactHeld(Worker& worker);
+  ObjectRec* FindObject(ObjectId id);
+
+  // --- attempts.cc
+  void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
+  Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
+                             uint64_t* present, uint64_t* missing);
+  uint32_t FindAttempt(AttemptRef ref) const;        // kNil: none
+  void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
+  void OnStarted(Worker& worker, AttemptRef ref);
+  void OnOutcome(Worker& worker, const Outcome& outcome);
+  void OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
+  void OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
+  void ReleaseOutputs(Worker& worker, const Outcome& outcome);
+  bool HasLiveAttempt(const TaskRec& task) const;    // on a worker that is not away
+  void AttemptGone(Job& job, Ordinal ordinal);       // after an end that was not the task's
+  void CancelAttempts(TaskRec& task);
+  void Charge(Worker& worker, AttemptRec& attempt);
+  void Uncharge(Worker& worker, AttemptRec& attempt);
+  void PromoteAhead(Worker& worker);
+  void LoseAttempt(uint32_t index);                  // its worker is gone or does not know it
+  bool CountCrash(Job& job, AttemptRec& attempt);    // true: over the task's crash limit
+  void Orphan(uint32_t index);
+  void Unorphan(uint32_t index);
+
+  // --- workers.cc
+  Worker* FindStream(StreamId stream);
+  Worker* WorkerAt(uint16_t slot) { return slot < workers.size() ? workers[slot].get() : nullptr; }
+  Worker* FindWorker(WorkerId id);
+  Worker& NewWorker(const event::WorkerHello& e);
+  void SetWorkerState(Worker& worker, WorkerState state);
+  void LoseConnection(Worker& worker);
+  void BecomeAway(Worker& worker, LossCause cause);
+  void ComeBack(Worker& worker);
+  void Forget(Worker& worker);
+  void FreeSlot(Worker& worker);
+  void CheckDrained(Worker& worker);
+  bool AdvanceWorkerObjects(Work& work);
+  bool AdvanceWorkerAttempts(Work& work);
+  bool AdvanceRehome(Work& work);
+  bool PastRerun(const ObjectRec& object);
+  void ReconcileAttempt(Worker& worker, AttemptRef ref, bool running);
+  void StartRecovery(uint64_t lost_ns);
+  void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) { timers.insert({at_ns, kind, a, b}); }
+  void Heard(Worker& worker);
+
+  // --- placement.cc
+  uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
+  uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
+  uint64_t MoveNs(const Worker& worker, const Job& job, Ordinal ordinal);
+  uint16_t ChooseHome(const Job& job, Ordinal ordinal);
+
+  // --- balance.cc
+  QueueItem ItemOf(const Job& job, Ordinal ordinal) const;
+  void PushReady(Job& job, Ordinal ordinal);
+  void PopReady(Job& job, TaskRec& task);            // takes it out of its queue
+  bool CanRun(const Worker& worker, uint16_t shape) const;       // in what is free
+  bool HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const;
+  ShapeLoad& Load(Worker& worker, uint16_t shape);
+  const ShapeLoad* FindLoad(const Worker& worker, uint16_t shape) const;
+  void MarkDirty(Worker& worker);
+  void SetHungry(Worker& worker, bool hungry);
+  void WakeFor(uint16_t shape, uint16_t home);
+  bool FillSlot(Worker& worker);                     // false: nothing for it
+  bool FillAhead(Worker& worker);
+  bool TakeFromHomes(Worker& worker);
+  void AskBack(Worker& worker);
+  void AheadChanged(Worker& worker, uint16_t shape, uint32_t before, uint32_t after);
+  void HomeChanged(Worker& worker, uint16_t shape, uint32_t before);
+  bool Balance();                                    // one unit; false: nothing to do
+
+  // --- jobs.cc
+  Job* FindJob(JobId id) { return id < jobs.size() ? jobs[id].get() : nullptr; }
+  const Job* FindJob(JobId id) const { return id < jobs.size() ? jobs[id].get() : nullptr; }
+  void Changed(Job& job);
+  void CheckJobEnd(Job& job);
+  uint16_t InternShape(const Resources& need);
+  void AppendBatch(Job& job, const Batch& batch);
+  void Answer(Token token, uint32_t code, std::string message, JobId job = 0, uint32_t next_batch = 0);
+
+  void RunTimers();
+  template <typename A>
+  void Emit(A&& action) { actions->emplace_back(std::forward<A>(action)); }
+
+  Config config;
+  uint64_t now_ns = 0;
+  std::vector<Action>* actions = nullptr;            // of the step under way
+  int64_t budget = 0;
+
+  std::vector<std::unique_ptr<Job>> jobs = std::vector<std::unique_ptr<Job>>(1);    // by id
+  std::vector<std::unique_ptr<Worker>> workers;      // by slot; null: free
+  std::vector<uint16_t> generations;                 // by slot
+  std::vector<Shape> shapes;
+  std::vector<ReplicaRec> replicas;
+  std::vector<AttemptRec> attempts;
+  uint32_t free_replica = kNil, free_attempt = kNil; // threaded through `next`
+
+  absl::flat_hash_map<uint64_t, uint16_t> slot_of_identity;
+  absl::flat_hash_map<StreamId, uint16_t> slot_of_stream;
+  absl::btree_map<std::pair<uint64_t, uint64_t>, JobId> job_of_submission;
+  absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;    // sorted
+
+  std::deque<Work> worklist;
+  std::deque<uint16_t> dirty;                        // workers that may have a free slot
+  std::deque<uint16_t> dirty_ahead;                  // workers whose slots are full and look-ahead is not
+  absl::btree_set<std::pair<uint64_t, uint16_t>> hungry;   // (busy cpus per mille, slot): a free slot, nothing to do
+  absl::flat_hash_map<uint16_t, uint64_t> hungry_key;
+  absl::btree_set<uint16_t> ahead_open;              // slots full, room for look-ahead, nothing to take
+  // By shape, workers with look-ahead and with home tasks: (count, slot).
+  std::vector<absl::btree_set<std::pair<uint32_t, uint16_t>>> ahead_of_shape, homes_of_shape;
+  absl::btree_set<Timer> timers;
+  std::vector<JobId> changed_jobs;
+  absl::btree_map<uint16_t, Recovery> recoveries;
+  uint16_t last_recovery = 0;
+  Counters counters;
+};
+
+// "" or the first broken invariant. See validate.cc.
+std::string ValidateState(const State& state);
+
+}  // namespace taskd::scheduler
+
+#endif  // TASKD_SCHEDULER_CORE_STATE_H_

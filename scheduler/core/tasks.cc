@@ -1,0 +1,227 @@
+// The states of a task: waiting <-> ready -> active -> done, failed or cancelled; done -> waiting to rebuild what was lost.
+#include <algorithm>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+bool Ended(TaskState s) {
+  return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;
+}
+}  // namespace
+
+void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
+  --job.counts[static_cast<size_t>(task.state)];
+  --counters.tasks[static_cast<size_t>(task.state)];
+  task.state = state;
+  ++job.counts[static_cast<size_t>(state)];
+  ++counters.tasks[static_cast<size_t>(state)];
+  Changed(job);
+}
+
+void State::StartTask(Job& job, Ordinal ordinal, bool link) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.state != TaskState::kWaiting || !task.starting) return;
+  if (job.cancelled) return CancelTask(job, ordinal);
+  task.starting = false;
+  task.missing = task.away = 0;
+  uint32_t dead = kNil;
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    EdgeRec& edge = job.edges[e];
+    if (link) {
+      uint32_t& head = edge.source & kCollectionBit ? job.collections[edge.source & ~kCollectionBit].consumers
+                                                    : job.objects[edge.source].consumers;
+      edge.next = head;
+      head = e;
+    }
+    AcquireSource(job, edge.source);
+    Presence presence = SourcePresence(job, edge.source);
+    if (presence == Presence::kAway) ++task.away;
+    if (presence == Presence::kMissing || presence == Presence::kDead) ++task.missing;
+    if (presence == Presence::kDead && dead == kNil) dead = edge.source;
+  }
+  budget -= task.edge_count;
+  if (dead != kNil) return FailTask(job, ordinal, FailureClass::kInputFailed, kNoOrdinal);
+  Settle(job, ordinal);
+}
+
+void State::Settle(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  bool ready = task.missing == 0 && task.away == 0;
+  if (ready && task.state == TaskState::kWaiting) {
+    SetTaskState(job, task, TaskState::kReady);
+    task.ready_ns = now_ns;
+    PushReady(job, ordinal);
+  } else if (!ready && task.state == TaskState::kReady) {
+    if (task.position != kNotInHeap) PopReady(job, task);
+    task.backoff = false;
+    SetTaskState(job, task, TaskState::kWaiting);
+  }
+  if (!ready && task.missing == 0 && task.state == TaskState::kWaiting) DemandAwayInputs(job, ordinal);
+}
+
+void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.starting || Ended(task.state)) return;
+  auto count = [&task](Presence presence, int32_t by) {
+    if (presence == Presence::kAway) task.away += by;
+    if (presence == Presence::kMissing || presence == Presence::kDead) task.missing += by;
+  };
+  count(before, -1);
+  count(after, +1);
+  // An active task may have its copy already; if not, its attempt ends stuck and AttemptGone looks again.
+  if (task.state == TaskState::kActive) return;
+  if (after == Presence::kDead) return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
+  Settle(job, ordinal);
+}
+
+void State::DemandAwayInputs(Job& job, Ordinal ordinal) {
+  const TaskRec& task = job.tasks[ordinal];
+  auto demand = [&](Ordinal input) {
+    const ObjectRec& object = job.objects[input];
+    if (Actual(job, object) == Presence::kAway && PastRerun(object)) RunAgain(job, object.producer);
+  };
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) {
+      demand(source);
+      continue;
+    }
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    if (c.presence != Presence::kAway) continue;
+    for (uint32_t i = 0; i < c.count; ++i) demand(c.first + i * c.stride);
+    budget -= c.count;
+  }
+}
+
+void State::RunAgain(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.state != TaskState::kDone) return;
+  if (job.cancelled) return CancelTask(job, ordinal);
+  SetTaskState(job, task, TaskState::kWaiting);
+  task.starting = true;
+  if (job.ended) {
+    job.ended = false;
+    --counters.jobs_ended;
+  }
+  ++job.recomputed;
+  ++counters.tasks_recomputed;
+  JoinRecovery(task);
+  for (uint32_t i = 0; i < task.output_count; ++i) PresenceMayHaveChanged(job, task.first_output + i);
+  Enqueue({.kind = WorkKind::kRestartTask, .job = job.id, .index = ordinal});
+}
+
+void State::ReleaseInputs(Job& job, const TaskRec& task) {
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) ReleaseSource(job, job.edges[e].source);
+  budget -= task.edge_count;
+}
+
+void State::EndTask(Job& job, Ordinal ordinal, TaskState state) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.position != kNotInHeap) PopReady(job, task);
+  task.backoff = false;
+  bool acquired = !task.starting && !Ended(task.state);
+  task.starting = false;
+  SetTaskState(job, task, state);
+  if (acquired) ReleaseInputs(job, task);
+  LeaveRecovery(task);
+  CancelAttempts(task);
+  for (uint32_t i = 0; i < task.output_count; ++i) PresenceMayHaveChanged(job, task.first_output + i);
+  CheckJobEnd(job);
+}
+
+void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome) {
+  TaskRec& task = job.tasks[ordinal];
+  Worker& worker = *workers[attempt.worker.slot];
+  task.run_us = static_cast<uint32_t>(std::min<uint64_t>(outcome.run_ns / 1000, 0xFFFFFFFFu));
+  task.stuck = 0;
+  task.avoid = kNoSlot;
+  task.last_worker = attempt.worker;
+  task.last_attempt = attempt.id;
+  GroupRec& group = job.groups[task.group];
+  group.average_ns = group.average_ns == 0 ? std::max<uint64_t>(outcome.run_ns, 1)
+                                           : (group.average_ns * 7 + outcome.run_ns) / 8 + 1;
+  for (uint32_t i = 0; i < task.output_count; ++i) {
+    ObjectId id{job.id, task.first_output + i};
+    ObjectRec& object = job.objects[id.ordinal];
+    // Bodies are deterministic: a replica that is there is as good as the new one.
+    if (object.usable > 0 || (object.version != 0 && !Wanted(job, object))) {
+      Emit(action::Free{worker.stream, {id, attempt.id}});
+      continue;
+    }
+    DropReplicas(job, id);
+    object.version = attempt.id;
+    object.size_bytes = outcome.outputs[i].size_bytes;
+    object.crc32c = outcome.outputs[i].crc32c;
+    AddReplica(worker, id, worker.connected());
+  }
+  ++worker.finished;
+  Emit(action::Journal{action::RecordKind::kFinish, job.id, ordinal, attempt.id, FailureClass::kNone, outcome.outputs});
+  EndTask(job, ordinal, TaskState::kDone);
+  for (uint32_t i = 0; i < task.output_count; ++i) FreeIfUnwanted(job, task.first_output + i);
+}
+
+void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
+  TaskRec& task = job.tasks[ordinal];
+  if (culprit == kNoOrdinal && failure == FailureClass::kInputFailed) {
+    for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+      uint32_t source = job.edges[e].source;
+      if (SourcePresence(job, source) != Presence::kDead) continue;
+      Ordinal object = source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
+      Ordinal producer = job.objects[object].producer;
+      culprit = job.tasks[producer].culprit != kNoOrdinal ? job.tasks[producer].culprit : producer;
+      break;
+    }
+  }
+  task.failure = failure;
+  task.culprit = culprit;
+  Emit(action::Journal{action::RecordKind::kFinalFailure, job.id, ordinal, task.last_attempt, failure, {}});
+  EndTask(job, ordinal, TaskState::kFailed);
+}
+
+void State::CancelTask(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.state == TaskState::kFailed || task.state == TaskState::kCancelled) return;
+  if (task.state == TaskState::kDone) {
+    // Only when it would have to run again in a cancelled job: nobody will make its outputs.
+    bool lost = false;
+    for (uint32_t i = 0; i < task.output_count; ++i) {
+      const ObjectRec& object = job.objects[task.first_output + i];
+      lost |= Actual(job, object) != Presence::kAvailable && Wanted(job, object);
+    }
+    if (!lost) return;
+  }
+  EndTask(job, ordinal, TaskState::kCancelled);
+}
+
+void State::StartRecovery(uint64_t lost_ns) {
+  auto previous = recoveries.find(last_recovery);
+  if (previous != recoveries.end() && previous->second.outstanding == 0) recoveries.erase(previous);
+  do {
+    ++last_recovery;
+  } while (last_recovery == 0 || recoveries.contains(last_recovery));
+  recoveries[last_recovery] = {lost_ns, 0};
+}
+
+void State::JoinRecovery(TaskRec& task) {
+  auto it = recoveries.find(last_recovery);
+  if (task.recovery != 0 || it == recoveries.end()) return;
+  task.recovery = last_recovery;
+  ++it->second.outstanding;
+}
+
+void State::LeaveRecovery(TaskRec& task) {
+  if (task.recovery == 0) return;
+  auto it = recoveries.find(task.recovery);
+  task.recovery = 0;
+  TASKD_CHECK(it != recoveries.end());
+  if (--it->second.outstanding > 0) return;
+  uint64_t took = now_ns - it->second.lost_ns;
+  ++counters.recoveries;
+  counters.recovery_ns_total += took;
+  counters.recovery.Add(took);
+  recoveries.erase(it);
+}
+
+}  // namespace taskd::scheduler

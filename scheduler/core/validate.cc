@@ -1,0 +1,168 @@
+// Every invariant that holds between units of work. Each check names what is wrong and where.
+#include "common/base/text.h"
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+
+struct Recount {
+  std::vector<uint64_t> objects, object_bytes, home;
+};
+
+std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
+  const ObjectRec& object = job.objects[ordinal];
+  std::string name = ToString(ObjectId{job.id, ordinal});
+  uint32_t usable = 0, away = 0;
+  for (uint32_t r = object.replicas; r != kNil; r = state.replicas[r].next) {
+    const ReplicaRec& replica = state.replicas[r];
+    if (replica.worker >= state.workers.size() || state.workers[replica.worker] == nullptr) {
+      return StrCat(name, ": a replica at a free worker slot ", replica.worker);
+    }
+    ++(replica.usable ? usable : away);
+    ++seen.objects[replica.worker];
+    seen.object_bytes[replica.worker] += object.size_bytes;
+  }
+  if (usable != object.usable || away != object.away) return StrCat(name, ": replica counts are wrong");
+  if (object.replicas != kNil && object.version == 0) return StrCat(name, ": replicas of no version");
+  if (!object.announced && object.presence != state.Actual(job, object)) {
+    return StrCat(name, ": its presence changed and nobody is told");
+  }
+  if (!state.worklist.empty()) return "";
+  if (object.replicas != kNil && !state.Wanted(job, object)) return StrCat(name, ": unwanted and not freed");
+  if (job.tasks[object.producer].state == TaskState::kDone && object.presence == Presence::kMissing &&
+      state.Wanted(job, object)) {
+    return StrCat(name, ": wanted, gone, and not made again");
+  }
+  return "";
+}
+
+std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
+  const TaskRec& task = job.tasks[ordinal];
+  std::string name = ToString(TaskId{job.id, ordinal});
+  bool queued = task.position != kNotInHeap;
+  if (queued != (task.state == TaskState::kReady && !task.backoff)) {
+    return StrCat(name, ": in a queue and not ready, or ready and in no queue");
+  }
+  if (queued && task.home != kNoSlot) {
+    if (task.home >= state.workers.size() || state.workers[task.home] == nullptr) return StrCat(name, ": home is gone");
+    ++seen.home[task.home];
+  }
+  bool live = false;
+  for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
+    const AttemptRec& attempt = state.attempts[a];
+    if (attempt.job != job.id || attempt.task != ordinal) return StrCat(name, ": an attempt of another task");
+    live |= !attempt.orphaned && attempt.state != AttemptState::kCancelling;
+  }
+  if (live != (task.state == TaskState::kActive)) return StrCat(name, ": active without an attempt, or the reverse");
+  if (!state.worklist.empty() || task.starting) {
+    return task.starting && state.worklist.empty() ? StrCat(name, ": starting and forgotten") : "";
+  }
+  if (task.state != TaskState::kWaiting && task.state != TaskState::kReady && task.state != TaskState::kActive) return "";
+  uint32_t missing = 0, away = 0;
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    Presence presence = state.SourcePresence(job, job.edges[e].source);
+    missing += presence == Presence::kMissing || presence == Presence::kDead;
+    away += presence == Presence::kAway;
+    if (presence == Presence::kDead && task.state != TaskState::kActive) {
+      return StrCat(name, ": an input will never exist and it has not failed");
+    }
+  }
+  if (missing != task.missing || away != task.away) return StrCat(name, ": input counts are wrong");
+  if (task.state == TaskState::kWaiting && missing == 0 && away == 0) return StrCat(name, ": waiting for nothing");
+  if (task.state == TaskState::kReady && missing + away > 0) return StrCat(name, ": ready without its inputs");
+  return "";
+}
+
+// Unfinished consumers of every source, counted anew.
+std::string CheckWants(const Job& job) {
+  std::vector<uint32_t> objects(job.objects.size()), collections(job.collections.size());
+  for (Ordinal t = 0; t < job.tasks.size(); ++t) {
+    const TaskRec& task = job.tasks[t];
+    if (task.state == TaskState::kDone || task.state == TaskState::kFailed || task.state == TaskState::kCancelled) continue;
+    for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+      uint32_t source = job.edges[e].source;
+      ++(source & kCollectionBit ? collections[source & ~kCollectionBit] : objects[source]);
+    }
+  }
+  for (uint32_t c = 0; c < job.collections.size(); ++c) {
+    const CollectionRec& collection = job.collections[c];
+    if (collections[c] != collection.live_consumers) return StrCat("job ", job.id, " collection ", c, ": consumers");
+    uint32_t missing = 0, away = 0, dead = 0;
+    for (uint32_t i = 0; i < collection.count; ++i) {
+      Ordinal member = collection.first + i * collection.stride;
+      objects[member] += collections[c] > 0;
+      Presence presence = job.objects[member].presence;
+      missing += presence == Presence::kMissing;
+      away += presence == Presence::kAway;
+      dead += presence == Presence::kDead;
+    }
+    if (missing != collection.missing || away != collection.away || dead != collection.dead) {
+      return StrCat("job ", job.id, " collection ", c, ": member counts");
+    }
+  }
+  for (Ordinal o = 0; o < job.objects.size(); ++o) {
+    if (objects[o] != job.objects[o].live_consumers) {
+      return StrCat(ToString(ObjectId{job.id, o}), ": ", job.objects[o].live_consumers, " consumers, counted ", objects[o]);
+    }
+  }
+  return "";
+}
+
+std::string CheckWorker(const State& state, const Worker& worker, const Recount& seen) {
+  std::string name = ToString(worker.id);
+  if (worker.objects != seen.objects[worker.id.slot] || worker.object_bytes != seen.object_bytes[worker.id.slot]) {
+    return StrCat(name, ": object counts are wrong");
+  }
+  if (worker.home_tasks != seen.home[worker.id.slot]) return StrCat(name, ": home counts are wrong");
+  uint64_t cpus = 0, memory = 0;
+  uint32_t attempts = 0, started = 0, ahead = 0;
+  for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
+    const AttemptRec& attempt = state.attempts[a];
+    if (attempt.worker != worker.id) return StrCat(name, ": an attempt of another worker");
+    ++attempts;
+    started += attempt.started_ns != 0;
+    ahead += !attempt.slotted;
+    if (!attempt.slotted) continue;
+    cpus += state.shapes[attempt.shape].need.cpus_milli;
+    memory += state.shapes[attempt.shape].need.memory_bytes;
+  }
+  if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
+    return StrCat(name, ": attempt counts are wrong");
+  }
+  if (cpus != worker.used_cpus || memory != worker.used_memory) return StrCat(name, ": charged resources are wrong");
+  if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0) return StrCat(name, ": tasks wait for it in vain");
+  return "";
+}
+
+}  // namespace
+
+std::string ValidateState(const State& state) {
+  Recount seen;
+  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.home}) v->resize(state.workers.size());
+  StateCounts total = {};
+  for (const auto& job : state.jobs) {
+    if (job == nullptr) continue;
+    StateCounts counts = {};
+    for (Ordinal t = 0; t < job->tasks.size(); ++t) {
+      ++counts[static_cast<size_t>(job->tasks[t].state)];
+      if (std::string bad = CheckTask(state, *job, t, seen); !bad.empty()) return bad;
+    }
+    for (Ordinal o = 0; o < job->objects.size(); ++o) {
+      if (std::string bad = CheckObject(state, *job, o, seen); !bad.empty()) return bad;
+    }
+    if (counts != job->counts) return StrCat("job ", job->id, ": task counts are wrong");
+    for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
+    if (!state.worklist.empty()) continue;
+    if (std::string bad = CheckWants(*job); !bad.empty()) return bad;
+    if (job->sealed && job->unfinished() == 0 && !job->ended) return StrCat("job ", job->id, ": over and not ended");
+  }
+  if (total != state.counters.tasks) return "counters: tasks by state are wrong";
+  for (const auto& worker : state.workers) {
+    if (worker == nullptr) continue;
+    if (std::string bad = CheckWorker(state, *worker, seen); !bad.empty()) return bad;
+  }
+  return "";
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,384 @@
+// The life of a worker's connection:
+//
+//   hello -> (inventory, unacked outcomes) -> inventory done: up
+//   up -> closed: suspect -> rerun_after: away -> forget_after: lost
+//   up -> silent: away -> heard again: up; or forget_after: lost
+//   goodbye, or a hello of another incarnation: lost at once
+//
+// What a worker holds is walked by the worklist, an object at a time.
+#include <algorithm>
+
+#include "common/base/text.h"
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+Worker* State::FindStream(StreamId stream) {
+  auto it = slot_of_stream.find(stream);
+  return it == slot_of_stream.end() ? nullptr : workers[it->second].get();
+}
+
+Worker* State::FindWorker(WorkerId id) {
+  Worker* worker = WorkerAt(id.slot);
+  return worker != nullptr && worker->id == id ? worker : nullptr;
+}
+
+void State::SetWorkerState(Worker& worker, WorkerState state) {
+  --counters.workers[static_cast<size_t>(worker.state)];
+  worker.state = state;
+  ++counters.workers[static_cast<size_t>(state)];
+  if (state != WorkerState::kUp) {
+    SetHungry(worker, false);
+    ahead_open.erase(worker.id.slot);
+    if (worker.home_tasks > 0) Enqueue({.kind = WorkKind::kWorkerRehome, .job = worker.id.slot});
+  }
+}
+
+Worker& State::NewWorker(const event::WorkerHello& e) {
+  uint16_t slot = 0;
+  while (slot < workers.size() && workers[slot] != nullptr) ++slot;
+  if (slot == workers.size()) {
+    workers.emplace_back();
+    generations.push_back(0);
+  }
+  if (++generations[slot] == 0) ++generations[slot];
+  workers[slot] = std::make_unique<Worker>();
+  Worker& worker = *workers[slot];
+  worker.id = {slot, generations[slot]};
+  worker.identity = e.identity;
+  worker.incarnation = e.incarnation;
+  ++counters.workers[static_cast<size_t>(worker.state)];
+  slot_of_identity[e.identity] = slot;
+  return worker;
+}
+
+void State::On(event::WorkerHello& e) {
+  Worker* worker = nullptr;
+  if (auto it = slot_of_identity.find(e.identity); it != slot_of_identity.end()) {
+    worker = workers[it->second].get();
+    if (worker->incarnation != e.incarnation) {
+      ++counters.workers_lost[static_cast<size_t>(LossCause::kRestarted)];
+      StartRecovery(now_ns);
+      Forget(*worker);
+      worker = nullptr;
+    }
+  }
+  if (worker == nullptr) {
+    if (workers.size() >= limits::kWorkers) {
+      Emit(action::Refuse{e.stream, "the scheduler has its largest number of workers (65,535) already"});
+      return;
+    }
+    worker = &NewWorker(e);
+  }
+  if (worker->stream != 0) {
+    Emit(action::CloseStream{worker->stream});
+    slot_of_stream.erase(worker->stream);
+    if (worker->connected()) LoseConnection(*worker);
+  }
+  worker->stream = e.stream;
+  slot_of_stream[e.stream] = worker->id.slot;
+  worker->host = e.host;
+  worker->capacity = e.capacity;
+  worker->reconciling = true;
+  worker->returning = false;
+  worker->listed.clear();
+  for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next) attempts[a].listed = false;
+  worker->last_heard_ns = now_ns;
+  Arm(TimerKind::kSilent, now_ns + config.silent_ns, worker->id.slot, ++worker->epoch);
+  // It may stop half-way: then it goes as one that never came.
+  Arm(TimerKind::kForget, now_ns + config.forget_after_ns, worker->id.slot, worker->epoch);
+  if (worker->state == WorkerState::kSuspect && worker->lost_ns != 0) {
+    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns), worker->id.slot,
+        worker->epoch);
+  }
+  Emit(action::Welcome{e.stream, worker->id});
+}
+
+void State::ReconcileAttempt(Worker& worker, AttemptRef ref, bool running) {
+  uint32_t index = FindAttempt(ref);
+  if (index == kNil || attempts[index].worker != worker.id) {
+    Emit(action::Cancel{worker.stream, ref});
+    return;
+  }
+  AttemptRec& attempt = attempts[index];
+  attempt.listed = true;
+  if (attempt.state == AttemptState::kCancelling) {
+    Emit(action::Cancel{worker.stream, ref});
+  } else if (attempt.state == AttemptState::kRetracting) {
+    attempt.state = AttemptState::kAssigned;   // the retract was lost with the stream; balance asks again
+    if (Worker* asker = WorkerAt(attempt.retract_for)) asker->retracts_pending -= asker->retracts_pending > 0;
+    attempt.retract_for = kNoSlot;
+  }
+  if (running) OnStarted(worker, ref);
+}
+
+void State::On(event::WorkerInventory& e) {
+  Worker* worker = FindStream(e.stream);
+  if (worker == nullptr || !worker->reconciling) return;
+  worker->last_heard_ns = now_ns;
+  for (const AttemptRef& ref : e.chunk.assigned) ReconcileAttempt(*worker, ref, false);
+  for (const AttemptRef& ref : e.chunk.running) ReconcileAttempt(*worker, ref, true);
+  for (const Replica& replica : e.chunk.replicas) ReportReplica(*worker, replica);
+}
+
+void State::On(event::InventoryDone& e) {
+  Worker* worker = FindStream(e.stream);
+  if (worker == nullptr || !worker->reconciling) return;
+  worker->reconciling = false;
+  for (uint32_t a = worker->first_attempt; a != kNil;) {
+    uint32_t next = attempts[a].next;
+    if (attempts[a].listed) {
+      Unorphan(a);
+    } else {
+      LoseAttempt(a);
+    }
+    a = next;
+  }
+  worker->returning = true;
+  ComeBack(*worker);
+}
+
+void State::ComeBack(Worker& worker) {
+  worker.last_heard_ns = now_ns;
+  worker.lost_ns = 0;
+  ++worker.epoch;
+  SetWorkerState(worker, worker.draining ? WorkerState::kDraining : WorkerState::kUp);
+  Arm(TimerKind::kSilent, now_ns + config.silent_ns, worker.id.slot, worker.epoch);
+  ++worker.walks;
+  Enqueue({.kind = WorkKind::kWorkerReturn, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+  if (worker.draining) Emit(action::Drain{worker.stream});
+  PromoteAhead(worker);
+  MarkDirty(worker);
+  CheckDrained(worker);
+}
+
+void State::Heard(Worker& worker) {
+  worker.last_heard_ns = now_ns;
+  if (worker.connected() || worker.reconciling) {
+    if (worker.hungry) MarkDirty(worker);   // times and queues of others have changed since
+    return;
+  }
+  // It was silent; its stream has lost nothing.
+  for (uint32_t a = worker.first_attempt; a != kNil; a = attempts[a].next) Unorphan(a);
+  ComeBack(worker);
+}
+
+void State::On(event::WorkerReport& e) {
+  Worker* worker = FindStream(e.stream);
+  if (worker == nullptr) return;
+  Heard(*worker);
+  for (const AttemptRef& ref : e.started) OnStarted(*worker, ref);
+  for (const Outcome& outcome : e.outcomes) {
+    if (outcome.sequence <= worker->outcomes_seen) continue;
+    worker->outcomes_seen = outcome.sequence;
+    OnOutcome(*worker, outcome);
+  }
+  if (!e.outcomes.empty()) Emit(action::AckOutcomes{e.stream, worker->outcomes_seen});
+  for (const Replica& replica : e.replicas_added) ReportReplica(*worker, replica);
+  for (const ObjectVersion& lost : e.replicas_lost) {
+    ObjectRec* object = FindObject(lost.object);
+    worker->listed.erase(lost.object);
+    if (object != nullptr && object->version == lost.version) RemoveReplica(*worker, lost.object);
+  }
+}
+
+void State::On(event::WorkerClosed& e) {
+  Worker* worker = FindStream(e.stream);
+  if (worker == nullptr) return;
+  slot_of_stream.erase(e.stream);
+  worker->stream = 0;
+  worker->reconciling = worker->returning = false;
+  if (worker->connected()) {
+    LoseConnection(*worker);
+    return;
+  }
+  // Half-way through its return, or silent before: the clocks of the first loss go on.
+  if (worker->lost_ns == 0) worker->lost_ns = now_ns;
+  ++worker->epoch;
+  if (worker->state == WorkerState::kSuspect) {
+    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns), worker->id.slot,
+        worker->epoch);
+  }
+  Arm(TimerKind::kForget, std::max(now_ns, worker->lost_ns + config.forget_after_ns), worker->id.slot, worker->epoch);
+}
+
+void State::LoseConnection(Worker& worker) {
+  worker.lost_ns = now_ns;
+  ++worker.epoch;
+  SetWorkerState(worker, WorkerState::kSuspect);
+  ++worker.walks;
+  Enqueue({.kind = WorkKind::kWorkerAway, .job = worker.id.slot});
+  Arm(TimerKind::kRerun, now_ns + config.rerun_after_closed_ns, worker.id.slot, worker.epoch);
+  Arm(TimerKind::kForget, now_ns + config.forget_after_ns, worker.id.slot, worker.epoch);
+}
+
+void State::BecomeAway(Worker& worker, LossCause cause) {
+  SetWorkerState(worker, WorkerState::kAway);
+  ++counters.workers_lost[static_cast<size_t>(cause)];
+  StartRecovery(worker.lost_ns);
+  Enqueue({.kind = WorkKind::kWorkerOrphan, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+  ++worker.walks;
+  Enqueue({.kind = WorkKind::kWorkerDemand, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+}
+
+void State::Forget(Worker& worker) {
+  slot_of_identity.erase(worker.identity);
+  if (worker.stream != 0) {
+    Emit(action::CloseStream{worker.stream});
+    slot_of_stream.erase(worker.stream);
+    worker.stream = 0;
+  }
+  worker.reconciling = worker.returning = false;
+  worker.leaving = true;
+  SetWorkerState(worker, WorkerState::kLost);
+  ++worker.walks;
+  Enqueue({.kind = WorkKind::kWorkerDropAttempts, .job = worker.id.slot});
+  Enqueue({.kind = WorkKind::kWorkerForget, .job = worker.id.slot});
+}
+
+void State::On(event::WorkerGoodbye& e) {
+  Worker* worker = FindStream(e.stream);
+  if (worker == nullptr) return;
+  ++counters.workers_lost[static_cast<size_t>(LossCause::kGoodbye)];
+  StartRecovery(now_ns);
+  worker->said_goodbye = true;
+  Forget(*worker);
+}
+
+void State::On(event::DrainWorker& e) {
+  Worker* worker = FindWorker(e.worker);
+  if (worker == nullptr) return Answer(e.token, 5, StrCat("no worker ", ToString(e.worker)));
+  worker->draining = true;
+  if (worker->up()) {
+    SetWorkerState(*worker, WorkerState::kDraining);
+    Emit(action::Drain{worker->stream});
+    for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next) {
+      if (attempts[a].state != AttemptState::kAssigned) continue;
+      attempts[a].state = AttemptState::kRetracting;
+      ++counters.retracts_sent;
+      Emit(action::Retract{worker->stream, {{attempts[a].job, attempts[a].task}, attempts[a].id}});
+    }
+    CheckDrained(*worker);
+  }
+  Answer(e.token, 0, "");
+}
+
+void State::CheckDrained(Worker& worker) {
+  if (worker.state != WorkerState::kDraining || worker.attempts > 0) return;
+  SetWorkerState(worker, WorkerState::kDrained);
+}
+
+bool State::AdvanceWorkerObjects(Work& work) {
+  Worker& worker = *workers[work.job];
+  if (!work.begun) {
+    work.begun = true;
+    work.cursor = 0;
+  }
+  // A newer connection has its own items.
+  bool current = work.kind == WorkKind::kWorkerForget || work.kind == WorkKind::kWorkerAway ||
+                 work.limit == static_cast<uint32_t>(worker.epoch);
+  if (work.kind == WorkKind::kWorkerAway && worker.connected()) current = false;
+  if (!current || work.cursor >= worker.held.size()) {
+    --worker.walks;
+    if (work.kind == WorkKind::kWorkerReturn && current) {
+      worker.returning = false;
+      worker.listed.clear();
+    }
+    if (work.kind == WorkKind::kWorkerForget) FreeSlot(worker);
+    return false;
+  }
+  ObjectId id = worker.held[work.cursor++];
+  ObjectRec* object = FindObject(id);
+  ReplicaRec* replica = object == nullptr ? nullptr : FindReplica(*object, worker.id.slot);
+  if (replica == nullptr) return true;
+  switch (work.kind) {
+    case WorkKind::kWorkerAway:
+      SetUsable(*object, *replica, false);
+      PresenceMayHaveChanged(*jobs[id.job], id.ordinal);
+      break;
+    case WorkKind::kWorkerDemand:
+      Enqueue({.kind = WorkKind::kDemandAway, .job = id.job, .index = id.ordinal});
+      break;
+    case WorkKind::kWorkerReturn:
+      if (worker.returning && !worker.listed.contains(id)) {
+        RemoveReplica(worker, id);
+      } else {
+        SetUsable(*object, *replica, true);
+        PresenceMayHaveChanged(*jobs[id.job], id.ordinal);
+      }
+      break;
+    default:
+      RemoveReplica(worker, id);
+  }
+  return true;
+}
+
+bool State::AdvanceWorkerAttempts(Work& work) {
+  Worker& worker = *workers[work.job];
+  if (work.kind == WorkKind::kWorkerDropAttempts) {
+    if (worker.first_attempt != kNil) LoseAttempt(worker.first_attempt);
+    return worker.first_attempt != kNil;
+  }
+  // Nothing is assigned to a worker that is away: its list only shrinks, from any place.
+  if (worker.state != WorkerState::kAway || work.limit != static_cast<uint32_t>(worker.epoch)) return false;
+  for (uint32_t a = worker.first_attempt; a != kNil; a = attempts[a].next) {
+    if (!attempts[a].orphaned) Orphan(a);
+    --budget;
+  }
+  return false;
+}
+
+bool State::AdvanceRehome(Work& work) {
+  Worker& worker = *workers[work.job];
+  if (worker.up()) return false;
+  for (auto& load : worker.loads) {
+    if (load == nullptr || load->home.empty()) continue;
+    QueueItem item = load->home.top();
+    Job& job = *jobs[item.job()];
+    PopReady(job, job.tasks[item.ordinal()]);
+    PushReady(job, item.ordinal());
+    return true;
+  }
+  return false;
+}
+
+void State::FreeSlot(Worker& worker) {
+  TASKD_CHECK(worker.objects == 0 && worker.attempts == 0 && worker.home_tasks == 0 && worker.walks == 0);
+  --counters.workers[static_cast<size_t>(worker.state)];
+  workers[worker.id.slot].reset();
+}
+
+void State::RunTimers() {
+  while (budget > 0 && !timers.empty() && timers.begin()->at_ns <= now_ns) {
+    --budget;
+    Timer timer = *timers.begin();
+    timers.erase(timers.begin());
+    if (timer.kind == TimerKind::kBackoff) {
+      Job& job = *jobs[timer.a];
+      TaskRec& task = job.tasks[static_cast<Ordinal>(timer.b)];
+      if (task.state != TaskState::kReady || !task.backoff || task.ready_ns > now_ns) continue;
+      task.backoff = false;
+      PushReady(job, static_cast<Ordinal>(timer.b));
+      continue;
+    }
+    Worker* worker = WorkerAt(static_cast<uint16_t>(timer.a));
+    if (worker == nullptr || worker->epoch != timer.b || worker->leaving) continue;
+    if (timer.kind == TimerKind::kRerun) {
+      if (worker->state == WorkerState::kSuspect) BecomeAway(*worker, LossCause::kClosed);
+    } else if (timer.kind == TimerKind::kForget) {
+      Forget(*worker);
+    } else if (now_ns - worker->last_heard_ns < config.silent_ns) {
+      Arm(TimerKind::kSilent, worker->last_heard_ns + config.silent_ns, timer.a, timer.b);
+    } else if (worker->connected()) {
+      LoseConnection(*worker);
+      BecomeAway(*worker, LossCause::kSilent);
+    } else {
+      // Silent in the middle of its return.
+      Emit(action::CloseStream{worker->stream});
+      event::WorkerClosed closed{worker->stream};
+      On(closed);
+    }
+  }
+}
+
+}  // namespace taskd::scheduler
