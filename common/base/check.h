@@ -4,7 +4,8 @@
 
 namespace taskd {
 
-// Called with the failed condition before the process aborts, e.g. to dump a flight recorder. May be null.
+// Called with the failed condition before the process aborts, e.g. to dump a flight recorder. May
+// be null.
 using CheckHook = void (*)(const char* file, int line, const char* condition);
 void SetCheckHook(CheckHook hook);
 
@@ -12,8 +13,8 @@ void SetCheckHook(CheckHook hook);
 
 }  // namespace taskd
 
-#define TASKD_CHECK(condition)                                                \
-  (__builtin_expect(!!(condition), 1) ? static_cast<void>(0)                  \
+#define TASKD_CHECK(condition)                               \
+  (__builtin_expect(!!(condition), 1) ? static_cast<void>(0) \
                                       : ::taskd::CheckFailed(__FILE__, __LINE__, #condition))
 
 #endif  // TASKD_COMMON_BASE_CHECK_H_

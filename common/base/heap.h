@@ -1,4 +1,5 @@
-// A 4-ary min-heap of values whose position their owner keeps, so that any element can be removed or moved.
+// A 4-ary min-heap of values whose position their owner keeps, so that any element can be removed
+// or moved.
 //
 // Traits supply:  static bool Less(const Context&, T a, T b)         a strict total order
 //                 static void SetPosition(Context&, T, uint32_t pos)  kNotInHeap when removed

@@ -9,51 +9,62 @@ namespace taskd::limits {
 inline constexpr uint32_t kProtocolVersion = 1;
 
 // Graph intake.
-inline constexpr uint32_t kKeyBytes = 1024;                     // a key is shown in tables and metrics
-inline constexpr uint32_t kTasksPerJob = 1u << 30;              // ordinals keep their top bits for tags
-inline constexpr uint32_t kTasksPerBatch = 65'536;              // one batch is applied in bounded time
-inline constexpr uint32_t kBatchBytes = 16u << 20;              // decompressed; bounds intake memory
-inline constexpr uint32_t kFrameBytes = 8u << 20;               // compressed
+inline constexpr uint32_t kKeyBytes = 1024;         // a key is shown in tables and metrics
+inline constexpr uint32_t kTasksPerJob = 1u << 30;  // ordinals keep their top bits for tags
+inline constexpr uint32_t kTasksPerBatch = 65'536;  // one batch is applied in bounded time
+inline constexpr uint32_t kBatchBytes = 16u << 20;  // decompressed; bounds intake memory
+inline constexpr uint32_t kFrameBytes = 8u << 20;   // compressed
 inline constexpr uint32_t kOutputsPerTask = 1024;
 inline constexpr uint32_t kInputsPerTask = 65'535;
-inline constexpr uint32_t kShapesPerJob = 1024;                 // each one is looked at when a slot is free
+inline constexpr uint32_t kShapesPerJob = 1024;  // each one is looked at when a slot is free
 inline constexpr uint32_t kPartsPerObject = 1u << 20;
-inline constexpr uint32_t kArgsBytes = 4u << 20;                // travels in one assignment
-inline constexpr uint32_t kGroupsPerJob = 4096;                 // metrics cardinality
+inline constexpr uint32_t kArgsBytes = 4u << 20;  // travels in one assignment
+inline constexpr uint32_t kGroupsPerJob = 4096;   // metrics cardinality
 
 // Sessions.
 inline constexpr uint32_t kControlMessageBytes = 64u << 20;
 inline constexpr uint32_t kDataMessageBytes = 8u << 20;
-inline constexpr uint32_t kFlushBytes = 1u << 20;               // an outbox is cut into messages of about this size
-inline constexpr uint64_t kWorkerOutboxBytes = 256u << 20;      // above: the session is closed and resynced
-inline constexpr uint32_t kEventQueueItems = 65'536;            // above: sessions stop reading
-inline constexpr uint32_t kInventoryChunk = 8192;               // replicas a message
-inline constexpr uint32_t kMessageBytes = 8192;                 // tail of stderr in an outcome
+inline constexpr uint32_t kFlushBytes = 1u
+                                        << 20;  // an outbox is cut into messages of about this size
+inline constexpr uint64_t kWorkerOutboxBytes = 256u
+                                               << 20;  // above: the session is closed and resynced
+inline constexpr uint32_t kEventQueueItems = 65'536;   // above: sessions stop reading
+inline constexpr uint32_t kInventoryChunk = 8192;      // replicas a message
+inline constexpr uint32_t kMessageBytes = 8192;        // tail of stderr in an outcome
 
 // Scheduler core.
 inline constexpr uint32_t kWorkers = 65'535;
 inline constexpr uint32_t kHoldersPerInput = 4;
-inline constexpr uint32_t kCandidates = 20;                     // workers costed for one placement
-inline constexpr uint32_t kInputsCosted = 16;                   // largest inputs looked at for one placement
+inline constexpr uint32_t kCandidates = 20;    // workers costed for one placement
+inline constexpr uint32_t kInputsCosted = 16;  // largest inputs looked at for one placement
 inline constexpr uint32_t kLookaheadPerAttempt = 4096;
-inline constexpr uint64_t kLookaheadNs = 20'000'000;            // hides a round trip and a hiccup
+inline constexpr uint64_t kLookaheadNs = 20'000'000;  // hides a round trip and a hiccup
 inline constexpr uint32_t kRetractBatch = 256;
-inline constexpr uint32_t kFailuresKept = 1000;                 // with text, a job
+inline constexpr uint32_t kFailuresKept = 1000;  // with text, a job
 inline constexpr uint32_t kDefaultCrashLimit = 3;
-inline constexpr uint32_t kQueryRecords = 10'000;               // scanned by one query
-inline constexpr uint64_t kRerunAfterClosedNs = 500'000'000;    // a hiccup of the network is shorter
-inline constexpr uint64_t kSilentNs = 5'000'000'000;            // five heartbeats
+inline constexpr uint32_t kQueryRecords = 10'000;             // scanned by one query
+inline constexpr uint64_t kRerunAfterClosedNs = 500'000'000;  // a hiccup of the network is shorter
+inline constexpr uint64_t kSilentNs = 5'000'000'000;          // five heartbeats
 inline constexpr uint64_t kForgetAfterNs = 30'000'000'000;
 inline constexpr uint64_t kHeartbeatNs = 1'000'000'000;
 inline constexpr uint64_t kBackoffMaxNs = 600'000'000'000;
 
 // Worker.
-inline constexpr uint32_t kFetchesTotal = 16;                   // requests under way
+inline constexpr uint32_t kFetchesTotal = 16;  // requests under way
 inline constexpr uint32_t kFetchesPerPeer = 2;
-inline constexpr uint32_t kFetchItems = 1024;                   // in one request
-inline constexpr uint32_t kHeapObjectBytes = 64u << 10;         // larger objects are files
-inline constexpr uint32_t kChunkBytes = 256u << 10;             // of a transfer
-inline constexpr uint32_t kLogBytes = 1u << 20;                 // of each stream of an attempt
+inline constexpr uint32_t kFetchItems = 1024;  // in one request
+inline constexpr uint64_t kFetchBytes = 64u
+                                        << 20;  // likewise; then more urgent pieces get their turn
+inline constexpr uint32_t kHeapObjectBytes = 64u << 10;  // larger objects are files
+inline constexpr uint32_t kChunkBytes = 256u << 10;      // of a transfer
+inline constexpr uint32_t kLogBytes = 1u << 20;          // of each stream of an attempt
+inline constexpr uint32_t kLogTailBytes = 64u << 10;     // of which the newest, when there was more
+inline constexpr uint64_t kLogsTotalBytes =
+    64u << 20;                                  // kept by a worker; the oldest attempts' go first
+inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
+inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
+inline constexpr uint64_t kFetchStallNs =
+    10'000'000'000;  // a peer that sends nothing for so long has failed
 
 }  // namespace taskd::limits
 

@@ -11,20 +11,23 @@ std::string_view Look(const std::array<std::string_view, N>& names, E value) {
   return i < N ? names[i] : std::string_view("unknown");
 }
 
-constexpr std::array<std::string_view, 7> kTask = {"unknown", "waiting", "ready", "active", "done", "failed",
-                                                   "cancelled"};
-constexpr std::array<std::string_view, 5> kAttempt = {"unknown", "assigned", "running", "retracting", "cancelling"};
-constexpr std::array<std::string_view, 8> kEnd = {"unknown", "finished", "failed", "cancelled", "retracted",
-                                                  "refused", "stuck", "lost"};
+constexpr std::array<std::string_view, 7> kTask = {"unknown", "waiting", "ready",    "active",
+                                                   "done",    "failed",  "cancelled"};
+constexpr std::array<std::string_view, 5> kAttempt = {"unknown", "assigned", "running",
+                                                      "retracting", "cancelling"};
+constexpr std::array<std::string_view, 8> kEnd = {"unknown",   "finished", "failed", "cancelled",
+                                                  "retracted", "refused",  "stuck",  "lost"};
 constexpr std::array<std::string_view, 13> kFailure = {
-    "none", "exit", "signal", "timeout", "cannot_start", "output_missing", "input_changed", "input_path",
-    "bad_body", "store", "crash_limit", "input_failed", "input_lost"};
-constexpr std::array<std::string_view, 11> kReason = {
-    "none", "inputs", "input_rebuild", "behind_others", "no_worker", "unschedulable", "backoff", "drain",
-    "at_worker", "job_open", "input_away"};
-constexpr std::array<std::string_view, 7> kWorker = {"unknown", "up", "suspect", "away", "draining", "drained",
-                                                     "lost"};
-constexpr std::array<std::string_view, 6> kJob = {"unknown", "open", "running", "done", "failed", "cancelled"};
+    "none",           "exit",          "signal",     "timeout",  "cannot_start",
+    "output_missing", "input_changed", "input_path", "bad_body", "store",
+    "crash_limit",    "input_failed",  "input_lost"};
+constexpr std::array<std::string_view, 12> kReason = {
+    "none",    "inputs", "input_rebuild", "behind_others", "no_worker",  "unschedulable",
+    "backoff", "drain",  "at_worker",     "job_open",      "input_away", "worker_away"};
+constexpr std::array<std::string_view, 7> kWorker = {"unknown",  "up",      "suspect", "away",
+                                                     "draining", "drained", "lost"};
+constexpr std::array<std::string_view, 6> kJob = {"unknown", "open",   "running",
+                                                  "done",    "failed", "cancelled"};
 
 }  // namespace
 

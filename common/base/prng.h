@@ -1,5 +1,5 @@
-// A small deterministic generator. The same seed gives the same numbers with every compiler and library,
-// which std::*_distribution does not promise.
+// A small deterministic generator. The same seed gives the same numbers with every compiler and
+// library, which std::*_distribution does not promise.
 #ifndef TASKD_COMMON_BASE_PRNG_H_
 #define TASKD_COMMON_BASE_PRNG_H_
 

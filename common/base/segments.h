@@ -1,4 +1,5 @@
-// A growable array in fixed segments: elements never move, growth never copies, and all of it is freed at once.
+// A growable array in fixed segments: elements never move, growth never copies, and all of it is
+// freed at once.
 #ifndef TASKD_COMMON_BASE_SEGMENTS_H_
 #define TASKD_COMMON_BASE_SEGMENTS_H_
 
@@ -29,7 +30,8 @@ class Segments {
   }
 
   T& Append(T value = {}) {
-    if (size_ % kPerSegment == 0) segments_.push_back(std::make_unique<std::array<T, kPerSegment>>());
+    if (size_ % kPerSegment == 0)
+      segments_.push_back(std::make_unique<std::array<T, kPerSegment>>());
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
     T& slot = (*segments_[size_ / kPerSegment])[size_ % kPerSegment];
     slot = std::move(value);

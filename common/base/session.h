@@ -1,5 +1,6 @@
-// The words that the two cores exchange, as plain values. The shells carry them over gRPC (common/rpc converts),
-// the simulator carries them over simulated streams. Shapes and meaning are those of worker_session.proto.
+// The words that the two cores exchange, as plain values. The shells carry them over gRPC
+// (common/rpc converts), the simulator carries them over simulated streams. Shapes and meaning are
+// those of worker_session.proto.
 #ifndef TASKD_COMMON_BASE_SESSION_H_
 #define TASKD_COMMON_BASE_SESSION_H_
 
@@ -14,7 +15,7 @@
 namespace taskd {
 
 struct Resources {
-  uint32_t cpus_milli = 0;     // thousandths of a cpu
+  uint32_t cpus_milli = 0;  // thousandths of a cpu
   uint64_t memory_bytes = 0;
   bool operator==(const Resources&) const = default;
   bool Fits(const Resources& capacity) const {
@@ -25,14 +26,43 @@ struct Resources {
 // The values of these enums are those of types.proto.
 enum class TaskState : uint8_t { kWaiting = 1, kReady, kActive, kDone, kFailed, kCancelled };
 enum class AttemptState : uint8_t { kAssigned = 1, kRunning, kRetracting, kCancelling };
-enum class AttemptEnd : uint8_t { kFinished = 1, kFailed, kCancelled, kRetracted, kRefused, kStuck, kLost };
+enum class AttemptEnd : uint8_t {
+  kFinished = 1,
+  kFailed,
+  kCancelled,
+  kRetracted,
+  kRefused,
+  kStuck,
+  kLost
+};
 enum class FailureClass : uint8_t {
-  kNone = 0, kExit, kSignal, kTimeout, kCannotStart, kOutputMissing, kInputChanged, kInputPath, kBadBody,
-  kStore, kCrashLimit, kInputFailed, kInputLost
+  kNone = 0,
+  kExit,
+  kSignal,
+  kTimeout,
+  kCannotStart,
+  kOutputMissing,
+  kInputChanged,
+  kInputPath,
+  kBadBody,
+  kStore,
+  kCrashLimit,
+  kInputFailed,
+  kInputLost
 };
 enum class WaitReason : uint8_t {
-  kNone = 0, kInputs, kInputRebuild, kBehindOthers, kNoWorker, kUnschedulable, kBackoff, kDrain, kAtWorker,
-  kJobOpen, kInputAway
+  kNone = 0,
+  kInputs,
+  kInputRebuild,
+  kBehindOthers,
+  kNoWorker,
+  kUnschedulable,
+  kBackoff,
+  kDrain,
+  kAtWorker,
+  kJobOpen,
+  kInputAway,
+  kWorkerAway
 };
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
@@ -44,7 +74,9 @@ struct PartRange {
   bool whole() const { return hi == 0; }
   auto operator<=>(const PartRange&) const = default;
   template <typename H>
-  friend H AbslHashValue(H h, const PartRange& r) { return H::combine(std::move(h), r.lo, r.hi); }
+  friend H AbslHashValue(H h, const PartRange& r) {
+    return H::combine(std::move(h), r.lo, r.hi);
+  }
 };
 
 struct Replica {
@@ -61,9 +93,10 @@ struct InputObject {
   bool operator==(const InputObject&) const = default;
 };
 
-// One input of a task: objects [first, first + count) of Assignment::objects, the same parts of each.
+// One input of a task: objects [first, first + count) of Assignment::objects, the same parts of
+// each.
 struct InputEdge {
-  uint32_t slot = 0;        // of the body
+  uint32_t slot = 0;  // of the body
   uint32_t first = 0;
   uint32_t count = 0;
   PartRange parts;
@@ -72,12 +105,12 @@ struct InputEdge {
 
 struct Assignment {
   AttemptRef attempt;
-  uint32_t body = 0;              // of the job
+  uint32_t body = 0;  // of the job
   Resources need;
-  int32_t priority = 0;           // larger first
-  uint64_t order = 0;             // ties: smaller first
-  uint64_t time_limit_ns = 0;     // 0: none
-  Ordinal first_output = 0;       // object ordinals in the task's job
+  int32_t priority = 0;        // larger first
+  uint64_t order = 0;          // ties: smaller first
+  uint64_t time_limit_ns = 0;  // 0: none
+  Ordinal first_output = 0;    // object ordinals in the task's job
   uint32_t output_count = 0;
   std::vector<InputEdge> edges;
   std::vector<InputObject> objects;
@@ -92,7 +125,7 @@ struct OutputInfo {
 struct BadHolder {
   ObjectVersion id;
   WorkerId worker;
-  bool missing = false;           // it answered that it has no such replica; else it could not be reached
+  bool missing = false;  // it answered that it has no such replica; else it could not be reached
   bool operator==(const BadHolder&) const = default;
 };
 
@@ -104,7 +137,7 @@ struct Outcome {
   FailureClass failure = FailureClass::kNone;
   int32_t exit_code = 0;
   std::string message;
-  uint64_t run_ns = 0;            // 0: never started
+  uint64_t run_ns = 0;  // 0: never started
   uint64_t fetched_bytes = 0;
   std::vector<OutputInfo> outputs;
   std::vector<BadHolder> bad_holders;
@@ -112,7 +145,7 @@ struct Outcome {
 
 struct Inventory {
   std::vector<Replica> replicas;
-  std::vector<AttemptRef> assigned;   // fetching or queued
+  std::vector<AttemptRef> assigned;  // fetching or queued
   std::vector<AttemptRef> running;
 };
 

@@ -1,4 +1,5 @@
-// Debian's abseil is built without std aliases, so absl::StrCat does not take std::string_view. This one does.
+// Debian's abseil is built without std aliases, so absl::StrCat does not take std::string_view.
+// This one does.
 #ifndef TASKD_COMMON_BASE_TEXT_H_
 #define TASKD_COMMON_BASE_TEXT_H_
 

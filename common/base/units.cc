@@ -3,8 +3,8 @@
 #include <array>
 #include <cctype>
 
-#include "common/base/text.h"
 #include "absl/strings/str_format.h"
+#include "common/base/text.h"
 
 namespace taskd {
 namespace {
@@ -76,25 +76,35 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text) {
 
 absl::StatusOr<uint64_t> ParseDuration(std::string_view text) {
   constexpr std::string_view kExamples = "250ms, 10s, 5m or 1h30m";
-  struct Unit { std::string_view name; uint64_t ns; };
-  static constexpr std::array<Unit, 7> kUnits = {{{"ns", 1}, {"us", 1000}, {"ms", 1'000'000},
-      {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}, {"d", 86'400'000'000'000}}};
+  struct Unit {
+    std::string_view name;
+    uint64_t ns;
+  };
+  static constexpr std::array<Unit, 7> kUnits = {{{"ns", 1},
+                                                  {"us", 1000},
+                                                  {"ms", 1'000'000},
+                                                  {"s", 1'000'000'000},
+                                                  {"m", 60'000'000'000},
+                                                  {"h", 3'600'000'000'000},
+                                                  {"d", 86'400'000'000'000}}};
   std::string_view s = Trim(text);
   if (s.empty()) return Bad("a duration", text, kExamples);
   unsigned __int128 total = 0;
-  while (!s.empty()) {
+  for (bool first = true; !s.empty(); first = false) {
     unsigned __int128 value = 0;
     if (!TakeNumber(s, value)) return Bad("a duration", text, kExamples);
     s = Trim(s);
     size_t letters = 0;
     while (letters < s.size() && std::isalpha(static_cast<unsigned char>(s[letters]))) ++letters;
     std::string_view name = s.substr(0, letters);
-    uint64_t ns = name.empty() ? 1'000'000'000 : 0;
+    uint64_t ns = name.empty() && first && s.empty() ? 1'000'000'000 : 0;
     for (const Unit& unit : kUnits) {
       if (unit.name == name) ns = unit.ns;
     }
     if (ns == 0) return Bad("a duration", text, kExamples);
     s = Trim(s.substr(letters));
+    if (value > ~static_cast<unsigned __int128>(0) / ns)
+      return Bad("a duration below 146 years", text, kExamples);
     total += value * ns / 1'000'000'000u;
     if (total > ~uint64_t{0} / 2) return Bad("a duration below 146 years", text, kExamples);
   }
@@ -111,7 +121,8 @@ absl::StatusOr<uint32_t> ParseCpus(std::string_view text) {
 }
 
 std::string FormatBytes(uint64_t bytes) {
-  static constexpr std::array<const char*, 7> kNames = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  static constexpr std::array<const char*, 7> kNames = {"B",   "KiB", "MiB", "GiB",
+                                                        "TiB", "PiB", "EiB"};
   if (bytes < 1024) return StrCat(bytes, " B");
   double value = static_cast<double>(bytes);
   size_t i = 0;
@@ -119,14 +130,15 @@ std::string FormatBytes(uint64_t bytes) {
     value /= 1024;
     ++i;
   }
-  return absl::StrFormat(value < 9.995 ? "%.2f %s" : value < 99.95 ? "%.1f %s" : "%.0f %s", value, kNames[i]);
+  int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  return absl::StrFormat("%.*f %s", decimals, value, kNames[i]);
 }
 
 std::string FormatDuration(uint64_t ns) {
   double s = static_cast<double>(ns) / 1e9;
   if (ns < 1'000'000) return absl::StrFormat("%.0f us", s * 1e6);
   if (ns < 1'000'000'000) return absl::StrFormat("%.0f ms", s * 1e3);
-  if (s < 99.95) return absl::StrFormat(s < 9.995 ? "%.2f s" : "%.1f s", s);
+  if (s < 99.95) return absl::StrFormat("%.*f s", s < 9.995 ? 2 : 1, s);
   uint64_t whole = ns / 1'000'000'000;
   if (whole < 3600) return StrCat(whole / 60, " m ", whole % 60, " s");
   return StrCat(whole / 3600, " h ", whole / 60 % 60, " m");

@@ -10,8 +10,8 @@
 
 namespace taskd {
 
-// "512", "64k", "8GiB", "1.5 MB": bytes. Suffixes k/K, M, G, T with optional "B" are powers of 1000, with "i"
-// powers of 1024.
+// "512", "64k", "8GiB", "1.5 MB": bytes. Suffixes k/K, M, G, T with optional "B" are powers of
+// 1000, with "i" powers of 1024.
 absl::StatusOr<uint64_t> ParseBytes(std::string_view text);
 
 // "250ms", "10s", "5m", "2h", "1.5s", "1h30m"; a bare number is seconds. Nanoseconds.
@@ -20,10 +20,10 @@ absl::StatusOr<uint64_t> ParseDuration(std::string_view text);
 // "4", "0.5": thousandths of a cpu.
 absl::StatusOr<uint32_t> ParseCpus(std::string_view text);
 
-std::string FormatBytes(uint64_t bytes);         // "1.5 GiB", three figures at most
-std::string FormatDuration(uint64_t ns);         // "1.25 s", "3 m 20 s"
-std::string FormatCpus(uint32_t cpus_milli);     // "4", "0.5"
-std::string FormatCount(uint64_t count);         // "12 345 678"
+std::string FormatBytes(uint64_t bytes);      // "1.5 GiB", three figures at most
+std::string FormatDuration(uint64_t ns);      // "1.25 s", "3 m 20 s"
+std::string FormatCpus(uint32_t cpus_milli);  // "4", "0.5"
+std::string FormatCount(uint64_t count);      // "12 345 678"
 
 }  // namespace taskd
 
