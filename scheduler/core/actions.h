@@ -1,5 +1,5 @@
-// What the scheduler core asks of its shell. Actions are carried out in order; those to one stream are delivered
-// in order or not at all.
+// What the scheduler core asks of its shell. Actions are carried out in order; those to one stream
+// are delivered in order or not at all.
 #ifndef TASKD_SCHEDULER_CORE_ACTIONS_H_
 #define TASKD_SCHEDULER_CORE_ACTIONS_H_
 
@@ -47,7 +47,7 @@ struct Free {
 };
 struct AckOutcomes {
   StreamId stream = 0;
-  uint64_t sequence = 0;     // cumulative
+  uint64_t sequence = 0;  // cumulative
 };
 struct Drain {
   StreamId stream = 0;
@@ -71,23 +71,31 @@ struct ObjectChanged {
 };
 
 enum class RecordKind : uint8_t {
-  kOpenJob = 1, kBatch, kSeal, kFinish, kFinalFailure, kCancelJob, kRetry, kForget
+  kOpenJob = 1,
+  kBatch,
+  kSeal,
+  kFinish,
+  kFinalFailure,
+  kCancelJob,
+  kRetry,
+  kForget
 };
 // One journal record. A client's Reply needs every record before it.
 struct Journal {
   RecordKind kind = RecordKind::kOpenJob;
   JobId job = 0;
-  uint32_t number = 0;          // batch number, task ordinal: by kind
+  uint32_t number = 0;  // batch number, task ordinal: by kind
   AttemptId attempt = 0;
   FailureClass failure = FailureClass::kNone;
-  std::vector<OutputInfo> outputs;   // kFinish
+  std::vector<OutputInfo> outputs;  // kFinish
 };
 
 }  // namespace action
 
-using Action = std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign, action::Retract,
-                            action::Cancel, action::Free, action::AckOutcomes, action::Drain, action::Reply,
-                            action::JobChanged, action::ObjectChanged, action::Journal>;
+using Action =
+    std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
+                 action::Retract, action::Cancel, action::Free, action::AckOutcomes, action::Drain,
+                 action::Reply, action::JobChanged, action::ObjectChanged, action::Journal>;
 
 }  // namespace taskd::scheduler
 

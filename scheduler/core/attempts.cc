@@ -1,4 +1,5 @@
-// Attempts: from the assignment to the end that their worker reports, or to the loss of that worker.
+// Attempts: from the assignment to the end that their worker reports, or to the loss of that
+// worker.
 #include <algorithm>
 
 #include "common/base/hash.h"
@@ -53,19 +54,25 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   task.last_worker = worker.id;
   task.last_attempt = attempt.id;
   task.moved = false;
+  if (task.again == Again::kAsked) {
+    task.again = Again::kAssigned;
+    ++job.recomputed;
+    ++counters.tasks_recomputed;
+  }
   SetTaskState(job, task, TaskState::kActive);
   counters.ready_to_assigned.Add(now_ns - task.ready_ns);
   ++counters.assigned[static_cast<size_t>(reason)];
   uint64_t present = 0, missing = 0;
-  Emit(action::Assign{worker.stream, BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
+  Emit(action::Assign{worker.stream,
+                      BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
   job.bytes_saved += present;
   job.bytes_moved += missing;
   counters.bytes_saved += present;
   counters.bytes_moved += missing;
 }
 
-Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
-                                  uint64_t* present, uint64_t* missing) {
+Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
+                                  const AttemptRec& attempt, uint64_t* present, uint64_t* missing) {
   const TaskRec& task = job.tasks[ordinal];
   const Batch::Options& options = job.options[task.option];
   Assignment out;
@@ -94,7 +101,8 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
     auto add = [&](Ordinal source) {
       const ObjectRec& object = job.objects[source];
       InputObject input{{{job.id, source}, object.version}, object.size_bytes};
-      // Nearest first: this worker, its host, then the others in an order that differs from task to task.
+      // Nearest first: this worker, its host, then the others in an order that differs from task to
+      // task.
       std::array<std::pair<uint64_t, WorkerId>, 16> found;
       uint32_t n = 0;
       bool here = false;
@@ -107,7 +115,8 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
         found[n++] = {distance << 60 | spread, holder.id};
       }
       std::sort(found.begin(), found.begin() + n);
-      for (uint32_t i = 0; i < n && i < input.holders.size(); ++i) input.holders[i] = found[i].second;
+      for (uint32_t i = 0; i < n && i < input.holders.size(); ++i)
+        input.holders[i] = found[i].second;
       *(here ? present : missing) += object.size_bytes / divisor * times;
       out.objects.push_back(input);
     };
@@ -153,14 +162,18 @@ void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   AheadChanged(worker, attempt.shape, load.ahead + 1, load.ahead);
 }
 
-// The worker starts look-ahead by itself when something ends; this keeps our picture of its free resources.
+// The worker starts look-ahead by itself when something ends; this keeps our picture of its free
+// resources.
 void State::PromoteAhead(Worker& worker) {
   uint32_t scanned = 0;
   for (uint32_t a = worker.first_attempt;
-       a != kNil && worker.ahead > 0 && worker.used_cpus < worker.capacity.cpus_milli && scanned < kPromotionScan;
+       a != kNil && worker.ahead > 0 && worker.used_cpus < worker.capacity.cpus_milli &&
+       scanned < kPromotionScan;
        a = attempts[a].next, ++scanned) {
     AttemptRec& attempt = attempts[a];
-    if (attempt.slotted || attempt.state != AttemptState::kAssigned || !CanRun(worker, attempt.shape)) continue;
+    if (attempt.slotted || attempt.state != AttemptState::kAssigned ||
+        !CanRun(worker, attempt.shape))
+      continue;
     Uncharge(worker, attempt);
     attempt.slotted = true;
     Charge(worker, attempt);
@@ -175,17 +188,18 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
   uint32_t* link = &task.attempts;
   while (*link != index) link = &attempts[*link].next_of_task;
   *link = attempt.next_of_task;
-  (attempt.previous == kNil ? worker.first_attempt : attempts[attempt.previous].next) = attempt.next;
+  (attempt.previous == kNil ? worker.first_attempt : attempts[attempt.previous].next) =
+      attempt.next;
   (attempt.next == kNil ? worker.last_attempt : attempts[attempt.next].previous) = attempt.previous;
   --worker.attempts;
   Uncharge(worker, attempt);
   if (attempt.started_ns != 0) {
     --worker.started;
-    --job.running;
-    --counters.running;
+    if (!attempt.orphaned) CountRunning(job, -1);
   }
   if (attempt.retract_for != kNoSlot) {
-    if (Worker* asker = WorkerAt(attempt.retract_for)) asker->retracts_pending -= asker->retracts_pending > 0;
+    if (Worker* asker = WorkerAt(attempt.retract_for))
+      asker->retracts_pending -= asker->retracts_pending > 0;
   }
   ++counters.attempts_ended[static_cast<size_t>(end)];
   if (outcome != nullptr && end == AttemptEnd::kFailed) {
@@ -219,16 +233,14 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
   if (attempt.started_ns != 0) return;
   attempt.started_ns = std::max<uint64_t>(now_ns, 1);
   ++worker.started;
-  ++jobs[attempt.job]->running;
-  ++counters.running;
-  Changed(*jobs[attempt.job]);
+  if (!attempt.orphaned) CountRunning(*jobs[attempt.job], +1);
   if (!attempt.slotted) {
     Uncharge(worker, attempt);
     attempt.slotted = true;
     Charge(worker, attempt);
   }
   if (attempt.state == AttemptState::kCancelling) return;
-  if (attempt.retract_for != kNoSlot) {   // it started before the retract came
+  if (attempt.retract_for != kNoSlot) {  // it started before the retract came
     if (Worker* asker = WorkerAt(attempt.retract_for)) {
       asker->retracts_pending -= asker->retracts_pending > 0;
       MarkDirty(*asker);
@@ -247,8 +259,11 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
   AttemptRec attempt = attempts[index];
   Job& job = *jobs[attempt.job];
   TaskRec& task = job.tasks[attempt.task];
-  bool live = task.state == TaskState::kWaiting || task.state == TaskState::kReady || task.state == TaskState::kActive;
-  bool finished = outcome.end == AttemptEnd::kFinished && outcome.outputs.size() == task.output_count;
+  if (attempt.crash_counted) --task.crashes;  // it was away, and did not crash
+  bool live = task.state == TaskState::kWaiting || task.state == TaskState::kReady ||
+              task.state == TaskState::kActive;
+  bool finished =
+      outcome.end == AttemptEnd::kFinished && outcome.outputs.size() == task.output_count;
   if (live && finished) {
     EndAttempt(index, AttemptEnd::kFinished, &outcome);
     return FinishTask(job, attempt.task, attempt, outcome);
@@ -259,7 +274,7 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
   }
   EndAttempt(index, outcome.end, &outcome);
   switch (outcome.end) {
-    case AttemptEnd::kFinished:   // with a wrong number of outputs
+    case AttemptEnd::kFinished:  // with a wrong number of outputs
     case AttemptEnd::kFailed:
       return OnFailed(job, attempt.task, attempt, outcome);
     case AttemptEnd::kStuck:
@@ -296,11 +311,16 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
     ++task.retries;
     ++job.retried;
     ++counters.tasks_retried;
-    Emit(action::Journal{action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
+    Emit(action::Journal{
+        action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
     return Requeue(job, ordinal, now_ns + std::min(backoff, limits::kBackoffMaxNs));
   }
   if (job.failures.size() < limits::kFailuresKept) {
-    job.failures.push_back({{job.id, ordinal}, attempt.id, outcome.failure, outcome.exit_code, attempt.worker,
+    job.failures.push_back({{job.id, ordinal},
+                            attempt.id,
+                            outcome.failure,
+                            outcome.exit_code,
+                            attempt.worker,
                             outcome.message});
   }
   FailTask(job, ordinal, outcome.failure, ordinal);
@@ -311,7 +331,8 @@ void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const 
   for (const BadHolder& bad : outcome.bad_holders) {
     ObjectRec* object = FindObject(bad.id.object);
     Worker* holder = FindWorker(bad.worker);
-    if (!bad.missing || object == nullptr || holder == nullptr || object->version != bad.id.version) continue;
+    if (!bad.missing || object == nullptr || holder == nullptr || object->version != bad.id.version)
+      continue;
     learned |= RemoveReplica(*holder, bad.id.object);
   }
   TaskRec& task = job.tasks[ordinal];
@@ -327,7 +348,7 @@ void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const 
 
 bool State::HasLiveAttempt(const TaskRec& task) const {
   for (uint32_t a = task.attempts; a != kNil; a = attempts[a].next_of_task) {
-    if (!attempts[a].orphaned) return true;
+    if (!attempts[a].orphaned && attempts[a].state != AttemptState::kCancelling) return true;
   }
   return false;
 }
@@ -359,30 +380,56 @@ void State::CancelAttempts(TaskRec& task) {
     if (attempt.state == AttemptState::kCancelling) continue;
     attempt.state = AttemptState::kCancelling;
     Worker& worker = *workers[attempt.worker.slot];
-    if (worker.stream != 0) Emit(action::Cancel{worker.stream, {{attempt.job, attempt.task}, attempt.id}});
+    if (worker.stream != 0)
+      Emit(action::Cancel{worker.stream, {{attempt.job, attempt.task}, attempt.id}});
   }
 }
 
 bool State::CountCrash(Job& job, AttemptRec& attempt) {
-  if (attempt.started_ns == 0 || attempt.crash_counted || workers[attempt.worker.slot]->said_goodbye) return false;
-  attempt.crash_counted = true;
+  if (attempt.started_ns == 0 || workers[attempt.worker.slot]->said_goodbye) return false;
   TaskRec& task = job.tasks[attempt.task];
-  if (task.crashes < 255) ++task.crashes;
+  if (!attempt.crash_counted && task.crashes < 255) {
+    attempt.crash_counted = true;
+    ++task.crashes;
+  }
   uint32_t limit = job.options[task.option].crash_limit;
   return task.crashes >= (limit == 0 ? limits::kDefaultCrashLimit : limit);
+}
+
+void State::CountRunning(Job& job, int32_t by) {
+  job.running += by;
+  counters.running += by;
+  Changed(job);
+}
+
+// Nobody knows whether an orphan still runs: it does not count as running.
+void State::SetOrphaned(AttemptRec& attempt, bool orphaned) {
+  if (attempt.started_ns != 0 && attempt.orphaned != orphaned)
+    CountRunning(*jobs[attempt.job], orphaned ? -1 : +1);
+  attempt.orphaned = orphaned;
 }
 
 void State::Orphan(uint32_t index) {
   AttemptRec& attempt = attempts[index];
   Job& job = *jobs[attempt.job];
   TaskRec& task = job.tasks[attempt.task];
-  attempt.orphaned = true;
-  if (task.state != TaskState::kActive) return;
-  if (CountCrash(job, attempt)) {
+  if (task.state != TaskState::kActive) return SetOrphaned(attempt, true);
+  bool over_limit = CountCrash(job, attempt);
+  // It may have killed its workers: no other one gets it, but this one may still come back with its
+  // result.
+  if (over_limit && !workers[attempt.worker.slot]->leaving) return;
+  SetOrphaned(attempt, true);
+  if (over_limit) {
     if (job.failures.size() < limits::kFailuresKept) {
-      job.failures.push_back({{job.id, attempt.task}, attempt.id, FailureClass::kCrashLimit, 0, attempt.worker,
-                              StrCat(task.crashes, " workers were lost while it ran; raise its crash limit if they "
-                                                   "were lost for another reason")});
+      job.failures.push_back(
+          {{job.id, attempt.task},
+           attempt.id,
+           FailureClass::kCrashLimit,
+           0,
+           attempt.worker,
+           StrCat(task.crashes,
+                  " workers were lost while it ran; raise its crash limit if they "
+                  "were lost for another reason")});
     }
     return FailTask(job, attempt.task, FailureClass::kCrashLimit, attempt.task);
   }
@@ -392,14 +439,14 @@ void State::Orphan(uint32_t index) {
 
 void State::Unorphan(uint32_t index) {
   AttemptRec& attempt = attempts[index];
-  if (!attempt.orphaned) return;
-  attempt.orphaned = false;
   Job& job = *jobs[attempt.job];
   TaskRec& task = job.tasks[attempt.task];
   if (attempt.crash_counted) {
     attempt.crash_counted = false;
     --task.crashes;
   }
+  if (!attempt.orphaned) return;
+  SetOrphaned(attempt, false);
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady) return;
   if (attempt.state == AttemptState::kCancelling) return;
   if (task.position != kNotInHeap) PopReady(job, task);

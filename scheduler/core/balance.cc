@@ -1,6 +1,7 @@
-// Queues and who takes from them. A ready task waits in one queue: its shape's, or its home's. A worker with a free
-// slot takes the better of its own home head and the shape's head, then from the fullest home of another, then asks
-// look-ahead back. A worker whose slots are full takes look-ahead. Slots of all come before look-ahead of any.
+// Queues and who takes from them. A ready task waits in one queue: its shape's, or its home's. A
+// worker with a free slot takes the better of its own home head and the shape's head, then from the
+// fullest home of another, then asks look-ahead back. A worker whose slots are full takes
+// look-ahead. Slots of all come before look-ahead of any.
 #include <algorithm>
 
 #include "scheduler/core/state.h"
@@ -9,7 +10,8 @@ namespace taskd::scheduler {
 
 namespace {
 constexpr uint32_t kVictims = 2;
-constexpr uint64_t kAskBackNs = 10'000'000;   // look-ahead shorter than this is not worth a round trip
+constexpr uint64_t kAskBackNs =
+    10'000'000;  // look-ahead shorter than this is not worth a round trip
 }  // namespace
 
 void QueueTraits::SetPosition(State& state, const QueueItem& item, uint32_t position) {
@@ -117,7 +119,8 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
     if (CanRun(*workers[home], shape)) return;
   }
   uint32_t looked = 0;
-  for (auto it = hungry.begin(); it != hungry.end() && looked < limits::kCandidates; ++it, ++looked) {
+  for (auto it = hungry.begin(); it != hungry.end() && looked < limits::kCandidates;
+       ++it, ++looked) {
     if (!CanRun(*workers[it->second], shape)) continue;
     MarkDirty(*workers[it->second]);
     return;
@@ -136,14 +139,16 @@ bool State::FillSlot(Worker& worker) {
     if (load != nullptr && !load->home.empty() && (best == nullptr || load->home.top() < *best)) {
       best = &load->home.top();
     }
-    if (!shapes[s].queue.empty() && (best == nullptr || shapes[s].queue.top() < *best)) best = &shapes[s].queue.top();
+    if (!shapes[s].queue.empty() && (best == nullptr || shapes[s].queue.top() < *best))
+      best = &shapes[s].queue.top();
   }
   if (best == nullptr) return TakeFromHomes(worker);
   QueueItem item = *best;
   Job& job = *jobs[item.job()];
   TaskRec& task = job.tasks[item.ordinal()];
-  AssignReason reason = task.moved ? AssignReason::kMoved
-                        : task.home != kNoSlot ? AssignReason::kHome : AssignReason::kIdle;
+  AssignReason reason = task.moved             ? AssignReason::kMoved
+                        : task.home != kNoSlot ? AssignReason::kHome
+                                               : AssignReason::kIdle;
   PopReady(job, task);
   Assign(worker, job, item.ordinal(), true, reason);
   return true;
@@ -154,7 +159,8 @@ bool State::TakeFromHomes(Worker& worker) {
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     if (homes_of_shape[s].empty() || !CanRun(worker, s)) continue;
     uint32_t looked = 0;
-    for (auto it = homes_of_shape[s].rbegin(); it != homes_of_shape[s].rend() && looked < kVictims; ++it, ++looked) {
+    for (auto it = homes_of_shape[s].rbegin(); it != homes_of_shape[s].rend() && looked < kVictims;
+         ++it, ++looked) {
       if (it->second == worker.id.slot) continue;
       Worker& victim = *workers[it->second];
       QueueItem item = Load(victim, s).home.top();
@@ -195,14 +201,16 @@ bool State::FillAhead(Worker& worker) {
   QueueItem item = *best;
   Job& job = *jobs[item.job()];
   TaskRec& task = job.tasks[item.ordinal()];
-  AssignReason reason = task.moved ? AssignReason::kMoved
-                        : task.home != kNoSlot ? AssignReason::kHome : AssignReason::kIdle;
+  AssignReason reason = task.moved             ? AssignReason::kMoved
+                        : task.home != kNoSlot ? AssignReason::kHome
+                                               : AssignReason::kIdle;
   PopReady(job, task);
   Assign(worker, job, item.ordinal(), false, reason);
   return true;
 }
 
-// Takes back look-ahead of the worker that has most, newest first; it comes through the queues again.
+// Takes back look-ahead of the worker that has most, newest first; it comes through the queues
+// again.
 void State::AskBack(Worker& worker) {
   if (worker.retracts_pending > 0) return;
   for (uint16_t s = 0; s < shapes.size(); ++s) {
@@ -214,7 +222,8 @@ void State::AskBack(Worker& worker) {
     uint32_t wanted = std::clamp<uint32_t>(load.ahead / 2, 1, limits::kRetractBatch);
     for (uint32_t a = victim.last_attempt; a != kNil && wanted > 0; a = attempts[a].previous) {
       AttemptRec& attempt = attempts[a];
-      if (attempt.slotted || attempt.shape != s || attempt.state != AttemptState::kAssigned) continue;
+      if (attempt.slotted || attempt.shape != s || attempt.state != AttemptState::kAssigned)
+        continue;
       attempt.state = AttemptState::kRetracting;
       attempt.retract_for = worker.id.slot;
       ++worker.retracts_pending;

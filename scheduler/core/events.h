@@ -1,4 +1,5 @@
-// What may happen to the scheduler core. Plain values; the shell decodes and validates before it builds one.
+// What may happen to the scheduler core. Plain values; the shell decodes and validates before it
+// builds one.
 #ifndef TASKD_SCHEDULER_CORE_EVENTS_H_
 #define TASKD_SCHEDULER_CORE_EVENTS_H_
 
@@ -12,50 +13,51 @@
 
 namespace taskd::scheduler {
 
-using StreamId = uint64_t;   // the shell's number of a worker's stream; never reused
-using ClientId = uint64_t;   // the shell's number of a client's stream; never reused
-using Token = uint64_t;      // the shell's number of a request; echoed in action::Reply
+using StreamId = uint64_t;  // the shell's number of a worker's stream; never reused
+using ClientId = uint64_t;  // the shell's number of a client's stream; never reused
+using Token = uint64_t;     // the shell's number of a request; echoed in action::Reply
 
 inline constexpr uint32_t kCollectionBit = 0x80000000u;
 
-// One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of them against
-// the limits and the tables, and that an edge names an object of this batch's earlier tasks or of earlier batches.
+// One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of
+// them against the limits and the tables, and that an edge names an object of this batch's earlier
+// tasks or of earlier batches.
 struct Batch {
   struct Options {
     uint32_t retries = 0;
     uint64_t backoff_ns = 0;
     uint64_t time_limit_ns = 0;
     int32_t priority = 0;
-    uint32_t crash_limit = 0;        // 0: limits::kDefaultCrashLimit
+    uint32_t crash_limit = 0;  // 0: limits::kDefaultCrashLimit
     uint64_t expect_ns = 0;
     uint64_t expect_bytes = 0;
   };
   struct Collection {
-    Ordinal first = 0;               // object ordinal
+    Ordinal first = 0;  // object ordinal
     uint32_t count = 0;
     uint32_t stride = 1;
   };
   struct Task {
     uint32_t body = 0;
     uint32_t rank = 0;
-    uint16_t shape = 0;              // index into the job's shapes
+    uint16_t shape = 0;  // index into the job's shapes
     uint16_t option = 0;
     uint16_t group = 0;
     uint16_t output_count = 0;
     uint32_t edge_count = 0;
   };
   struct Edge {
-    uint32_t source = 0;             // object ordinal, or collection index | kCollectionBit
+    uint32_t source = 0;  // object ordinal, or collection index | kCollectionBit
     uint32_t slot = 0;
     PartRange parts;
-    uint32_t parts_total = 0;        // parts of the source's objects; 0: unknown. Only weighs costs
+    uint32_t parts_total = 0;  // parts of the source's objects; 0: unknown. Only weighs costs
   };
-  std::vector<Resources> shapes;     // appended to the job's tables
+  std::vector<Resources> shapes;  // appended to the job's tables
   std::vector<Options> options;
   std::vector<Collection> collections;
-  std::vector<Task> tasks;           // outputs are numbered through the job in this order
-  std::vector<Edge> edges;           // of the tasks, in order
-  std::vector<Ordinal> wants;        // objects that the graph wants kept
+  std::vector<Task> tasks;     // outputs are numbered through the job in this order
+  std::vector<Edge> edges;     // of the tasks, in order
+  std::vector<Ordinal> wants;  // objects that the graph wants kept
 };
 
 namespace event {
@@ -63,10 +65,10 @@ namespace event {
 // A worker opened a stream. Answered by action::Welcome or action::Refuse.
 struct WorkerHello {
   StreamId stream = 0;
-  uint64_t identity = 0;       // of the daemon: stable over its restarts
-  uint64_t incarnation = 0;    // of the process
+  uint64_t identity = 0;     // of the daemon: stable over its restarts
+  uint64_t incarnation = 0;  // of the process
   Resources capacity;
-  uint32_t host = 0;           // interned by the shell
+  uint32_t host = 0;  // interned by the shell
 };
 // What it holds and runs, in chunks; unacked outcomes follow as a WorkerReport, then InventoryDone.
 struct WorkerInventory {
@@ -99,13 +101,13 @@ struct DrainWorker {
 
 struct OpenJob {
   Token token = 0;
-  uint64_t submission_hi = 0, submission_lo = 0;   // the same id names the same job
+  uint64_t submission_hi = 0, submission_lo = 0;  // the same id names the same job
   int32_t priority = 0;
 };
 struct AddBatch {
   Token token = 0;
   JobId job = 0;
-  uint32_t number = 0;         // 0, 1, 2 ...; an older number is acknowledged again and ignored
+  uint32_t number = 0;  // 0, 1, 2 ...; an older number is acknowledged again and ignored
   Batch batch;
 };
 struct SealJob {
@@ -125,9 +127,10 @@ struct SetWants {
 
 }  // namespace event
 
-using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone, event::WorkerReport,
-                           event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker, event::OpenJob,
-                           event::AddBatch, event::SealJob, event::CancelJob, event::SetWants>;
+using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
+                           event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed,
+                           event::DrainWorker, event::OpenJob, event::AddBatch, event::SealJob,
+                           event::CancelJob, event::SetWants>;
 
 }  // namespace taskd::scheduler
 

@@ -1,5 +1,5 @@
-// Jobs: opened, fed in batches, sealed, cancelled, ended. Shapes are interned over all jobs, so that equal requests
-// share one queue.
+// Jobs: opened, fed in batches, sealed, cancelled, ended. Shapes are interned over all jobs, so
+// that equal requests share one queue.
 #include <algorithm>
 
 #include "common/base/text.h"
@@ -8,10 +8,11 @@
 namespace taskd::scheduler {
 
 namespace {
-constexpr uint32_t kInvalid = 3, kNotFound = 5, kFailedPrecondition = 9;   // gRPC status codes
+constexpr uint32_t kInvalid = 3, kNotFound = 5, kFailedPrecondition = 9;  // gRPC status codes
 }  // namespace
 
-void State::Answer(Token token, uint32_t code, std::string message, JobId job, uint32_t next_batch) {
+void State::Answer(Token token, uint32_t code, std::string message, JobId job,
+                   uint32_t next_batch) {
   if (token != 0) Emit(action::Reply{token, code, std::move(message), job, next_batch});
 }
 
@@ -54,11 +55,14 @@ void State::On(event::AddBatch& e) {
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
   if (e.number < job->batches) return Answer(e.token, 0, "", job->id, job->batches);
   if (e.number > job->batches) {
-    return Answer(e.token, kInvalid, StrCat("batch ", e.number, " of job ", e.job, " came before batch ", job->batches),
-                  job->id, job->batches);
+    return Answer(
+        e.token, kInvalid,
+        StrCat("batch ", e.number, " of job ", e.job, " came before batch ", job->batches), job->id,
+        job->batches);
   }
   if (job->seal_asked) {
-    return Answer(e.token, kFailedPrecondition, StrCat("job ", e.job, " is sealed: it takes no more batches"), job->id,
+    return Answer(e.token, kFailedPrecondition,
+                  StrCat("job ", e.job, " is sealed: it takes no more batches"), job->id,
                   job->batches);
   }
   AppendBatch(*job, e.batch);
@@ -99,14 +103,17 @@ void State::AppendBatch(Job& job, const Batch& batch) {
     job.objects[want].graph_want = true;
     job.wants.push_back(want);
   }
-  // Edges of collections come after those of tasks; both are complete before the first task of the batch starts.
+  // Edges of collections come after those of tasks; both are complete before the first task of the
+  // batch starts.
   for (const Batch::Collection& c : batch.collections) {
-    CollectionRec record{.first = c.first, .count = c.count, .stride = c.stride, .members = job.edges.size()};
+    CollectionRec record{
+        .first = c.first, .count = c.count, .stride = c.stride, .members = job.edges.size()};
     uint32_t index = static_cast<uint32_t>(job.collections.size()) | kCollectionBit;
     for (uint32_t i = 0; i < c.count; ++i) {
       ObjectRec& object = job.objects[c.first + i * c.stride];
       uint32_t e = job.edges.size();
-      job.edges.Append({.source = c.first + i * c.stride, .next = object.consumers, .consumer = index});
+      job.edges.Append(
+          {.source = c.first + i * c.stride, .next = object.consumers, .consumer = index});
       object.consumers = e;
       object.in_collection = true;
       if (object.presence == Presence::kMissing) ++record.missing;
@@ -127,7 +134,10 @@ void State::AppendBatch(Job& job, const Batch& batch) {
   counters.tasks[static_cast<size_t>(TaskState::kWaiting)] += added;
   Changed(job);
   if (added > 0) {
-    Enqueue({.kind = WorkKind::kStartTasks, .job = job.id, .index = first_task, .limit = job.tasks.size()});
+    Enqueue({.kind = WorkKind::kStartTasks,
+             .job = job.id,
+             .index = first_task,
+             .limit = job.tasks.size()});
   }
 }
 
@@ -136,7 +146,8 @@ void State::On(event::SealJob& e) {
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
   if (e.batches != job->batches) {
     return Answer(e.token, kInvalid,
-                  StrCat("job ", e.job, " has ", job->batches, " batches, not ", e.batches, ": send the others first"),
+                  StrCat("job ", e.job, " has ", job->batches, " batches, not ", e.batches,
+                         ": send the others first"),
                   job->id, job->batches);
   }
   if (!job->seal_asked) {
@@ -165,6 +176,7 @@ void State::CheckJobEnd(Job& job) {
   if (job.ended || !job.sealed || job.unfinished() > 0) return;
   job.ended = true;
   job.ended_ns = now_ns;
+  --counters.jobs_open;
   ++counters.jobs_ended;
   Changed(job);
 }

@@ -1,4 +1,5 @@
-// Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, and the time to move what is missing.
+// Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, and the time to move
+// what is missing.
 #include <algorithm>
 #include <array>
 
@@ -8,14 +9,15 @@ namespace taskd::scheduler {
 
 namespace {
 
-constexpr uint64_t kBandwidth = 1'000'000'000;     // bytes a second into a worker, until it is learned
+constexpr uint64_t kBandwidth = 1'000'000'000;  // bytes a second into a worker, until it is learned
 constexpr uint64_t kRoundTripNs = 1'000'000;
-constexpr uint64_t kUnknownNs = 100'000'000;       // run time of a group that has not finished a task
-constexpr uint64_t kMovableBytes = 64 << 10;       // less than this travels with the round trip
+constexpr uint64_t kUnknownNs = 100'000'000;  // run time of a group that has not finished a task
+constexpr uint64_t kMovableBytes = 64 << 10;  // less than this travels with the round trip
 
 uint64_t TransferNs(uint64_t bytes) {
   if (bytes == 0) return 0;
-  return kRoundTripNs + static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / kBandwidth);
+  return kRoundTripNs +
+         static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / kBandwidth);
 }
 
 // Input bytes of a task by holder: the few largest inputs, a sample of a wide collection scaled up.
@@ -50,18 +52,20 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
   Holdings out;
   auto add = [&](Ordinal source, uint64_t numerator, uint64_t denominator) {
     const ObjectRec& object = job.objects[source];
-    uint64_t bytes = static_cast<uint64_t>(static_cast<unsigned __int128>(object.size_bytes) * numerator / denominator);
+    uint64_t bytes = static_cast<uint64_t>(static_cast<unsigned __int128>(object.size_bytes) *
+                                           numerator / denominator);
     out.total += bytes;
     uint32_t seen = 0;
-    for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput; r = state.replicas[r].next, ++seen) {
+    for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput;
+         r = state.replicas[r].next, ++seen) {
       if (state.replicas[r].usable) out.Add(state.replicas[r].worker, bytes);
     }
   };
   uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
   for (uint32_t e = task.edges; e < task.edges + edges; ++e) {
     uint64_t parts = 1, of = 1;
-    if (auto it = job.selections.find(e); it != job.selections.end() && it->second.parts_total > 0 &&
-                                          !it->second.parts.whole()) {
+    if (auto it = job.selections.find(e);
+        it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
       parts = it->second.parts.hi - it->second.parts.lo;
       of = it->second.parts_total;
     }
@@ -112,7 +116,8 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   uint64_t best_cost = 0;
   auto consider = [&](uint16_t slot) {
     const Worker& worker = *workers[slot];
-    if (!worker.up() || slot == task.avoid || !shapes[task.shape].need.Fits(worker.capacity)) return;
+    if (!worker.up() || slot == task.avoid || !shapes[task.shape].need.Fits(worker.capacity))
+      return;
     uint64_t cost = WaitNs(worker, task.shape, task_ns) +
                     TransferNs(holdings.total - std::min(holdings.total, holdings.At(slot)));
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {

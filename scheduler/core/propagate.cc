@@ -1,6 +1,6 @@
-// The worklist. A change of an object's presence is told to its consumers by one item, which is finished before the
-// next begins: so the counts of every task that is not `starting` agree with the presences of its inputs whenever
-// no item is half done, however small the budget of a step.
+// The worklist. A change of an object's presence is told to its consumers by one item, which is
+// finished before the next begins: so the counts of every task that is not `starting` agree with
+// the presences of its inputs whenever no item is half done, however small the budget of a step.
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -8,8 +8,10 @@ namespace taskd::scheduler {
 Presence State::Actual(const Job& job, const ObjectRec& object) const {
   if (object.usable > 0) return Presence::kAvailable;
   const TaskRec& producer = job.tasks[object.producer];
-  if (producer.state == TaskState::kFailed || producer.state == TaskState::kCancelled) return Presence::kDead;
-  // A rebuild under way needs no second one: consumers wait for it, or for the return of the holder.
+  if (producer.state == TaskState::kFailed || producer.state == TaskState::kCancelled)
+    return Presence::kDead;
+  // A rebuild under way needs no second one: consumers wait for it, or for the return of the
+  // holder.
   if (object.away > 0 && producer.state == TaskState::kDone) return Presence::kAway;
   return Presence::kMissing;
 }
@@ -54,10 +56,7 @@ Ordinal CulpritOf(const Job& job, uint32_t source) {
 
 }  // namespace
 
-void State::AcquireObject(Job& job, Ordinal ordinal) {
-  ++job.objects[ordinal].live_consumers;
-  MakeIfWanted(job, ordinal);
-}
+void State::AcquireObject(Job& job, Ordinal ordinal) { ++job.objects[ordinal].live_consumers; }
 
 void State::ReleaseObject(Job& job, Ordinal ordinal) {
   ObjectRec& object = job.objects[ordinal];
@@ -115,15 +114,17 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     work.after = state.Actual(job, object);
     object.announced = false;
     object.presence = work.after;
+    // Also when it came and went before this item's turn: nobody was told, and it is still to be
+    // made.
+    if (work.after == Presence::kMissing) state.MakeIfWanted(job, work.index);
     if (work.before == work.after) return false;
-    if (object.client_wants > 0 && (work.after == Presence::kAvailable || work.after == Presence::kDead)) {
+    if (object.client_wants > 0 &&
+        (work.after == Presence::kAvailable || work.after == Presence::kDead)) {
       state.Emit(action::ObjectChanged{{job.id, work.index}});
     }
-    if (work.after == Presence::kMissing) {
-      if (object.version != 0 && work.before != Presence::kDead && state.Wanted(job, object)) {
-        ++state.counters.objects_lost;
-      }
-      state.MakeIfWanted(job, work.index);
+    if (work.after == Presence::kMissing && object.version != 0 && work.before != Presence::kDead &&
+        state.Wanted(job, object)) {
+      ++state.counters.objects_lost;
     }
     if (work.after == Presence::kAvailable) state.FreeIfUnwanted(job, work.index);
     // Tasks that have ended do not care, collections keep their counts always.
@@ -168,8 +169,9 @@ bool DemandAway(State& state, Job& job, Work& work) {
     work.begun = true;
     work.cursor = object.consumers;
   }
-  if (state.Actual(job, object) != Presence::kAway) return false;
-  if (object.client_wants > 0 || (work.cursor != kNil && NeededNow(job, job.edges[work.cursor].consumer))) {
+  if (state.Actual(job, object) != Presence::kAway || !state.PastRerun(object)) return false;
+  if (object.client_wants > 0 ||
+      (work.cursor != kNil && NeededNow(job, job.edges[work.cursor].consumer))) {
     state.RunAgain(job, object.producer);
     return false;
   }
@@ -202,6 +204,9 @@ bool State::Advance(Work& work) {
     case WorkKind::kRestartTask:
       StartTask(job, work.index, false);
       return false;
+    case WorkKind::kStillNeeded:
+      CheckStillNeeded(job, work.index);
+      return false;
     case WorkKind::kAnnounceObject:
       return AnnounceObject(*this, job, work);
     case WorkKind::kAnnounceCollection:
@@ -214,6 +219,7 @@ bool State::Advance(Work& work) {
       Ordinal member = c.first + work.cursor++ * c.stride;
       if (work.kind == WorkKind::kAcquireMembers) {
         AcquireObject(job, member);
+        MakeIfWanted(job, member);
       } else {
         ReleaseObject(job, member);
       }
@@ -226,7 +232,8 @@ bool State::Advance(Work& work) {
       CancelTask(job, work.index++);
       return work.index < job.tasks.size();
     case WorkKind::kSweepObjects:
-      // Goes once round the worklist: tasks that start before it may acquire members of collections first.
+      // Goes once round the worklist: tasks that start before it may acquire members of collections
+      // first.
       if (!work.begun) {
         work.begun = true;
         Enqueue(work);

@@ -1,5 +1,5 @@
-// The records of the scheduler's tables. Indices are 32-bit; kNil ends every list. Sizes are budgeted: 96 bytes a
-// task, 64 an object with its first replica, 12 an edge.
+// The records of the scheduler's tables. Indices are 32-bit; kNil ends every list. Sizes are
+// budgeted: 96 bytes a task, 64 an object with its first replica, 12 an edge.
 #ifndef TASKD_SCHEDULER_CORE_RECORDS_H_
 #define TASKD_SCHEDULER_CORE_RECORDS_H_
 
@@ -21,20 +21,21 @@ namespace taskd::scheduler {
 inline constexpr uint32_t kNil = 0xFFFFFFFFu;
 inline constexpr uint16_t kNoSlot = 0xFFFFu;
 
-// Whether a source of input (an object, or a collection as a whole) can be read. Kept as last told to the
-// consumers: it changes only when a worklist item announces the change, see propagate.cc.
+// Whether a source of input (an object, or a collection as a whole) can be read. Kept as last told
+// to the consumers: it changes only when a worklist item announces the change, see propagate.cc.
 enum class Presence : uint8_t {
-  kMissing,     // not made yet, freed, or lost: its task has to run
-  kAway,        // only on workers whose connection is broken
-  kAvailable,   // on a connected worker
-  kDead,        // its task failed or was cancelled
+  kMissing,    // not made yet, freed, or lost: its task has to run
+  kAway,       // only on workers whose connection is broken
+  kAvailable,  // on a connected worker
+  kDead,       // its task failed or was cancelled
 };
 
-// An input of a task, or the membership of an object in a collection. Threaded into its source's consumer list.
+// An input of a task, or the membership of an object in a collection. Threaded into its source's
+// consumer list.
 struct EdgeRec {
-  uint32_t source = 0;      // object ordinal, or collection | kCollectionBit
-  uint32_t next = kNil;     // next consumer of the same source
-  uint32_t consumer = 0;    // task ordinal, or collection | kCollectionBit
+  uint32_t source = 0;    // object ordinal, or collection | kCollectionBit
+  uint32_t next = kNil;   // next consumer of the same source
+  uint32_t consumer = 0;  // task ordinal, or collection | kCollectionBit
 };
 static_assert(sizeof(EdgeRec) == 12);
 
@@ -45,62 +46,66 @@ struct Selection {
   uint32_t parts_total = 0;
 };
 
+// A task that was done and runs again to rebuild what was lost.
+enum class Again : uint8_t { kNo = 0, kAsked, kAssigned };
+
 struct TaskRec {
-  uint32_t edges = 0;               // first of edge_count consecutive EdgeRecs
+  uint32_t edges = 0;  // first of edge_count consecutive EdgeRecs
   uint32_t edge_count = 0;
   Ordinal first_output = 0;
   uint32_t body = 0;
   uint32_t rank = 0;
-  uint32_t missing = 0;             // edges whose source is kMissing or kDead
-  uint32_t away = 0;                // edges whose source is kAway
-  uint32_t position = kNotInHeap;   // in its queue
-  uint32_t attempts = kNil;         // live attempts
-  uint32_t tries = 0;               // attempts so far
-  uint32_t retries = 0;             // failures that were retried
-  Ordinal culprit = kNoOrdinal;     // of the failure that ended it
+  uint32_t missing = 0;            // edges whose source is kMissing or kDead
+  uint32_t away = 0;               // edges whose source is kAway
+  uint32_t position = kNotInHeap;  // in its queue
+  uint32_t attempts = kNil;        // live attempts
+  uint32_t tries = 0;              // attempts so far
+  uint32_t retries = 0;            // failures that were retried
+  Ordinal culprit = kNoOrdinal;    // of the failure that ended it
   AttemptId last_attempt = 0;
   WorkerId last_worker;
-  uint32_t run_us = 0;              // of the accepted finish
+  uint32_t run_us = 0;  // of the accepted finish
   uint16_t output_count = 0;
-  uint16_t shape = 0;               // global
-  uint16_t option = 0;              // of the job
-  uint16_t group = 0;               // of the job
-  uint16_t home = kNoSlot;          // the worker in whose home queue it is; kNoSlot: the shape's queue
-  uint16_t avoid = kNoSlot;         // a worker that could not fetch its inputs
-  uint16_t recovery = 0;            // the recovery that waits for it; 0: none
+  uint16_t shape = 0;        // global
+  uint16_t option = 0;       // of the job
+  uint16_t group = 0;        // of the job
+  uint16_t home = kNoSlot;   // the worker in whose home queue it is; kNoSlot: the shape's queue
+  uint16_t avoid = kNoSlot;  // a worker that could not fetch its inputs
+  uint16_t recovery = 0;     // the recovery that waits for it; 0: none
   TaskState state = TaskState::kWaiting;
   FailureClass failure = FailureClass::kNone;
-  uint8_t crashes = 0;              // losses while running
-  uint8_t stuck = 0;                // in a row
-  bool starting = true;             // its worklist item has not counted its inputs yet
-  bool backoff = false;             // ready, but not before its timer
-  bool moved = false;               // taken back from a worker
+  uint8_t crashes = 0;  // losses while running
+  uint8_t stuck = 0;    // in a row
+  Again again = Again::kNo;
+  bool starting = true;  // its worklist item has not counted its inputs yet
+  bool backoff = false;  // ready, but not before its timer
+  bool moved = false;    // taken back from a worker
   uint64_t ready_ns = 0;
 };
 static_assert(sizeof(TaskRec) <= 96);
 
 struct ReplicaRec {
   uint32_t next = kNil;
-  uint16_t worker = 0;       // slot
-  bool usable = false;       // its worker is connected and reconciled
+  uint16_t worker = 0;  // slot
+  bool usable = false;  // its worker is connected and reconciled
 };
 static_assert(sizeof(ReplicaRec) == 8);
 
 struct ObjectRec {
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
-  AttemptId version = 0;           // accepted; 0: never made
+  AttemptId version = 0;  // accepted; 0: never made
   Ordinal producer = 0;
-  uint32_t consumers = kNil;       // edges
-  uint32_t live_consumers = 0;     // unfinished tasks, and collections that have some
+  uint32_t consumers = kNil;    // edges
+  uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
   uint32_t client_wants = 0;
   uint32_t replicas = kNil;
-  uint16_t usable = 0;             // replicas by kind
+  uint16_t usable = 0;  // replicas by kind
   uint16_t away = 0;
   Presence presence = Presence::kMissing;
   bool graph_want = false;
   bool in_collection = false;
-  bool announced = false;          // a worklist item will announce its presence
+  bool announced = false;  // a worklist item will announce its presence
 };
 static_assert(sizeof(ObjectRec) + sizeof(ReplicaRec) <= 64);
 
@@ -108,10 +113,10 @@ struct CollectionRec {
   Ordinal first = 0;
   uint32_t count = 0;
   uint32_t stride = 1;
-  uint32_t members = 0;            // first of `count` consecutive EdgeRecs
+  uint32_t members = 0;  // first of `count` consecutive EdgeRecs
   uint32_t consumers = kNil;
   uint32_t live_consumers = 0;
-  uint32_t missing = 0, away = 0, dead = 0;   // members by presence
+  uint32_t missing = 0, away = 0, dead = 0;  // members by presence
   Ordinal dead_member = kNoOrdinal;
   Presence presence = Presence::kMissing;
   bool announced = false;
@@ -119,8 +124,8 @@ struct CollectionRec {
 
 // Order in every queue: user priority, older job, rank, ordinal. A total order.
 struct QueueItem {
-  uint64_t high = 0;     // inverted priority, job
-  uint64_t low = 0;      // rank, ordinal
+  uint64_t high = 0;  // inverted priority, job
+  uint64_t low = 0;   // rank, ordinal
   auto operator<=>(const QueueItem&) const = default;
   JobId job() const { return static_cast<JobId>(high); }
   Ordinal ordinal() const { return static_cast<Ordinal>(low); }
@@ -134,26 +139,27 @@ struct QueueTraits {
 using TaskQueue = IndexedHeap<QueueItem, State, QueueTraits>;
 
 struct GroupRec {
-  uint64_t average_ns = 0;     // of run times, weight 1/8 for the newest; 0: unknown
+  uint64_t average_ns = 0;  // of run times, weight 1/8 for the newest; 0: unknown
 };
 
 struct Job {
   JobId id = 0;
   uint64_t submission_hi = 0, submission_lo = 0;
   int32_t priority = 0;
-  bool seal_asked = false;                // sealed once the tasks before it have started
+  bool seal_asked = false;  // sealed once the tasks before it have started
   bool sealed = false, cancelled = false, ended = false;
-  bool changed = false;                   // JobChanged is due at the end of the step
+  bool changed = false;  // JobChanged is due at the end of the step
   uint32_t batches = 0;
   Segments<TaskRec> tasks;
   Segments<ObjectRec> objects;
   Segments<EdgeRec> edges;
   std::vector<CollectionRec> collections;
-  std::vector<uint16_t> shapes;           // job's index -> global
+  std::vector<uint16_t> shapes;  // job's index -> global
   std::vector<Batch::Options> options;
   std::vector<GroupRec> groups;
-  absl::flat_hash_map<uint32_t, Selection> selections;              // by edge; looked up, never iterated
-  absl::flat_hash_map<Ordinal, std::vector<AttemptView>> history;   // ends other than a first finish; likewise
+  absl::flat_hash_map<uint32_t, Selection> selections;  // by edge; looked up, never iterated
+  absl::flat_hash_map<Ordinal, std::vector<AttemptView>>
+      history;  // ends other than a first finish; likewise
   StateCounts counts = {};
   uint64_t running = 0, recomputed = 0, retried = 0;
   uint64_t opened_ns = 0, ended_ns = 0;
@@ -170,16 +176,16 @@ struct AttemptRec {
   AttemptId id = 0;
   WorkerId worker;
   uint32_t next_of_task = kNil;
-  uint32_t next = kNil, previous = kNil;    // on the worker, oldest first
+  uint32_t next = kNil, previous = kNil;  // on the worker, oldest first
   AttemptState state = AttemptState::kAssigned;
-  bool slotted = false;        // its resources are charged; else look-ahead
-  bool orphaned = false;       // its worker is away: the task may run elsewhere
+  bool slotted = false;   // its resources are charged; else look-ahead
+  bool orphaned = false;  // its worker is away: the task may run elsewhere
   bool crash_counted = false;
-  bool listed = false;         // by the inventory under way
+  bool listed = false;  // by the inventory under way
   uint16_t retract_for = kNoSlot;
   uint16_t shape = 0;
-  uint64_t expected_ns = 0;    // charged to its worker's look-ahead while not slotted
-  uint64_t started_ns = 0;     // 0: not reported
+  uint64_t expected_ns = 0;  // charged to its worker's look-ahead while not slotted
+  uint64_t started_ns = 0;   // 0: not reported
 };
 
 // A worker's dealings with one shape.
@@ -192,39 +198,42 @@ struct ShapeLoad {
 struct Worker {
   WorkerId id;
   uint64_t identity = 0, incarnation = 0;
-  StreamId stream = 0;                  // 0: not connected
+  StreamId stream = 0;  // 0: not connected
   uint32_t host = 0;
   WorkerState state = WorkerState::kSuspect;
-  bool reconciling = false;             // between hello and the end of the inventory
-  bool returning = false;               // the worklist compares what it held with what it listed
+  bool reconciling = false;  // between hello and the end of the inventory
+  bool returning = false;    // the worklist compares what it held with what it listed
   bool draining = false;
-  bool dirty = false, dirty_ahead = false, hungry = false;   // membership in the lists of State
-  bool said_goodbye = false;            // what it ran was stopped on purpose
-  bool leaving = false;                 // being forgotten: slot is freed by the worklist
+  bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
+  bool said_goodbye = false;                                // what it ran was stopped on purpose
+  bool leaving = false;  // being forgotten: slot is freed by the worklist
   Resources capacity;
-  uint64_t used_cpus = 0, used_memory = 0;   // may exceed capacity for a moment: the worker decides
-  std::vector<std::unique_ptr<ShapeLoad>> loads;   // by global shape, grown on use
+  uint64_t used_cpus = 0, used_memory = 0;  // may exceed capacity for a moment: the worker decides
+  std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
   uint32_t first_attempt = kNil, last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
-  uint32_t retracts_pending = 0;        // asked of others on its behalf
-  uint32_t walks = 0;                   // worklist items that walk `held`: it keeps its order meanwhile
-  std::vector<ObjectId> held;           // every object with a replica here, and stale entries
+  uint32_t retracts_pending = 0;  // asked of others on its behalf
+  uint32_t walks = 0;             // worklist items that walk `held`: it keeps its order meanwhile
+  std::vector<ObjectId> held;     // every object with a replica here, and stale entries
   uint64_t objects = 0, object_bytes = 0;
-  absl::flat_hash_set<ObjectId> listed; // by the inventory under way; looked up, never iterated
+  absl::flat_hash_set<ObjectId> listed;  // by the inventory under way; looked up, never iterated
   uint64_t outcomes_seen = 0;
   uint64_t last_heard_ns = 0, lost_ns = 0;
   uint64_t finished = 0;
-  uint64_t epoch = 0;                   // counts changes of connection: stale timers are told by it
+  uint64_t epoch =
+      0;  // drawn at each change of connection, never twice: stale timers are told by it
 
   bool up() const { return state == WorkerState::kUp; }
-  bool connected() const { return state == WorkerState::kUp || state == WorkerState::kDraining ||
-                                  state == WorkerState::kDrained; }
+  bool connected() const {
+    return state == WorkerState::kUp || state == WorkerState::kDraining ||
+           state == WorkerState::kDrained;
+  }
 };
 
 struct Shape {
   Resources need;
   TaskQueue queue;
-  uint64_t queued = 0;       // in `queue` and in every home queue
+  uint64_t queued = 0;  // in `queue` and in every home queue
 };
 
 }  // namespace taskd::scheduler

@@ -1,5 +1,5 @@
-// Who holds what. An object is wanted while someone may read it; what nobody wants is freed at its holders, what is
-// wanted and gone is made again.
+// Who holds what. An object is wanted while someone may read it; what nobody wants is freed at its
+// holders, what is wanted and gone is made again.
 #include <algorithm>
 #include <utility>
 
@@ -90,7 +90,11 @@ void State::DropReplicas(Job& job, ObjectId id) {
 
 void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];
-  if (object.replicas != kNil && !Wanted(job, object)) DropReplicas(job, {job.id, ordinal});
+  bool wanted = Wanted(job, object);
+  if (object.replicas != kNil && !wanted) DropReplicas(job, {job.id, ordinal});
+  if (job.tasks[object.producer].again != Again::kNo && (!wanted || object.usable > 0)) {
+    Enqueue({.kind = WorkKind::kStillNeeded, .job = job.id, .index = object.producer});
+  }
 }
 
 bool State::PastRerun(const ObjectRec& object) {
@@ -105,7 +109,8 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];
   if (job.tasks[object.producer].state != TaskState::kDone || !Wanted(job, object)) return;
   Presence actual = Actual(job, object);
-  if (actual == Presence::kMissing || (actual == Presence::kAway && object.client_wants > 0 && PastRerun(object))) {
+  if (actual == Presence::kMissing ||
+      (actual == Presence::kAway && object.client_wants > 0 && PastRerun(object))) {
     RunAgain(job, object.producer);
   }
 }
@@ -113,7 +118,8 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
 void State::ReportReplica(Worker& worker, const Replica& replica) {
   ObjectId id = replica.id.object;
   ObjectRec* object = FindObject(id);
-  if (object != nullptr && object->version == replica.id.version && Wanted(*jobs[id.job], *object)) {
+  if (object != nullptr && object->version == replica.id.version &&
+      Wanted(*jobs[id.job], *object)) {
     AddReplica(worker, id, worker.connected());
     return;
   }
@@ -126,7 +132,8 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
 }
 
 void State::CompactHeld(Worker& worker) {
-  if (worker.walks > 0 || worker.held.size() < 1024 || worker.held.size() / 2 < worker.objects) return;
+  if (worker.walks > 0 || worker.held.size() < 1024 || worker.held.size() / 2 < worker.objects)
+    return;
   std::sort(worker.held.begin(), worker.held.end());
   worker.held.erase(std::unique(worker.held.begin(), worker.held.end()), worker.held.end());
   std::erase_if(worker.held, [this, &worker](ObjectId id) {
@@ -140,7 +147,7 @@ void State::On(event::SetWants& e) {
   e.objects.erase(std::unique(e.objects.begin(), e.objects.end()), e.objects.end());
   std::erase_if(e.objects, [this](ObjectId id) {
     if (FindObject(id) != nullptr) return false;
-    Emit(action::ObjectChanged{id});   // the shell finds nothing and says so
+    Emit(action::ObjectChanged{id});  // the shell finds nothing and says so
     return true;
   });
   std::vector<ObjectId>& current = wants_of_client[e.client];
@@ -151,7 +158,8 @@ void State::On(event::SetWants& e) {
     ObjectRec& object = job.objects[id.ordinal];
     ++object.client_wants;
     Presence actual = Actual(job, object);
-    if (actual == Presence::kAvailable || actual == Presence::kDead) Emit(action::ObjectChanged{id});
+    if (actual == Presence::kAvailable || actual == Presence::kDead)
+      Emit(action::ObjectChanged{id});
     MakeIfWanted(job, id.ordinal);
   }
   for (ObjectId id : before) {

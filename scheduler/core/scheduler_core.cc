@@ -6,7 +6,8 @@
 
 namespace taskd::scheduler {
 
-uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget, std::vector<Action>& out) {
+uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget,
+                     std::vector<Action>& out) {
   TASKD_CHECK(now >= now_ns);
   now_ns = now;
   actions = &out;
@@ -40,7 +41,8 @@ SchedulerCore::SchedulerCore(const Config& config) : state_(std::make_unique<Sta
 }
 SchedulerCore::~SchedulerCore() = default;
 
-uint64_t SchedulerCore::Step(uint64_t now_ns, std::span<Event> events, uint32_t budget, std::vector<Action>& actions) {
+uint64_t SchedulerCore::Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
+                             std::vector<Action>& actions) {
   return state_->Step(now_ns, events, budget, actions);
 }
 

@@ -2,8 +2,9 @@
 //
 //   Step(now, events, budget, actions) -> when to call again
 //
-// Deterministic: the same steps give the same actions, bit for bit. Single-threaded; no clock, no I/O (DESIGN
-// law 1). See the folder's README for the tables, the worklist and what happens on each event.
+// Deterministic: the same steps give the same actions, bit for bit. Single-threaded; no clock, no
+// I/O (DESIGN law 1). See the folder's README for the tables, the worklist and what happens on each
+// event.
 #ifndef TASKD_SCHEDULER_CORE_SCHEDULER_CORE_H_
 #define TASKD_SCHEDULER_CORE_SCHEDULER_CORE_H_
 
@@ -21,7 +22,7 @@
 namespace taskd::scheduler {
 
 struct Config {
-  uint32_t start_count = 1;     // of the scheduler: the high bits of attempt ids; below 4096
+  uint32_t start_count = 1;  // of the scheduler: the high bits of attempt ids; below 4096
   uint64_t rerun_after_closed_ns = limits::kRerunAfterClosedNs;
   uint64_t silent_ns = limits::kSilentNs;
   uint64_t forget_after_ns = limits::kForgetAfterNs;
@@ -39,25 +40,28 @@ class SchedulerCore {
   SchedulerCore(const SchedulerCore&) = delete;
   SchedulerCore& operator=(const SchedulerCore&) = delete;
 
-  // Applies `events` in order and appends actions. About `budget` transitions are done, then the rest is kept;
-  // when work is left the result is `now_ns`, else the next time at which something is due (kNever: nothing).
-  // `now_ns` never decreases.
-  uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget, std::vector<Action>& actions);
+  // Applies `events` in order and appends actions. About `budget` transitions are done, then the
+  // rest is kept; when work is left the result is `now_ns`, else the next time at which something
+  // is due (kNever: nothing). `now_ns` never decreases.
+  uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
+                std::vector<Action>& actions);
 
-  // Questions, answered between steps. Lists are paged: the answer starts at `cursor`, ends after `limit` records
-  // looked at, and `*next` is where to go on (0: at the end).
+  // Questions, answered between steps. Lists are paged: the answer starts at `cursor`, ends after
+  // `limit` records looked at, and `*next` is where to go on (0: at the end).
   const Counters& counters() const;
   std::optional<JobView> GetJob(JobId job) const;
   std::vector<JobId> ListJobs(JobId cursor, uint32_t limit, JobId* next) const;
   std::optional<TaskView> GetTask(TaskId task) const;
   // Tasks in ordinal order whose state is in `state_mask` (bit i: TaskState i).
-  std::vector<TaskView> ListTasks(JobId job, uint32_t state_mask, Ordinal cursor, uint32_t limit, Ordinal* next) const;
+  std::vector<TaskView> ListTasks(JobId job, uint32_t state_mask, Ordinal cursor, uint32_t limit,
+                                  Ordinal* next) const;
   std::optional<Explanation> Explain(TaskId task) const;
   std::optional<ObjectView> GetObject(ObjectId object) const;
   std::optional<WorkerView> GetWorker(WorkerId worker) const;
   std::vector<WorkerView> ListWorkers() const;
 
-  // "" when every invariant holds, else the first broken one. O(state); for tests and the simulator.
+  // "" when every invariant holds, else the first broken one. O(state); for tests and the
+  // simulator.
   std::string Validate() const;
 
  private:

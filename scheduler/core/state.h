@@ -2,16 +2,14 @@
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   tasks.cc        task states: start, ready, done, failed, run again
-//   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
-//   replicas.cc     who holds what; freeing; wants of clients
-//   attempts.cc     assigning, outcomes, retract, cancel
-//   workers.cc      hello, inventory, loss, return, drain
-//   placement.cc    homes and costs
-//   balance.cc      queues, free slots, look-ahead, moving and taking back
+//   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and
+//   released replicas.cc     who holds what; freeing; wants of clients attempts.cc     assigning,
+//   outcomes, retract, cancel workers.cc      hello, inventory, loss, return, drain placement.cc
+//   homes and costs balance.cc      queues, free slots, look-ahead, moving and taking back
 //   validate.cc, views.cc    read only
 //
-// The worklist is strictly first in, first out, and one item is finished before the next begins. Placement happens
-// only when it is empty. So a placement never sees a half-told change.
+// The worklist is strictly first in, first out, and one item is finished before the next begins.
+// Placement happens only when it is empty. So a placement never sees a half-told change.
 #ifndef TASKD_SCHEDULER_CORE_STATE_H_
 #define TASKD_SCHEDULER_CORE_STATE_H_
 
@@ -36,27 +34,28 @@
 namespace taskd::scheduler {
 
 enum class WorkKind : uint8_t {
-  kStartTasks,          // job, index..limit: link and count the inputs of new tasks
-  kRestartTask,         // job, index: count the inputs of a done task that has to run again
-  kAnnounceObject,      // job, index: tell consumers that the presence changed
+  kStartTasks,      // job, index..limit: link and count the inputs of new tasks
+  kRestartTask,     // job, index: count the inputs of a done task that has to run again
+  kStillNeeded,     // job, index: call off its running again if nothing of it is lost any more
+  kAnnounceObject,  // job, index: tell consumers that the presence changed
   kAnnounceCollection,
-  kReleaseMembers,      // job, index: the collection has no unfinished consumer any more
-  kAcquireMembers,      // job, index: it has one again
-  kDemandAway,          // job, index: consumers that lack nothing else have this away object rebuilt
-  kCancelTasks,         // job
-  kSweepObjects,        // job: free what nobody wants
-  kWorkerAway,          // worker: its replicas cannot be read
-  kWorkerDemand,        // worker: past rerun_after
-  kWorkerReturn,        // worker: inventory complete: keep what it listed, drop the rest
-  kWorkerForget,        // worker: drop its replicas, free its slot
-  kWorkerOrphan,        // worker: its attempts may run elsewhere
+  kReleaseMembers,  // job, index: the collection has no unfinished consumer any more
+  kAcquireMembers,  // job, index: it has one again
+  kDemandAway,      // job, index: consumers that lack nothing else have this away object rebuilt
+  kCancelTasks,     // job
+  kSweepObjects,    // job: free what nobody wants
+  kWorkerAway,      // worker: its replicas cannot be read
+  kWorkerDemand,    // worker: past rerun_after
+  kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
+  kWorkerForget,    // worker: drop its replicas, free its slot
+  kWorkerOrphan,    // worker: its attempts may run elsewhere
   kWorkerDropAttempts,  // worker: its attempts are lost
   kWorkerRehome,        // worker: give its home queues back
 };
 
 struct Work {
   WorkKind kind = WorkKind::kStartTasks;
-  JobId job = 0;             // or the worker's slot
+  JobId job = 0;  // or the worker's slot
   uint32_t index = 0;
   uint32_t cursor = kNil;
   uint32_t limit = 0;
@@ -68,7 +67,7 @@ enum class TimerKind : uint8_t { kBackoff, kSilent, kRerun, kForget };
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
-  uint64_t a = 0, b = 0;     // job, task | worker slot, epoch
+  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch
   auto operator<=>(const Timer&) const = default;
 };
 
@@ -81,7 +80,8 @@ class State {
  public:
   explicit State(const Config& config) : config(config) {}
 
-  uint64_t Step(uint64_t now, std::span<Event> events, uint32_t step_budget, std::vector<Action>& out);
+  uint64_t Step(uint64_t now, std::span<Event> events, uint32_t step_budget,
+                std::vector<Action>& out);
 
   // --- events
   void On(event::WorkerHello& e);
@@ -115,8 +115,9 @@ class State {
   void StartTask(Job& job, Ordinal ordinal, bool link);
   void RunAgain(Job& job, Ordinal ordinal);
   void InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit);
+  void CheckStillNeeded(Job& job, Ordinal ordinal);
   void DemandAwayInputs(Job& job, Ordinal ordinal);
-  void Settle(Job& job, Ordinal ordinal);            // waiting or ready, by its counts
+  void Settle(Job& job, Ordinal ordinal);  // waiting or ready, by its counts
   void Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns);
   void FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void EndTask(Job& job, Ordinal ordinal, TaskState state);
@@ -130,9 +131,9 @@ class State {
   bool Wanted(const Job& job, const ObjectRec& object) const;
   ReplicaRec* FindReplica(const ObjectRec& object, uint16_t slot);
   void AddReplica(Worker& worker, ObjectId id, bool usable);
-  bool RemoveReplica(Worker& worker, ObjectId id);   // false: it had none
+  bool RemoveReplica(Worker& worker, ObjectId id);  // false: it had none
   void SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable);
-  void DropReplicas(Job& job, ObjectId id);          // frees them at their workers
+  void DropReplicas(Job& job, ObjectId id);  // frees them at their workers
   void FreeIfUnwanted(Job& job, Ordinal object);
   void MakeIfWanted(Job& job, Ordinal object);
   void ReportReplica(Worker& worker, const Replica& replica);
@@ -141,23 +142,25 @@ class State {
 
   // --- attempts.cc
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
-  Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
-                             uint64_t* present, uint64_t* missing);
-  uint32_t FindAttempt(AttemptRef ref) const;        // kNil: none
+  Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
+                             const AttemptRec& attempt, uint64_t* present, uint64_t* missing);
+  uint32_t FindAttempt(AttemptRef ref) const;  // kNil: none
   void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
   void OnStarted(Worker& worker, AttemptRef ref);
   void OnOutcome(Worker& worker, const Outcome& outcome);
   void OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void ReleaseOutputs(Worker& worker, const Outcome& outcome);
-  bool HasLiveAttempt(const TaskRec& task) const;    // on a worker that is not away
-  void AttemptGone(Job& job, Ordinal ordinal);       // after an end that was not the task's
+  bool HasLiveAttempt(const TaskRec& task) const;  // not away, not being cancelled
+  void AttemptGone(Job& job, Ordinal ordinal);     // after an end that was not the task's
   void CancelAttempts(TaskRec& task);
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
   void PromoteAhead(Worker& worker);
-  void LoseAttempt(uint32_t index);                  // its worker is gone or does not know it
-  bool CountCrash(Job& job, AttemptRec& attempt);    // true: over the task's crash limit
+  void LoseAttempt(uint32_t index);                // its worker is gone or does not know it
+  bool CountCrash(Job& job, AttemptRec& attempt);  // true: over the task's crash limit
+  void CountRunning(Job& job, int32_t by);
+  void SetOrphaned(AttemptRec& attempt, bool orphaned);
   void Orphan(uint32_t index);
   void Unorphan(uint32_t index);
 
@@ -179,7 +182,9 @@ class State {
   bool PastRerun(const ObjectRec& object);
   void ReconcileAttempt(Worker& worker, AttemptRef ref, bool running);
   void StartRecovery(uint64_t lost_ns);
-  void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) { timers.insert({at_ns, kind, a, b}); }
+  void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) {
+    timers.insert({at_ns, kind, a, b});
+  }
   void Heard(Worker& worker);
 
   // --- placement.cc
@@ -191,21 +196,21 @@ class State {
   // --- balance.cc
   QueueItem ItemOf(const Job& job, Ordinal ordinal) const;
   void PushReady(Job& job, Ordinal ordinal);
-  void PopReady(Job& job, TaskRec& task);            // takes it out of its queue
-  bool CanRun(const Worker& worker, uint16_t shape) const;       // in what is free
+  void PopReady(Job& job, TaskRec& task);                   // takes it out of its queue
+  bool CanRun(const Worker& worker, uint16_t shape) const;  // in what is free
   bool HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const;
   ShapeLoad& Load(Worker& worker, uint16_t shape);
   const ShapeLoad* FindLoad(const Worker& worker, uint16_t shape) const;
   void MarkDirty(Worker& worker);
   void SetHungry(Worker& worker, bool hungry);
   void WakeFor(uint16_t shape, uint16_t home);
-  bool FillSlot(Worker& worker);                     // false: nothing for it
+  bool FillSlot(Worker& worker);  // false: nothing for it
   bool FillAhead(Worker& worker);
   bool TakeFromHomes(Worker& worker);
   void AskBack(Worker& worker);
   void AheadChanged(Worker& worker, uint16_t shape, uint32_t before, uint32_t after);
   void HomeChanged(Worker& worker, uint16_t shape, uint32_t before);
-  bool Balance();                                    // one unit; false: nothing to do
+  bool Balance();  // one unit; false: nothing to do
 
   // --- jobs.cc
   Job* FindJob(JobId id) { return id < jobs.size() ? jobs[id].get() : nullptr; }
@@ -214,42 +219,48 @@ class State {
   void CheckJobEnd(Job& job);
   uint16_t InternShape(const Resources& need);
   void AppendBatch(Job& job, const Batch& batch);
-  void Answer(Token token, uint32_t code, std::string message, JobId job = 0, uint32_t next_batch = 0);
+  void Answer(Token token, uint32_t code, std::string message, JobId job = 0,
+              uint32_t next_batch = 0);
 
   void RunTimers();
   template <typename A>
-  void Emit(A&& action) { actions->emplace_back(std::forward<A>(action)); }
+  void Emit(A&& action) {
+    actions->emplace_back(std::forward<A>(action));
+  }
 
   Config config;
   uint64_t now_ns = 0;
-  std::vector<Action>* actions = nullptr;            // of the step under way
+  std::vector<Action>* actions = nullptr;  // of the step under way
   int64_t budget = 0;
 
-  std::vector<std::unique_ptr<Job>> jobs = std::vector<std::unique_ptr<Job>>(1);    // by id
-  std::vector<std::unique_ptr<Worker>> workers;      // by slot; null: free
-  std::vector<uint16_t> generations;                 // by slot
+  std::vector<std::unique_ptr<Job>> jobs = std::vector<std::unique_ptr<Job>>(1);  // by id
+  std::vector<std::unique_ptr<Worker>> workers;  // by slot; null: free
+  std::vector<uint16_t> generations;             // by slot
+  absl::btree_set<uint16_t> free_slots;
   std::vector<Shape> shapes;
   std::vector<ReplicaRec> replicas;
   std::vector<AttemptRec> attempts;
-  uint32_t free_replica = kNil, free_attempt = kNil; // threaded through `next`
+  uint32_t free_replica = kNil, free_attempt = kNil;  // threaded through `next`
 
   absl::flat_hash_map<uint64_t, uint16_t> slot_of_identity;
   absl::flat_hash_map<StreamId, uint16_t> slot_of_stream;
   absl::btree_map<std::pair<uint64_t, uint64_t>, JobId> job_of_submission;
-  absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;    // sorted
+  absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;  // sorted
 
   std::deque<Work> worklist;
-  std::deque<uint16_t> dirty;                        // workers that may have a free slot
-  std::deque<uint16_t> dirty_ahead;                  // workers whose slots are full and look-ahead is not
-  absl::btree_set<std::pair<uint64_t, uint16_t>> hungry;   // (busy cpus per mille, slot): a free slot, nothing to do
+  std::deque<uint16_t> dirty;        // workers that may have a free slot
+  std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
+  absl::btree_set<std::pair<uint64_t, uint16_t>>
+      hungry;  // (busy cpus per mille, slot): a free slot, nothing to do
   absl::flat_hash_map<uint16_t, uint64_t> hungry_key;
-  absl::btree_set<uint16_t> ahead_open;              // slots full, room for look-ahead, nothing to take
+  absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks: (count, slot).
   std::vector<absl::btree_set<std::pair<uint32_t, uint16_t>>> ahead_of_shape, homes_of_shape;
   absl::btree_set<Timer> timers;
   std::vector<JobId> changed_jobs;
   absl::btree_map<uint16_t, Recovery> recoveries;
   uint16_t last_recovery = 0;
+  uint64_t last_epoch = 0;
   Counters counters;
 };
 

@@ -1,4 +1,5 @@
-// The states of a task: waiting <-> ready -> active -> done, failed or cancelled; done -> waiting to rebuild what was lost.
+// The states of a task: waiting <-> ready -> active -> done, failed or cancelled; done -> waiting
+// to rebuild what was lost.
 #include <algorithm>
 
 #include "scheduler/core/state.h"
@@ -30,12 +31,14 @@ void State::StartTask(Job& job, Ordinal ordinal, bool link) {
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     EdgeRec& edge = job.edges[e];
     if (link) {
-      uint32_t& head = edge.source & kCollectionBit ? job.collections[edge.source & ~kCollectionBit].consumers
-                                                    : job.objects[edge.source].consumers;
+      uint32_t& head = edge.source & kCollectionBit
+                           ? job.collections[edge.source & ~kCollectionBit].consumers
+                           : job.objects[edge.source].consumers;
       edge.next = head;
       head = e;
     }
-    AcquireSource(job, edge.source);
+    if (link) AcquireSource(job, edge.source);
+    if (!(edge.source & kCollectionBit)) MakeIfWanted(job, edge.source);
     Presence presence = SourcePresence(job, edge.source);
     if (presence == Presence::kAway) ++task.away;
     if (presence == Presence::kMissing || presence == Presence::kDead) ++task.missing;
@@ -58,10 +61,12 @@ void State::Settle(Job& job, Ordinal ordinal) {
     task.backoff = false;
     SetTaskState(job, task, TaskState::kWaiting);
   }
-  if (!ready && task.missing == 0 && task.state == TaskState::kWaiting) DemandAwayInputs(job, ordinal);
+  if (!ready && task.missing == 0 && task.state == TaskState::kWaiting)
+    DemandAwayInputs(job, ordinal);
 }
 
-void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit) {
+void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after,
+                         Ordinal culprit) {
   TaskRec& task = job.tasks[ordinal];
   if (task.starting || Ended(task.state)) return;
   auto count = [&task](Presence presence, int32_t by) {
@@ -70,7 +75,8 @@ void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence af
   };
   count(before, -1);
   count(after, +1);
-  // An active task may have its copy already; if not, its attempt ends stuck and AttemptGone looks again.
+  // An active task may have its copy already; if not, its attempt ends stuck and AttemptGone looks
+  // again.
   if (task.state == TaskState::kActive) return;
   if (after == Presence::kDead) return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
   Settle(job, ordinal);
@@ -104,16 +110,34 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   if (job.ended) {
     job.ended = false;
     --counters.jobs_ended;
+    ++counters.jobs_open;
   }
-  ++job.recomputed;
-  ++counters.tasks_recomputed;
+  task.again = Again::kAsked;
   JoinRecovery(task);
-  for (uint32_t i = 0; i < task.output_count; ++i) PresenceMayHaveChanged(job, task.first_output + i);
+  // Its inputs are wanted from now on; what of them is gone is asked for when the item comes, not
+  // from here: a chain of a million tasks is no recursion.
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e)
+    AcquireSource(job, job.edges[e].source);
+  budget -= task.edge_count;
+  for (uint32_t i = 0; i < task.output_count; ++i)
+    PresenceMayHaveChanged(job, task.first_output + i);
   Enqueue({.kind = WorkKind::kRestartTask, .job = job.id, .index = ordinal});
 }
 
+// A rebuild is called off when its holder came back or nobody wants the result any more.
+void State::CheckStillNeeded(Job& job, Ordinal ordinal) {
+  const TaskRec& task = job.tasks[ordinal];
+  if (task.again == Again::kNo) return;
+  for (uint32_t i = 0; i < task.output_count; ++i) {
+    const ObjectRec& object = job.objects[task.first_output + i];
+    if (object.usable == 0 && Wanted(job, object)) return;
+  }
+  EndTask(job, ordinal, TaskState::kDone);
+}
+
 void State::ReleaseInputs(Job& job, const TaskRec& task) {
-  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) ReleaseSource(job, job.edges[e].source);
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e)
+    ReleaseSource(job, job.edges[e].source);
   budget -= task.edge_count;
 }
 
@@ -121,17 +145,20 @@ void State::EndTask(Job& job, Ordinal ordinal, TaskState state) {
   TaskRec& task = job.tasks[ordinal];
   if (task.position != kNotInHeap) PopReady(job, task);
   task.backoff = false;
-  bool acquired = !task.starting && !Ended(task.state);
+  bool acquired = (!task.starting || task.again != Again::kNo) && !Ended(task.state);
   task.starting = false;
   SetTaskState(job, task, state);
   if (acquired) ReleaseInputs(job, task);
+  task.again = Again::kNo;
   LeaveRecovery(task);
   CancelAttempts(task);
-  for (uint32_t i = 0; i < task.output_count; ++i) PresenceMayHaveChanged(job, task.first_output + i);
+  for (uint32_t i = 0; i < task.output_count; ++i)
+    PresenceMayHaveChanged(job, task.first_output + i);
   CheckJobEnd(job);
 }
 
-void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome) {
+void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
+                       const Outcome& outcome) {
   TaskRec& task = job.tasks[ordinal];
   Worker& worker = *workers[attempt.worker.slot];
   task.run_us = static_cast<uint32_t>(std::min<uint64_t>(outcome.run_ns / 1000, 0xFFFFFFFFu));
@@ -150,16 +177,23 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, con
       Emit(action::Free{worker.stream, {id, attempt.id}});
       continue;
     }
+    // An unacked outcome follows the whole inventory: what that did not list was lost meanwhile.
+    bool gone = worker.reconciling && !worker.listed.contains(id);
+    if (gone && object.version != 0) continue;
     DropReplicas(job, id);
     object.version = attempt.id;
     object.size_bytes = outcome.outputs[i].size_bytes;
     object.crc32c = outcome.outputs[i].crc32c;
-    AddReplica(worker, id, worker.connected());
+    if (!gone) AddReplica(worker, id, worker.connected());
   }
   ++worker.finished;
-  Emit(action::Journal{action::RecordKind::kFinish, job.id, ordinal, attempt.id, FailureClass::kNone, outcome.outputs});
+  Emit(action::Journal{action::RecordKind::kFinish, job.id, ordinal, attempt.id,
+                       FailureClass::kNone, outcome.outputs});
   EndTask(job, ordinal, TaskState::kDone);
-  for (uint32_t i = 0; i < task.output_count; ++i) FreeIfUnwanted(job, task.first_output + i);
+  for (uint32_t i = 0; i < task.output_count; ++i) {
+    FreeIfUnwanted(job, task.first_output + i);
+    MakeIfWanted(job, task.first_output + i);
+  }
 }
 
 void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
@@ -168,7 +202,8 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
     for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
       uint32_t source = job.edges[e].source;
       if (SourcePresence(job, source) != Presence::kDead) continue;
-      Ordinal object = source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
+      Ordinal object =
+          source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
       Ordinal producer = job.objects[object].producer;
       culprit = job.tasks[producer].culprit != kNoOrdinal ? job.tasks[producer].culprit : producer;
       break;
@@ -176,7 +211,8 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
   }
   task.failure = failure;
   task.culprit = culprit;
-  Emit(action::Journal{action::RecordKind::kFinalFailure, job.id, ordinal, task.last_attempt, failure, {}});
+  Emit(action::Journal{
+      action::RecordKind::kFinalFailure, job.id, ordinal, task.last_attempt, failure, {}});
   EndTask(job, ordinal, TaskState::kFailed);
 }
 

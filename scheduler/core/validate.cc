@@ -23,15 +23,18 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
     ++seen.objects[replica.worker];
     seen.object_bytes[replica.worker] += object.size_bytes;
   }
-  if (usable != object.usable || away != object.away) return StrCat(name, ": replica counts are wrong");
-  if (object.replicas != kNil && object.version == 0) return StrCat(name, ": replicas of no version");
+  if (usable != object.usable || away != object.away)
+    return StrCat(name, ": replica counts are wrong");
+  if (object.replicas != kNil && object.version == 0)
+    return StrCat(name, ": replicas of no version");
   if (!object.announced && object.presence != state.Actual(job, object)) {
     return StrCat(name, ": its presence changed and nobody is told");
   }
   if (!state.worklist.empty()) return "";
-  if (object.replicas != kNil && !state.Wanted(job, object)) return StrCat(name, ": unwanted and not freed");
-  if (job.tasks[object.producer].state == TaskState::kDone && object.presence == Presence::kMissing &&
-      state.Wanted(job, object)) {
+  if (object.replicas != kNil && !state.Wanted(job, object))
+    return StrCat(name, ": unwanted and not freed");
+  if (job.tasks[object.producer].state == TaskState::kDone &&
+      object.presence == Presence::kMissing && state.Wanted(job, object)) {
     return StrCat(name, ": wanted, gone, and not made again");
   }
   return "";
@@ -45,20 +48,25 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
     return StrCat(name, ": in a queue and not ready, or ready and in no queue");
   }
   if (queued && task.home != kNoSlot) {
-    if (task.home >= state.workers.size() || state.workers[task.home] == nullptr) return StrCat(name, ": home is gone");
+    if (task.home >= state.workers.size() || state.workers[task.home] == nullptr)
+      return StrCat(name, ": home is gone");
     ++seen.home[task.home];
   }
   bool live = false;
   for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
     const AttemptRec& attempt = state.attempts[a];
-    if (attempt.job != job.id || attempt.task != ordinal) return StrCat(name, ": an attempt of another task");
+    if (attempt.job != job.id || attempt.task != ordinal)
+      return StrCat(name, ": an attempt of another task");
     live |= !attempt.orphaned && attempt.state != AttemptState::kCancelling;
   }
-  if (live != (task.state == TaskState::kActive)) return StrCat(name, ": active without an attempt, or the reverse");
+  if (live != (task.state == TaskState::kActive))
+    return StrCat(name, ": active without an attempt, or the reverse");
   if (!state.worklist.empty() || task.starting) {
     return task.starting && state.worklist.empty() ? StrCat(name, ": starting and forgotten") : "";
   }
-  if (task.state != TaskState::kWaiting && task.state != TaskState::kReady && task.state != TaskState::kActive) return "";
+  if (task.state != TaskState::kWaiting && task.state != TaskState::kReady &&
+      task.state != TaskState::kActive)
+    return "";
   uint32_t missing = 0, away = 0;
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     Presence presence = state.SourcePresence(job, job.edges[e].source);
@@ -69,8 +77,10 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
     }
   }
   if (missing != task.missing || away != task.away) return StrCat(name, ": input counts are wrong");
-  if (task.state == TaskState::kWaiting && missing == 0 && away == 0) return StrCat(name, ": waiting for nothing");
-  if (task.state == TaskState::kReady && missing + away > 0) return StrCat(name, ": ready without its inputs");
+  if (task.state == TaskState::kWaiting && missing == 0 && away == 0)
+    return StrCat(name, ": waiting for nothing");
+  if (task.state == TaskState::kReady && missing + away > 0)
+    return StrCat(name, ": ready without its inputs");
   return "";
 }
 
@@ -79,7 +89,9 @@ std::string CheckWants(const Job& job) {
   std::vector<uint32_t> objects(job.objects.size()), collections(job.collections.size());
   for (Ordinal t = 0; t < job.tasks.size(); ++t) {
     const TaskRec& task = job.tasks[t];
-    if (task.state == TaskState::kDone || task.state == TaskState::kFailed || task.state == TaskState::kCancelled) continue;
+    if (task.state == TaskState::kDone || task.state == TaskState::kFailed ||
+        task.state == TaskState::kCancelled)
+      continue;
     for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
       uint32_t source = job.edges[e].source;
       ++(source & kCollectionBit ? collections[source & ~kCollectionBit] : objects[source]);
@@ -87,7 +99,8 @@ std::string CheckWants(const Job& job) {
   }
   for (uint32_t c = 0; c < job.collections.size(); ++c) {
     const CollectionRec& collection = job.collections[c];
-    if (collections[c] != collection.live_consumers) return StrCat("job ", job.id, " collection ", c, ": consumers");
+    if (collections[c] != collection.live_consumers)
+      return StrCat("job ", job.id, " collection ", c, ": consumers");
     uint32_t missing = 0, away = 0, dead = 0;
     for (uint32_t i = 0; i < collection.count; ++i) {
       Ordinal member = collection.first + i * collection.stride;
@@ -103,7 +116,8 @@ std::string CheckWants(const Job& job) {
   }
   for (Ordinal o = 0; o < job.objects.size(); ++o) {
     if (objects[o] != job.objects[o].live_consumers) {
-      return StrCat(ToString(ObjectId{job.id, o}), ": ", job.objects[o].live_consumers, " consumers, counted ", objects[o]);
+      return StrCat(ToString(ObjectId{job.id, o}), ": ", job.objects[o].live_consumers,
+                    " consumers, counted ", objects[o]);
     }
   }
   return "";
@@ -111,10 +125,12 @@ std::string CheckWants(const Job& job) {
 
 std::string CheckWorker(const State& state, const Worker& worker, const Recount& seen) {
   std::string name = ToString(worker.id);
-  if (worker.objects != seen.objects[worker.id.slot] || worker.object_bytes != seen.object_bytes[worker.id.slot]) {
+  if (worker.objects != seen.objects[worker.id.slot] ||
+      worker.object_bytes != seen.object_bytes[worker.id.slot]) {
     return StrCat(name, ": object counts are wrong");
   }
-  if (worker.home_tasks != seen.home[worker.id.slot]) return StrCat(name, ": home counts are wrong");
+  if (worker.home_tasks != seen.home[worker.id.slot])
+    return StrCat(name, ": home counts are wrong");
   uint64_t cpus = 0, memory = 0;
   uint32_t attempts = 0, started = 0, ahead = 0;
   for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
@@ -130,8 +146,10 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
   if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
     return StrCat(name, ": attempt counts are wrong");
   }
-  if (cpus != worker.used_cpus || memory != worker.used_memory) return StrCat(name, ": charged resources are wrong");
-  if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0) return StrCat(name, ": tasks wait for it in vain");
+  if (cpus != worker.used_cpus || memory != worker.used_memory)
+    return StrCat(name, ": charged resources are wrong");
+  if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0)
+    return StrCat(name, ": tasks wait for it in vain");
   return "";
 }
 
@@ -155,7 +173,8 @@ std::string ValidateState(const State& state) {
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
     if (!state.worklist.empty()) continue;
     if (std::string bad = CheckWants(*job); !bad.empty()) return bad;
-    if (job->sealed && job->unfinished() == 0 && !job->ended) return StrCat("job ", job->id, ": over and not ended");
+    if (job->sealed && job->unfinished() == 0 && !job->ended)
+      return StrCat("job ", job->id, ": over and not ended");
   }
   if (total != state.counters.tasks) return "counters: tasks by state are wrong";
   for (const auto& worker : state.workers) {

@@ -16,13 +16,15 @@ JobState StateOf(const Job& job) {
   if (job.cancelled) return JobState::kCancelled;
   if (!job.seal_asked) return JobState::kOpen;
   if (!job.ended) return JobState::kRunning;
-  return job.counts[static_cast<size_t>(TaskState::kFailed)] > 0 ? JobState::kFailed : JobState::kDone;
+  return job.counts[static_cast<size_t>(TaskState::kFailed)] > 0 ? JobState::kFailed
+                                                                 : JobState::kDone;
 }
 
 // Why a worker does not take a task of this shape: empty when nothing speaks against it.
 std::string Limit(const Worker& worker, const Resources& need) {
   if (need.cpus_milli > worker.capacity.cpus_milli) {
-    return StrCat("has ", FormatCpus(worker.capacity.cpus_milli), " cpus, the task needs ", FormatCpus(need.cpus_milli));
+    return StrCat("has ", FormatCpus(worker.capacity.cpus_milli), " cpus, the task needs ",
+                  FormatCpus(need.cpus_milli));
   }
   if (need.memory_bytes > worker.capacity.memory_bytes) {
     return StrCat("has ", FormatBytes(worker.capacity.memory_bytes), " of memory, the task needs ",
@@ -45,11 +47,34 @@ WaitReason QueueReason(const State& state, const TaskRec& task) {
   return any ? WaitReason::kUnschedulable : WaitReason::kNoWorker;
 }
 
+bool AtWorker(const State& state, const TaskRec& task) {
+  for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
+    if (state.attempts[a].state != AttemptState::kCancelling &&
+        state.workers[state.attempts[a].worker.slot]->connected()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// As far as is known: an attempt on a worker that is out of reach may still run.
+bool RunsNow(const State& state, const TaskRec& task) {
+  for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
+    const AttemptRec& attempt = state.attempts[a];
+    if (attempt.started_ns != 0 && attempt.state != AttemptState::kCancelling &&
+        state.workers[attempt.worker.slot]->connected()) {
+      return true;
+    }
+  }
+  return false;
+}
+
 WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
   switch (task.state) {
     case TaskState::kWaiting:
       if (!task.starting && task.missing == 0 && task.away > 0) return WaitReason::kInputAway;
-      for (uint32_t e = task.edges; e < task.edges + std::min<uint32_t>(task.edge_count, kFew); ++e) {
+      for (uint32_t e = task.edges; e < task.edges + std::min<uint32_t>(task.edge_count, kFew);
+           ++e) {
         uint32_t source = job.edges[e].source;
         if (!(source & kCollectionBit) && job.objects[source].presence == Presence::kMissing &&
             job.objects[source].version != 0) {
@@ -60,10 +85,9 @@ WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
     case TaskState::kReady:
       return task.backoff ? WaitReason::kBackoff : QueueReason(state, task);
     case TaskState::kActive:
-      for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
-        if (state.attempts[a].started_ns != 0) return WaitReason::kNone;
-      }
-      return WaitReason::kAtWorker;
+      return RunsNow(state, task)    ? WaitReason::kNone
+             : AtWorker(state, task) ? WaitReason::kAtWorker
+                                     : WaitReason::kWorkerAway;
     default:
       return WaitReason::kNone;
   }
@@ -74,9 +98,7 @@ TaskView ViewOf(const State& state, const Job& job, Ordinal ordinal) {
   TaskView view;
   view.task = {job.id, ordinal};
   view.state = task.state;
-  for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
-    view.running |= task.state == TaskState::kActive && state.attempts[a].started_ns != 0;
-  }
+  view.running = task.state == TaskState::kActive && RunsNow(state, task);
   view.worker = task.last_worker;
   view.attempts = task.tries;
   view.run_ns = uint64_t{task.run_us} * 1000;
@@ -93,7 +115,8 @@ void ExplainInputs(const Job& job, const TaskRec& task, Explanation& out) {
   auto add = [&](Ordinal ordinal) {
     const ObjectRec& object = job.objects[ordinal];
     if (object.presence == Presence::kAvailable || out.inputs.size() >= kFew) return;
-    out.inputs.push_back({{job.id, ordinal}, job.tasks[object.producer].state, object.version != 0});
+    out.inputs.push_back(
+        {{job.id, ordinal}, job.tasks[object.producer].state, object.version != 0});
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
@@ -126,8 +149,10 @@ std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
   view.bytes_moved = job->bytes_moved;
   view.bytes_saved = job->bytes_saved;
   view.batches = job->batches;
-  view.failures.assign(job->failures.begin(), job->failures.begin() + std::min(job->failures.size(), kFew));
-  view.wants.assign(job->wants.begin(), job->wants.begin() + std::min(job->wants.size(), kWantsShown));
+  view.failures.assign(job->failures.begin(),
+                       job->failures.begin() + std::min(job->failures.size(), kFew));
+  view.wants.assign(job->wants.begin(),
+                    job->wants.begin() + std::min(job->wants.size(), kWantsShown));
   return view;
 }
 
@@ -145,8 +170,8 @@ std::optional<TaskView> SchedulerCore::GetTask(TaskId task) const {
   return ViewOf(*state_, *job, task.ordinal);
 }
 
-std::vector<TaskView> SchedulerCore::ListTasks(JobId id, uint32_t state_mask, Ordinal cursor, uint32_t limit,
-                                               Ordinal* next) const {
+std::vector<TaskView> SchedulerCore::ListTasks(JobId id, uint32_t state_mask, Ordinal cursor,
+                                               uint32_t limit, Ordinal* next) const {
   std::vector<TaskView> out;
   *next = 0;
   const Job* job = state_->FindJob(id);
@@ -190,7 +215,8 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
     out.attempts.push_back(view);
   }
   if (task.state == TaskState::kDone && task.tries > 0) {
-    AttemptView view{task.last_attempt, task.last_worker, AttemptState::kRunning, true, AttemptEnd::kFinished};
+    AttemptView view{task.last_attempt, task.last_worker, AttemptState::kRunning, true,
+                     AttemptEnd::kFinished};
     view.run_ns = uint64_t{task.run_us} * 1000;
     out.attempts.push_back(view);
   }
@@ -215,7 +241,8 @@ std::optional<ObjectView> SchedulerCore::GetObject(ObjectId id) const {
   view.producer = {id.job, object->producer};
   view.producer_state = job.tasks[object->producer].state;
   for (uint32_t r = object->replicas; r != kNil; r = state_->replicas[r].next) {
-    if (state_->replicas[r].usable) view.holders.push_back(state_->workers[state_->replicas[r].worker]->id);
+    if (state_->replicas[r].usable)
+      view.holders.push_back(state_->workers[state_->replicas[r].worker]->id);
   }
   std::sort(view.holders.begin(), view.holders.end());
   return view;

@@ -16,7 +16,7 @@ namespace taskd::scheduler {
 using StateCounts = std::array<uint64_t, 7>;
 
 struct FailureView {
-  TaskId task;                 // the culprit
+  TaskId task;  // the culprit
   AttemptId attempt = 0;
   FailureClass failure = FailureClass::kNone;
   int32_t exit_code = 0;
@@ -29,20 +29,20 @@ struct JobView {
   JobState state = JobState::kOpen;
   int32_t priority = 0;
   StateCounts tasks = {};
-  uint64_t running = 0;        // active tasks whose attempt has started
-  uint64_t recomputed = 0;     // runs that rebuilt lost results
+  uint64_t running = 0;     // active tasks whose attempt has started
+  uint64_t recomputed = 0;  // runs that rebuilt lost results
   uint64_t retried = 0;
-  uint64_t opened_ns = 0, ended_ns = 0;        // of the core's clock; ended 0: not yet
-  uint64_t bytes_moved = 0, bytes_saved = 0;   // input bytes to fetch / already there, at assignment
+  uint64_t opened_ns = 0, ended_ns = 0;       // of the core's clock; ended 0: not yet
+  uint64_t bytes_moved = 0, bytes_saved = 0;  // input bytes to fetch / already there, at assignment
   uint32_t batches = 0;
-  std::vector<FailureView> failures;           // culprits, in order of failing, the first few
-  std::vector<Ordinal> wants;                  // the graph's wants, the first few
+  std::vector<FailureView> failures;  // culprits, in order of failing, the first few
+  std::vector<Ordinal> wants;         // the graph's wants, the first few
 };
 
 struct AttemptView {
   AttemptId attempt = 0;
   WorkerId worker;
-  AttemptState state = AttemptState::kAssigned;   // of a live attempt
+  AttemptState state = AttemptState::kAssigned;  // of a live attempt
   bool ended = false;
   AttemptEnd end = AttemptEnd::kFinished;
   FailureClass failure = FailureClass::kNone;
@@ -54,9 +54,9 @@ struct TaskView {
   TaskId task;
   TaskState state = TaskState::kWaiting;
   bool running = false;
-  WorkerId worker;             // of the newest live attempt, else of the last one
-  uint32_t attempts = 0;       // so far
-  uint64_t run_ns = 0;         // of the accepted finish
+  WorkerId worker;        // of the newest live attempt, else of the last one
+  uint32_t attempts = 0;  // so far
+  uint64_t run_ns = 0;    // of the accepted finish
   uint32_t body = 0;
   Ordinal first_output = 0;
   uint32_t output_count = 0;
@@ -68,30 +68,30 @@ struct TaskView {
 struct WaitingInputView {
   ObjectId object;
   TaskState producer = TaskState::kWaiting;
-  bool lost = false;           // it existed before
+  bool lost = false;  // it existed before
 };
 struct WorkerFitView {
   WorkerId worker;
   bool now = false;
   bool when_idle = false;
-  std::string limit;           // what is too small, or why not now
+  std::string limit;  // what is too small, or why not now
 };
 struct Explanation {
   TaskView task;
-  std::vector<WaitingInputView> inputs;    // those not available, the first few
-  uint64_t inputs_missing = 0, inputs_total = 0;   // edges
+  std::vector<WaitingInputView> inputs;           // those not available, the first few
+  uint64_t inputs_missing = 0, inputs_total = 0;  // edges
   std::vector<WorkerFitView> workers;
-  std::vector<AttemptView> attempts;       // every live one, and the last ends
-  uint64_t ahead_in_queue = 0;             // upper bound: tasks in the queue that it waits in
+  std::vector<AttemptView> attempts;  // every live one, and the last ends
+  uint64_t ahead_in_queue = 0;        // upper bound: tasks in the queue that it waits in
   FailureView failure;
 };
 
 struct ObjectView {
   ObjectId object;
-  AttemptId version = 0;       // 0: never made
+  AttemptId version = 0;  // 0: never made
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
-  bool available = false;      // a connected worker has it
+  bool available = false;  // a connected worker has it
   bool wanted = false;
   TaskId producer;
   TaskState producer_state = TaskState::kWaiting;
@@ -101,12 +101,12 @@ struct ObjectView {
 struct WorkerView {
   WorkerId worker;
   WorkerState state = WorkerState::kUp;
-  uint64_t stream = 0;         // 0: not connected
+  uint64_t stream = 0;  // 0: not connected
   Resources capacity, in_use;
   uint32_t host = 0;
-  uint32_t running = 0;        // started attempts
-  uint32_t assigned = 0;       // all attempts
-  uint32_t queued_home = 0;    // tasks in its home queues
+  uint32_t running = 0;      // started attempts
+  uint32_t assigned = 0;     // all attempts
+  uint32_t queued_home = 0;  // tasks in its home queues
   uint64_t objects = 0, object_bytes = 0;
   uint64_t finished = 0;
 };
@@ -132,21 +132,22 @@ struct LatencyHistogram {
 
 // Totals since the start, and gauges; read between steps by the exporter.
 struct Counters {
-  StateCounts tasks = {};                          // gauge, by TaskState
-  std::array<uint64_t, 8> attempts_ended = {};     // by AttemptEnd
-  std::array<uint64_t, 13> attempts_failed = {};   // by FailureClass
-  std::array<uint64_t, 3> assigned = {};           // by AssignReason
-  std::array<uint64_t, 7> workers = {};            // gauge, by WorkerState
-  std::array<uint64_t, 4> workers_lost = {};       // by LossCause
-  uint64_t running = 0;                            // gauge: started attempts
+  StateCounts tasks = {};                         // gauge, by TaskState
+  std::array<uint64_t, 8> attempts_ended = {};    // by AttemptEnd
+  std::array<uint64_t, 13> attempts_failed = {};  // by FailureClass
+  std::array<uint64_t, 3> assigned = {};          // by AssignReason
+  std::array<uint64_t, 7> workers = {};           // gauge, by WorkerState
+  std::array<uint64_t, 4> workers_lost = {};      // by LossCause
+  uint64_t running = 0;                           // gauge: started attempts
   uint64_t retracts_sent = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
-  uint64_t objects_lost = 0;                       // wanted objects whose last replica went
+  uint64_t objects_lost = 0;  // wanted objects whose last replica went
   uint64_t tasks_recomputed = 0;
   uint64_t tasks_retried = 0;
-  uint64_t stale_messages = 0;                     // outcomes of attempts that are not ours any more
-  uint64_t jobs_open = 0, jobs_ended = 0;
-  uint64_t recoveries = 0, recovery_ns_total = 0;  // from the loss to the last task put back by it being done
+  uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
+  uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
+  uint64_t recoveries = 0,
+           recovery_ns_total = 0;  // from the loss to the last task put back by it being done
   LatencyHistogram ready_to_assigned;
   LatencyHistogram recovery;
 };

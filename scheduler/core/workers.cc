@@ -35,11 +35,13 @@ void State::SetWorkerState(Worker& worker, WorkerState state) {
 }
 
 Worker& State::NewWorker(const event::WorkerHello& e) {
-  uint16_t slot = 0;
-  while (slot < workers.size() && workers[slot] != nullptr) ++slot;
-  if (slot == workers.size()) {
+  uint16_t slot = static_cast<uint16_t>(workers.size());
+  if (free_slots.empty()) {
     workers.emplace_back();
     generations.push_back(0);
+  } else {
+    slot = *free_slots.begin();
+    free_slots.erase(free_slots.begin());
   }
   if (++generations[slot] == 0) ++generations[slot];
   workers[slot] = std::make_unique<Worker>();
@@ -64,8 +66,9 @@ void State::On(event::WorkerHello& e) {
     }
   }
   if (worker == nullptr) {
-    if (workers.size() >= limits::kWorkers) {
-      Emit(action::Refuse{e.stream, "the scheduler has its largest number of workers (65,535) already"});
+    if (workers.size() >= limits::kWorkers && free_slots.empty()) {
+      Emit(action::Refuse{e.stream,
+                          "the scheduler has its largest number of workers (65,535) already"});
       return;
     }
     worker = &NewWorker(e);
@@ -82,14 +85,16 @@ void State::On(event::WorkerHello& e) {
   worker->reconciling = true;
   worker->returning = false;
   worker->listed.clear();
-  for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next) attempts[a].listed = false;
+  for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next)
+    attempts[a].listed = false;
   worker->last_heard_ns = now_ns;
-  Arm(TimerKind::kSilent, now_ns + config.silent_ns, worker->id.slot, ++worker->epoch);
+  worker->epoch = ++last_epoch;
+  Arm(TimerKind::kSilent, now_ns + config.silent_ns, worker->id.slot, worker->epoch);
   // It may stop half-way: then it goes as one that never came.
   Arm(TimerKind::kForget, now_ns + config.forget_after_ns, worker->id.slot, worker->epoch);
   if (worker->state == WorkerState::kSuspect && worker->lost_ns != 0) {
-    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns), worker->id.slot,
-        worker->epoch);
+    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns),
+        worker->id.slot, worker->epoch);
   }
   Emit(action::Welcome{e.stream, worker->id});
 }
@@ -105,8 +110,10 @@ void State::ReconcileAttempt(Worker& worker, AttemptRef ref, bool running) {
   if (attempt.state == AttemptState::kCancelling) {
     Emit(action::Cancel{worker.stream, ref});
   } else if (attempt.state == AttemptState::kRetracting) {
-    attempt.state = AttemptState::kAssigned;   // the retract was lost with the stream; balance asks again
-    if (Worker* asker = WorkerAt(attempt.retract_for)) asker->retracts_pending -= asker->retracts_pending > 0;
+    attempt.state =
+        AttemptState::kAssigned;  // the retract was lost with the stream; balance asks again
+    if (Worker* asker = WorkerAt(attempt.retract_for))
+      asker->retracts_pending -= asker->retracts_pending > 0;
     attempt.retract_for = kNoSlot;
   }
   if (running) OnStarted(worker, ref);
@@ -141,11 +148,13 @@ void State::On(event::InventoryDone& e) {
 void State::ComeBack(Worker& worker) {
   worker.last_heard_ns = now_ns;
   worker.lost_ns = 0;
-  ++worker.epoch;
+  worker.epoch = ++last_epoch;
   SetWorkerState(worker, worker.draining ? WorkerState::kDraining : WorkerState::kUp);
   Arm(TimerKind::kSilent, now_ns + config.silent_ns, worker.id.slot, worker.epoch);
   ++worker.walks;
-  Enqueue({.kind = WorkKind::kWorkerReturn, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+  Enqueue({.kind = WorkKind::kWorkerReturn,
+           .job = worker.id.slot,
+           .limit = static_cast<uint32_t>(worker.epoch)});
   if (worker.draining) Emit(action::Drain{worker.stream});
   PromoteAhead(worker);
   MarkDirty(worker);
@@ -155,7 +164,7 @@ void State::ComeBack(Worker& worker) {
 void State::Heard(Worker& worker) {
   worker.last_heard_ns = now_ns;
   if (worker.connected() || worker.reconciling) {
-    if (worker.hungry) MarkDirty(worker);   // times and queues of others have changed since
+    if (worker.hungry) MarkDirty(worker);  // times and queues of others have changed since
     return;
   }
   // It was silent; its stream has lost nothing.
@@ -193,18 +202,19 @@ void State::On(event::WorkerClosed& e) {
     return;
   }
   // Half-way through its return, or silent before: the clocks of the first loss go on.
-  if (worker->lost_ns == 0) worker->lost_ns = now_ns;
-  ++worker->epoch;
+  if (worker->lost_ns == 0) worker->lost_ns = std::max<uint64_t>(now_ns, 1);
+  worker->epoch = ++last_epoch;
   if (worker->state == WorkerState::kSuspect) {
-    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns), worker->id.slot,
-        worker->epoch);
+    Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns),
+        worker->id.slot, worker->epoch);
   }
-  Arm(TimerKind::kForget, std::max(now_ns, worker->lost_ns + config.forget_after_ns), worker->id.slot, worker->epoch);
+  Arm(TimerKind::kForget, std::max(now_ns, worker->lost_ns + config.forget_after_ns),
+      worker->id.slot, worker->epoch);
 }
 
 void State::LoseConnection(Worker& worker) {
-  worker.lost_ns = now_ns;
-  ++worker.epoch;
+  worker.lost_ns = std::max<uint64_t>(now_ns, 1);
+  worker.epoch = ++last_epoch;
   SetWorkerState(worker, WorkerState::kSuspect);
   ++worker.walks;
   Enqueue({.kind = WorkKind::kWorkerAway, .job = worker.id.slot});
@@ -216,9 +226,13 @@ void State::BecomeAway(Worker& worker, LossCause cause) {
   SetWorkerState(worker, WorkerState::kAway);
   ++counters.workers_lost[static_cast<size_t>(cause)];
   StartRecovery(worker.lost_ns);
-  Enqueue({.kind = WorkKind::kWorkerOrphan, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+  Enqueue({.kind = WorkKind::kWorkerOrphan,
+           .job = worker.id.slot,
+           .limit = static_cast<uint32_t>(worker.epoch)});
   ++worker.walks;
-  Enqueue({.kind = WorkKind::kWorkerDemand, .job = worker.id.slot, .limit = static_cast<uint32_t>(worker.epoch)});
+  Enqueue({.kind = WorkKind::kWorkerDemand,
+           .job = worker.id.slot,
+           .limit = static_cast<uint32_t>(worker.epoch)});
 }
 
 void State::Forget(Worker& worker) {
@@ -320,7 +334,8 @@ bool State::AdvanceWorkerAttempts(Work& work) {
     return worker.first_attempt != kNil;
   }
   // Nothing is assigned to a worker that is away: its list only shrinks, from any place.
-  if (worker.state != WorkerState::kAway || work.limit != static_cast<uint32_t>(worker.epoch)) return false;
+  if (worker.state != WorkerState::kAway || work.limit != static_cast<uint32_t>(worker.epoch))
+    return false;
   for (uint32_t a = worker.first_attempt; a != kNil; a = attempts[a].next) {
     if (!attempts[a].orphaned) Orphan(a);
     --budget;
@@ -343,8 +358,10 @@ bool State::AdvanceRehome(Work& work) {
 }
 
 void State::FreeSlot(Worker& worker) {
-  TASKD_CHECK(worker.objects == 0 && worker.attempts == 0 && worker.home_tasks == 0 && worker.walks == 0);
+  TASKD_CHECK(worker.objects == 0 && worker.attempts == 0 && worker.home_tasks == 0 &&
+              worker.walks == 0);
   --counters.workers[static_cast<size_t>(worker.state)];
+  free_slots.insert(worker.id.slot);
   workers[worker.id.slot].reset();
 }
 
