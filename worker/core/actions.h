@@ -14,7 +14,8 @@ namespace taskd::worker {
 
 namespace action {
 
-// To the scheduler, on the session named. A message for a session that is gone is dropped by the shell.
+// To the scheduler, on the session named. A message for a session that is gone is dropped by the
+// shell.
 struct SendInventory {
   SessionId session = 0;
   Inventory chunk;
@@ -40,7 +41,8 @@ struct SendReplicaLost {
   ObjectVersion object;
 };
 
-// To the data plane: one request to one peer. Answered by event::FetchDone, also after a CancelFetch.
+// To the data plane: one request to one peer. Answered by event::FetchDone, also after a
+// CancelFetch.
 struct StartFetch {
   FetchId fetch = 0;
   WorkerId peer;
@@ -50,8 +52,8 @@ struct CancelFetch {
   FetchId fetch = 0;
 };
 
-// To the executors: every input is in the store and stays there until ExecDone. The shell kept the body and the
-// arguments that came with the assignment.
+// To the executors: every input is in the store and stays there until ExecDone. The shell kept the
+// body and the arguments that came with the assignment.
 struct StartExec {
   AttemptRef attempt;
 };
@@ -74,10 +76,11 @@ struct Stopped {};
 
 }  // namespace action
 
-using Action = std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted, action::SendOutcome,
-                            action::SendReplicaAdded, action::SendReplicaLost, action::StartFetch, action::CancelFetch,
-                            action::StartExec, action::KillExec, action::ReleaseAttempt, action::Drop, action::DropAll,
-                            action::Stopped>;
+using Action =
+    std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted,
+                 action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
+                 action::StartFetch, action::CancelFetch, action::StartExec, action::KillExec,
+                 action::ReleaseAttempt, action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

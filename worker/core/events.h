@@ -12,8 +12,8 @@
 
 namespace taskd::worker {
 
-using SessionId = uint64_t;   // the shell's number of a stream to the scheduler; never reused, grows
-using FetchId = uint64_t;     // the core's number of a fetch request; never reused
+using SessionId = uint64_t;  // the shell's number of a stream to the scheduler; never reused, grows
+using FetchId = uint64_t;    // the core's number of a fetch request; never reused
 
 // Bytes that a worker may have: a whole replica, or only some parts of one.
 struct LocalKey {
@@ -21,15 +21,18 @@ struct LocalKey {
   PartRange parts;
   auto operator<=>(const LocalKey&) const = default;
   template <typename H>
-  friend H AbslHashValue(H h, const LocalKey& k) { return H::combine(std::move(h), k.id, k.parts); }
+  friend H AbslHashValue(H h, const LocalKey& k) {
+    return H::combine(std::move(h), k.id, k.parts);
+  }
 };
 
 enum class FetchStatus : uint8_t { kOk = 0, kMissing, kBusy, kIoError, kUnreachable };
 
 namespace event {
 
-// The scheduler welcomed us on a new stream. `other_cluster`: it is not the scheduler that we served before, so
-// running attempts end and the store is emptied. The core answers with its inventory.
+// The scheduler welcomed us on a new stream. `other_cluster`: it is not the scheduler that we
+// served before, so running attempts end and the store is emptied. The core answers with its
+// inventory.
 struct SessionUp {
   SessionId session = 0;
   WorkerId worker;
@@ -72,11 +75,13 @@ struct FetchDone {
   std::vector<Item> items;
 };
 
-// From an executor: the body ended and is reaped. With kFinished its outputs are in the store as versions of this
-// attempt; else nothing of it is.
+// From an executor: the body ended and is reaped. With kFinished its outputs are in the store as
+// versions of this attempt; else nothing of it is.
 struct ExecDone {
   AttemptRef attempt;
-  AttemptEnd end = AttemptEnd::kFinished;      // kFinished, kFailed or kCancelled (it was killed on our order)
+  // kFinished, kFailed, kCancelled (it was killed on our order) or kStuck (an input was lost: see
+  // ReplicaLost).
+  AttemptEnd end = AttemptEnd::kFinished;
   FailureClass failure = FailureClass::kNone;
   int32_t exit_code = 0;
   std::string message;
@@ -93,9 +98,9 @@ struct Shutdown {};
 
 }  // namespace event
 
-using Event = std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract, event::Cancel,
-                           event::Free, event::AckOutcomes, event::FetchDone, event::ExecDone, event::ReplicaLost,
-                           event::Shutdown>;
+using Event = std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract,
+                           event::Cancel, event::Free, event::AckOutcomes, event::FetchDone,
+                           event::ExecDone, event::ReplicaLost, event::Shutdown>;
 
 }  // namespace taskd::worker
 

@@ -2,11 +2,13 @@
 //
 //   Step(now, events, budget, actions) -> when to call again
 //
-// Deterministic: the same steps give the same actions. Single-threaded; no clock, no I/O (see DESIGN law 1).
+// Deterministic: the same steps give the same actions. Single-threaded; no clock, no I/O (see
+// DESIGN law 1).
 //
-// An attempt goes fetching -> queued -> running -> ended. A fetch brings whole replicas (kept, and reported to
-// the scheduler as secondaries until it frees them) or parts (dropped with the last attempt that uses them).
-// Outcomes are kept until the scheduler has acknowledged their sequence, and are sent again on every new session.
+// An attempt goes fetching -> queued -> running -> ended. A fetch brings whole replicas (kept, and
+// reported to the scheduler as secondaries until it frees them) or parts (dropped with the last
+// attempt that uses them). Outcomes are kept until the scheduler has acknowledged their sequence,
+// and are sent again on every new session.
 #ifndef TASKD_WORKER_CORE_WORKER_CORE_H_
 #define TASKD_WORKER_CORE_WORKER_CORE_H_
 
@@ -29,9 +31,9 @@ struct Config {
 
 // Read between steps by the shell's exporter.
 struct Counters {
-  uint64_t attempts_ended[8] = {};        // by AttemptEnd
+  uint64_t attempts_ended[8] = {};  // by AttemptEnd
   uint64_t fetched_bytes = 0;
-  uint64_t fetch_items[5] = {};           // by FetchStatus
+  uint64_t fetch_items[5] = {};  // by FetchStatus
   uint32_t fetching = 0, queued = 0, running = 0;
   uint64_t replicas = 0, replica_bytes = 0;
   uint64_t outcomes_unacked = 0;
@@ -46,13 +48,16 @@ class WorkerCore {
   WorkerCore(const WorkerCore&) = delete;
   WorkerCore& operator=(const WorkerCore&) = delete;
 
-  // Applies `events` in order and appends actions. At most `budget` transitions are done; when work is left the
-  // result is `now_ns`, else the next time at which something is due (kNever: nothing). `now_ns` never decreases.
-  uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget, std::vector<Action>& actions);
+  // Applies `events` in order and appends actions. At most `budget` transitions are done; when work
+  // is left the result is `now_ns`, else the next time at which something is due (kNever: nothing).
+  // `now_ns` never decreases.
+  uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
+                std::vector<Action>& actions);
 
   const Counters& counters() const;
 
-  // "" when every invariant holds, else the first one that is broken. O(state); for tests and the simulator.
+  // "" when every invariant holds, else the first one that is broken. O(state); for tests and the
+  // simulator.
   std::string Validate() const;
 
  private:
