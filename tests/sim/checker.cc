@@ -1,0 +1,335 @@
+// What the scheduler is told. The rules for what it answers are in rules.cc, those for the end in
+// end_checks.cc.
+#include "tests/sim/checker.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "common/base/text.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+namespace event = scheduler::event;
+using scheduler::StreamId;
+
+Checker::Checker(World& world) : world_(world), peers_(world.options.workers.size()) {}
+
+void Checker::Fail(const std::string& what) { world_.Fail(what); }
+
+Checker::Job& Checker::JobOf(JobId id) {
+  Job& job = jobs_[id];
+  const JobPlan* plan = world_.FindJobPlan(id);
+  if (job.tasks.empty() && plan != nullptr) {
+    job.tasks.resize(plan->tasks.size());
+    job.objects.resize(plan->objects.size());
+  }
+  return job;
+}
+
+Checker::Task* Checker::FindTask(TaskId id) {
+  Job& job = JobOf(id.job);
+  return id.ordinal < job.tasks.size() ? &job.tasks[id.ordinal] : nullptr;
+}
+
+uint32_t Checker::IndexOfWorker(WorkerId id) {
+  auto found = index_of_worker_.find(id.packed());
+  if (found == index_of_worker_.end()) {
+    Fail(StrCat("nobody was ever welcomed as ", ToString(id)));
+    return 0;
+  }
+  return found->second;
+}
+
+void Checker::OnEvent(const scheduler::Event& any) {
+  std::visit(
+      [this](const auto& e) {
+        if constexpr (requires { On(e); }) On(e);
+      },
+      any);
+}
+
+Checker::Peer* Checker::Current(StreamId stream) {
+  auto found = streams_.find(stream);
+  if (found == streams_.end()) return nullptr;
+  Peer& peer = peers_[found->second.peer];
+  return peer.connected && peer.stream == stream ? &peer : nullptr;
+}
+
+// Its replicas could be read, as far as the scheduler had to know: a worker that is connected and
+// not silent, or that has been gone for less than rerun_after.
+bool Checker::Readable(const Peer& peer) const {
+  const scheduler::Config& config = world_.options.scheduler;
+  uint64_t now = world_.loop.now();
+  if (peer.connected && !peer.listing) return now < peer.last_heard + config.silent_ns;
+  return now < peer.closed_at + config.rerun_after_closed_ns;
+}
+
+bool Checker::HasReadable(ObjectId id) const {
+  auto job = jobs_.find(id.job);
+  if (job == jobs_.end() || id.ordinal >= job->second.objects.size()) return false;
+  AttemptId version = job->second.objects[id.ordinal].version;
+  return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+    return peer.holds.contains({id, version}) && Readable(peer);
+  });
+}
+
+bool Checker::IsHeld(ObjectId id) const {
+  AttemptId version = jobs_.at(id.job).objects[id.ordinal].version;
+  return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+    return peer.holds.contains({id, version});
+  });
+}
+
+bool Checker::MayBeReplaced(ObjectId id) {
+  return FindTask({id.job, world_.FindJobPlan(id.job)->objects[id.ordinal].task})->finish_came ==
+         drained_;
+}
+
+bool Checker::KnownLost(ObjectId id) const {
+  return !IsHeld(id) && jobs_.at(id.job).objects[id.ordinal].unheld_at < drained_;
+}
+
+// It has been away, so its attempts may have twins and its replicas may have been made again.
+void Checker::WasAway(uint32_t index) {
+  Peer& peer = peers_[index];
+  for (const AttemptRef& ref : peer.live) attempts_[ref].excused = true;
+  std::set<ObjectVersion> holds = std::exchange(peer.holds, {});
+  for (const ObjectVersion& id : holds) {
+    if (!HasReadable(id.object)) JobOf(id.object.job).objects[id.object.ordinal].gone = true;
+  }
+  peer.holds = std::move(holds);
+}
+
+// One that was silent for too long stays out of reach; a return that stops half-way does not count
+// either.
+void Checker::Disconnect(Peer& peer) {
+  if (!peer.listing) peer.closed_at = Readable(peer) ? world_.loop.now() : 0;
+  peer.connected = false;
+  peer.listing = false;
+}
+
+void Checker::Heard(Peer& peer) {
+  if (!Readable(peer)) WasAway(static_cast<uint32_t>(&peer - peers_.data()));
+  peer.last_heard = world_.loop.now();
+}
+
+void Checker::Unhold(uint32_t index, const ObjectVersion& id) {
+  if (peers_[index].holds.erase(id) == 0) return;
+  const JobPlan* plan = world_.FindJobPlan(id.object.job);
+  if (plan == nullptr || id.object.ordinal >= plan->objects.size()) return;
+  Object& object = JobOf(id.object.job).objects[id.object.ordinal];
+  if (!HasReadable(id.object)) object.gone = true;
+  if (!IsHeld(id.object)) object.unheld_at = drained_;
+}
+
+// Nothing of what it had or ran is there any more.
+void Checker::ClearPeer(uint32_t index) {
+  Peer& peer = peers_[index];
+  for (const AttemptRef& ref : peer.live) attempts_[ref].excused = true;
+  peer.live.clear();
+  while (!peer.holds.empty()) Unhold(index, ObjectVersion(*peer.holds.begin()));
+}
+
+void Checker::On(const event::WorkerHello& e) {
+  uint32_t index = static_cast<uint32_t>(e.identity - 1000);
+  Peer& peer = peers_[index];
+  uint64_t now = world_.loop.now();
+  if (!Readable(peer)) WasAway(index);
+  if (peer.incarnation != e.incarnation) {
+    ClearPeer(index);
+    peer.draining = false;
+  }
+  for (auto& [id, stream] : streams_) {
+    if (stream.peer == index && stream.state != StreamState::kClosed)
+      stream.state = StreamState::kClosing;
+  }
+  auto previous = streams_.find(peer.stream);
+  bool same = peer.incarnation == e.incarnation && previous != streams_.end();
+  streams_[e.stream] = {.peer = index, .last_outcome = same ? previous->second.last_outcome : 0};
+  if (peer.connected) Disconnect(peer);
+  peer.connected = true;
+  peer.listing = true;
+  peer.stream = e.stream;
+  peer.incarnation = e.incarnation;
+  peer.last_heard = now;
+  peer.listed.clear();
+  peer.listed_attempts.clear();
+}
+
+void Checker::On(const event::WorkerInventory& e) {
+  Peer* peer = Current(e.stream);
+  if (peer == nullptr) return;
+  Heard(*peer);
+  for (const Replica& r : e.chunk.replicas) peer->listed.insert(r.id);
+  peer->listed_attempts.insert(e.chunk.assigned.begin(), e.chunk.assigned.end());
+  peer->listed_attempts.insert(e.chunk.running.begin(), e.chunk.running.end());
+  for (const AttemptRef& ref : e.chunk.running) MarkReported(ref);
+}
+
+void Checker::On(const event::InventoryDone& e) {
+  Peer* peer = Current(e.stream);
+  if (peer == nullptr) return;
+  Heard(*peer);
+  uint32_t index = static_cast<uint32_t>(peer - peers_.data());
+  peer->listing = false;
+  peer->holds.insert(peer->listed.begin(), peer->listed.end());
+  std::vector<ObjectVersion> unlisted;
+  std::set_difference(peer->holds.begin(), peer->holds.end(), peer->listed.begin(),
+                      peer->listed.end(), std::back_inserter(unlisted));
+  for (const ObjectVersion& id : unlisted) Unhold(index, id);
+  for (auto it = peer->live.begin(); it != peer->live.end();) {
+    if (peer->listed_attempts.contains(*it)) {
+      ++it;
+      continue;
+    }
+    attempts_[*it].excused = true;
+    it = peer->live.erase(it);
+  }
+}
+
+void Checker::MarkReported(const AttemptRef& ref) {
+  auto found = attempts_.find(ref);
+  if (found != attempts_.end()) found->second.reported = true;
+}
+
+void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
+  Peer& peer = peers_[index];
+  Stream& stream = streams_.at(peer.stream);
+  stream.last_outcome = std::max(stream.last_outcome, outcome.sequence);
+  auto found = attempts_.find(outcome.attempt);
+  if (found == attempts_.end() || found->second.ended) return;
+  found->second.ended = true;
+  peer.live.erase(outcome.attempt);
+  ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
+  TaskId id = outcome.attempt.task;
+  if (outcome.end == AttemptEnd::kFailed) ++FindTask(id)->failures;
+  if (outcome.end == AttemptEnd::kFinished) {
+    FindTask(id)->finish_came = drained_;
+    const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
+    for (uint16_t i = 0; i < plan.output_count; ++i) {
+      ObjectVersion made{{id.job, plan.first_output + i}, outcome.attempt.attempt};
+      // An outcome that was kept for a new session follows the inventory: what is not there has
+      // been lost since.
+      if (!peer.listing || peer.listed.contains(made)) peer.holds.insert(made);
+    }
+  }
+  for (const BadHolder& bad : outcome.bad_holders) {
+    auto holder = index_of_worker_.find(bad.worker.packed());
+    if (bad.missing && holder != index_of_worker_.end()) Unhold(holder->second, bad.id);
+  }
+}
+
+void Checker::On(const event::WorkerReport& e) {
+  Peer* peer = Current(e.stream);
+  if (peer == nullptr) return;
+  Heard(*peer);
+  uint32_t index = static_cast<uint32_t>(peer - peers_.data());
+  for (const AttemptRef& ref : e.started) MarkReported(ref);
+  for (const Outcome& outcome : e.outcomes) OnOutcome(index, outcome);
+  for (const Replica& r : e.replicas_added) {
+    peer->holds.insert(r.id);
+    if (peer->listing) peer->listed.insert(r.id);
+  }
+  for (const ObjectVersion& id : e.replicas_lost) {
+    peer->listed.erase(id);
+    Unhold(index, id);
+  }
+}
+
+void Checker::On(const event::WorkerGoodbye& e) {
+  Peer* peer = Current(e.stream);
+  if (peer == nullptr) return;
+  ClearPeer(static_cast<uint32_t>(peer - peers_.data()));
+}
+
+void Checker::On(const event::WorkerClosed& e) {
+  auto found = streams_.find(e.stream);
+  if (found == streams_.end()) return;
+  if (found->second.state != StreamState::kClosed) found->second.state = StreamState::kClosing;
+  Peer* peer = Current(e.stream);
+  if (peer != nullptr) Disconnect(*peer);
+}
+
+void Checker::On(const event::SetWants& e) {
+  ClientWants& wants = wants_[e.client];
+  wants.now = std::set<ObjectId>(e.objects.begin(), e.objects.end());
+  std::erase_if(wants.certain, [&wants](ObjectId id) { return !wants.now.contains(id); });
+  wants.possible.insert(wants.now.begin(), wants.now.end());
+  ForgetUnneeded();
+}
+
+bool Checker::WantedByClient(ObjectId id, Wants wants) const {
+  return std::any_of(wants_.begin(), wants_.end(), [&](const auto& client) {
+    return (wants == Wants::kCertain ? client.second.certain : client.second.possible).contains(id);
+  });
+}
+
+bool Checker::MayBeUnneeded(ObjectId id) {
+  std::string who = WhoNeeds(id, Wants::kCertain);
+  return who.empty() || who.ends_with("again");
+}
+
+// What only workers out of reach hold, and nobody needs, is freed without a message: they learn it
+// on their return.
+void Checker::ForgetUnneeded() {
+  for (uint32_t p = 0; p < peers_.size(); ++p) {
+    if (peers_[p].connected) continue;
+    std::vector<ObjectVersion> unneeded;
+    for (const ObjectVersion& id : peers_[p].holds) {
+      bool elsewhere = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& other) {
+        return other.connected && other.holds.contains(id);
+      });
+      if (!elsewhere && world_.FindJobPlan(id.object.job) != nullptr && MayBeUnneeded(id.object)) {
+        unneeded.push_back(id);
+      }
+    }
+    for (const ObjectVersion& id : unneeded) Unhold(p, id);
+  }
+}
+
+// A rebuild ends with a finish; or it is called off, when what was lost came back or nobody needs
+// it any more. That leaves no message, so the core's word is taken, and counting starts afresh.
+void Checker::CloseRebuilds() {
+  std::erase_if(rebuilds_, [this](TaskId id) {
+    Task& task = *FindTask(id);
+    if (task.finished || task.failed) return true;
+    std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask(id);
+    if (!view.has_value() || view->state != TaskState::kDone) return false;
+    task.finished = true;
+    for (AttemptId attempt : task.attempts)
+      attempts_[{id, attempt}].excused = true;  // a worker away is not told
+    const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
+    for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+      JobOf(id.job).objects[o].gone = !HasReadable({id.job, o});
+    }
+    return true;
+  });
+}
+
+void Checker::AfterStep(bool drained) {
+  if (std::exchange(needs_changed_, false)) ForgetUnneeded();
+  CloseRebuilds();
+  if (!drained) return;
+  ++drained_;
+  for (auto& [client, wants] : wants_) wants.certain = wants.possible = wants.now;
+  for (auto& [id, stream] : streams_) {
+    if (stream.state == StreamState::kClosing) stream.state = StreamState::kClosed;
+  }
+}
+
+void Checker::OnStartExec(uint32_t worker, const AttemptRef& ref) {
+  auto found = attempts_.find(ref);
+  if (found == attempts_.end())
+    return Fail(StrCat("worker", worker, " starts ", ToString(ref), ", which nobody assigned"));
+  if (found->second.started) return Fail(StrCat(ToString(ref), " is started twice"));
+  if (found->second.peer != worker)
+    return Fail(StrCat(ToString(ref), " is started at worker", worker, ", not at its own"));
+  found->second.started = true;
+}
+
+void Checker::OnExecEnd(const AttemptRef& ref, AttemptEnd end) { attempts_[ref].exec_end = end; }
+
+}  // namespace taskd::sim

@@ -1,0 +1,182 @@
+// The checkers: a naive model of what the scheduler has been told and has answered, kept outside of
+// the cores. It reads events and actions only, and says whether each action is allowed.
+//
+//   * actions go only to streams that are open; a Welcome comes first
+//   * an assignment is what the plan says, of accepted versions, to a worker that is large enough
+//   * no attempt is assigned or started twice; a second attempt beside a live one needs a worker
+//   that is away
+//   * at most one finish is accepted for a run of a task, and only one that its executor made
+//   * a finished task runs again only if an output had no replica left that could be read, and was
+//   needed
+//   * a needed object's last replica is not freed
+//   * a final failure has its cause: enough failures of its own, or enough crashes while it ran
+#ifndef TASKD_TESTS_SIM_CHECKER_H_
+#define TASKD_TESTS_SIM_CHECKER_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/session.h"
+#include "scheduler/core/actions.h"
+#include "scheduler/core/events.h"
+#include "tests/sim/plan.h"
+
+namespace taskd::sim {
+
+class World;
+
+class Checker {
+ public:
+  explicit Checker(World& world);
+
+  // --- around a step of the scheduler core, in this order
+  void OnEvent(const scheduler::Event& event);
+  void OnAction(const scheduler::Action& action);
+  void AfterStep(bool drained);
+
+  // --- at the workers
+  void OnStartExec(uint32_t worker, const AttemptRef& attempt);
+  void OnExecEnd(const AttemptRef& attempt, AttemptEnd end);
+  bool KnownStarted(const AttemptRef& attempt) const { return attempts_.at(attempt).reported; }
+
+  uint32_t IndexOfWorker(WorkerId id);
+  // Everything at rest: what the core says about every task and object against the plan; what the
+  // stores hold.
+  void CheckEnd();
+
+ private:
+  struct Attempt {
+    uint32_t peer = 0;
+    bool assigned = false;
+    bool started = false;   // its body ran
+    bool reported = false;  // and the scheduler was told
+    bool ended = false;     // the scheduler was given its outcome
+    bool excused = false;   // its worker was away or lost, or did not list it
+    AttemptEnd exec_end = AttemptEnd::kLost;
+  };
+  struct Task {
+    std::vector<AttemptId> attempts;
+    AttemptId accepted = 0;  // of the newest accepted finish; 0: none yet
+    bool finished = false;   // and not assigned again since, or that was called off
+    bool failed = false;
+    FailureClass failure = FailureClass::kNone;
+    uint32_t failures = 0;     // of its own, delivered
+    uint64_t finish_came = 0;  // value of drained_ when an outcome said so
+  };
+  struct Object {
+    AttemptId version = 0;   // a finish fixes it, unless the finish's own bytes are freed at once
+    bool gone = false;       // was without a readable replica since its task's finish was accepted
+    uint64_t unheld_at = 0;  // value of drained_ when its last replica went
+  };
+  struct Job {
+    std::vector<Task> tasks;
+    std::vector<Object> objects;
+    bool sealed = false, cancelled = false;
+  };
+  struct Peer {  // a worker as the scheduler sees it
+    scheduler::StreamId stream = 0;
+    uint64_t incarnation = 0;
+    bool connected = false, listing = false, draining = false;
+    uint64_t last_heard = 0, closed_at = 0;
+    WorkerId id;
+    std::set<ObjectVersion> holds, listed;
+    std::set<AttemptRef> live, listed_attempts;
+  };
+  enum class StreamState : uint8_t { kOpen, kClosing, kClosed };
+  struct Stream {
+    uint32_t peer = 0;
+    StreamState state = StreamState::kOpen;
+    bool welcomed = false;
+    uint64_t last_outcome = 0;  // of the incarnation
+  };
+
+  void On(const scheduler::event::WorkerHello& e);
+  void On(const scheduler::event::WorkerInventory& e);
+  void On(const scheduler::event::InventoryDone& e);
+  void On(const scheduler::event::WorkerReport& e);
+  void On(const scheduler::event::WorkerGoodbye& e);
+  void On(const scheduler::event::WorkerClosed& e);
+  void On(const scheduler::event::SetWants& e);
+  void OnOutcome(uint32_t peer, const Outcome& outcome);
+  void MarkReported(const AttemptRef& attempt);
+
+  void On(const scheduler::action::Welcome& a);
+  void On(const scheduler::action::Assign& a);
+  void On(const scheduler::action::Free& a);
+  void On(const scheduler::action::Cancel& a);
+  void On(const scheduler::action::AckOutcomes& a);
+  void On(const scheduler::action::Journal& a);
+  void CheckStream(scheduler::StreamId stream, bool welcome);
+  void CheckAssignment(const Peer& peer, const Assignment& a);
+  void CheckInputs(const Assignment& a);
+  void CheckSingle(const Assignment& a);
+  void CheckRerun(const Assignment& a);
+  void OnFinish(const scheduler::action::Journal& a);
+  void OnFinalFailure(const scheduler::action::Journal& a);
+  void CheckFailureCause(TaskId id, FailureClass failure);
+
+  Peer* Current(scheduler::StreamId stream);  // null: not its worker's newest stream
+  void Heard(Peer& peer);
+  void Disconnect(Peer& peer);
+  void WasAway(uint32_t peer);
+  bool Readable(const Peer& peer) const;
+  bool HasReadable(ObjectId id) const;
+  // No replica anywhere, readable or not, and everything that follows from that has been worked
+  // off.
+  bool KnownLost(ObjectId id) const;
+  bool IsHeld(ObjectId id) const;
+  // A finish whose outcome has just come may replace the version.
+  bool MayBeReplaced(ObjectId id);
+  bool SomethingGone(TaskId id);
+  std::string HoldersText(ObjectId id) const;
+  void Unhold(uint32_t peer, const ObjectVersion& id);
+  void ClearPeer(uint32_t peer);
+  void ForgetUnneeded();
+  bool MayBeUnneeded(ObjectId id);
+  void CloseRebuilds();
+  Job& JobOf(JobId id);
+  Task* FindTask(TaskId id);
+  // A set of wants that was just given may be in force or not yet.
+  enum class Wants : uint8_t { kCertain, kPossible };
+  bool WantedByClient(ObjectId id, Wants wants) const;
+  // Whether somebody needs the object, naively: through everything that has to run because of it.
+  // "" when nobody does, else who; ends with "again" when only a rebuild does.
+  struct Closure {
+    Wants wants = Wants::kCertain;
+    std::map<TaskId, std::string> memo;
+  };
+  std::string WhoNeeds(ObjectId id, Wants wants);
+  std::string WhoNeeds(ObjectId id, Closure& closure);
+  std::string WhyRun(TaskId id, Closure& closure);
+  void Fail(const std::string& what);
+
+  void CheckJobEnd(uint32_t plan);
+  void CheckTaskEnd(uint32_t plan, TaskId id);
+  bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
+  void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
+  void CheckStores();
+
+  World& world_;
+  std::map<JobId, Job> jobs_;
+  uint64_t drained_ = 1;        // steps that left no work
+  bool needs_changed_ = false;  // in this step somebody may have ceased to need something
+  std::map<AttemptRef, Attempt> attempts_;
+  std::set<TaskId> rebuilds_;      // assigned again, not finished again yet
+  std::set<ObjectVersion> freed_;  // ever
+  std::vector<Peer> peers_;        // by the worker's index
+  std::map<scheduler::StreamId, Stream> streams_;
+  std::map<uint32_t, uint32_t> index_of_worker_;  // by packed WorkerId
+  // Of all sets that a client gave since the last step that left no work: in each of them, in any
+  // of them.
+  struct ClientWants {
+    std::set<ObjectId> now, certain, possible;
+  };
+  std::map<scheduler::ClientId, ClientWants> wants_;
+};
+
+}  // namespace taskd::sim
+
+#endif  // TASKD_TESTS_SIM_CHECKER_H_

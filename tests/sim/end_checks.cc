@@ -1,0 +1,145 @@
+// Everything at rest: what the core says against the plan, and what the workers still hold.
+#include <algorithm>
+#include <vector>
+
+#include "common/base/names.h"
+#include "common/base/text.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+void Checker::CheckEnd() {
+  for (uint32_t plan = 0; plan < world_.plan.jobs.size() && !world_.failed(); ++plan)
+    CheckJobEnd(plan);
+  CheckStores();
+  if (world_.scheduler.replies_due() != 0) Fail("a request got no reply");
+}
+
+void Checker::CheckJobEnd(uint32_t plan) {
+  JobId id = world_.job_ids[plan];
+  if (id == 0) return Fail(StrCat("job ", plan, " of the plan was never opened"));
+  std::optional<scheduler::JobView> view = world_.scheduler.core().GetJob(id);
+  if (!view.has_value()) return Fail(StrCat("job ", id, " is not there"));
+  bool cancelled = world_.clients[plan]->cancelled();
+  if (view->state == JobState::kCancelled && !cancelled)
+    return Fail(StrCat("job ", id, " was cancelled by nobody"));
+  if (view->ended_ns == 0) Fail(StrCat("job ", id, " has ended, and has no time of it"));
+  uint64_t failed = 0;
+  const JobPlan& job = world_.plan.jobs[plan];
+  for (Ordinal t = 0; t < job.tasks.size() && !world_.failed(); ++t) {
+    if (cancelled && !world_.scheduler.core().GetTask({id, t}).has_value())
+      continue;  // its batch never came
+    CheckTaskEnd(plan, {id, t});
+    failed += world_.scheduler.core().GetTask({id, t})->state == TaskState::kFailed ? 1 : 0;
+  }
+  if (world_.failed() || cancelled) return;
+  if ((view->state == JobState::kDone) != (failed == 0)) {
+    return Fail(
+        StrCat("job ", id, " ended as ", Name(view->state), " with ", failed, " failed tasks"));
+  }
+  for (Ordinal o = 0; o < job.objects.size() && !world_.failed(); ++o)
+    CheckObjectEnd({id, o}, job.objects[o]);
+}
+
+bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const {
+  std::vector<bool> upstream(plan.tasks.size());
+  std::vector<Ordinal> stack{task};
+  while (!stack.empty()) {
+    Ordinal t = stack.back();
+    stack.pop_back();
+    for (const EdgePlan& e : plan.tasks[t].edges) {
+      for (Ordinal o : e.objects) {
+        Ordinal producer = plan.objects[o].task;
+        if (producer == culprit) return true;
+        if (!upstream[producer]) stack.push_back(producer);
+        upstream[producer] = true;
+      }
+    }
+  }
+  return false;
+}
+
+void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
+  const JobPlan& plan = world_.plan.jobs[plan_index];
+  std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask(id);
+  if (!view.has_value()) return Fail(StrCat("the core does not know ", ToString(id)));
+  ++world_.stats.task_ends[static_cast<size_t>(view->state)];
+  const Task& task = *FindTask(id);
+  switch (view->state) {
+    case TaskState::kDone:
+      if (task.accepted == 0) Fail(StrCat(ToString(id), " is done without an accepted finish"));
+      return;
+    case TaskState::kCancelled:
+      if (!world_.clients[plan_index]->cancelled())
+        Fail(StrCat(ToString(id), " was cancelled by nobody"));
+      return;
+    case TaskState::kFailed:
+      if (view->failure != FailureClass::kInputFailed) {
+        if (!task.failed || task.failure != view->failure)
+          Fail(StrCat(ToString(id), " failed without a record of it"));
+        return;
+      }
+      if (view->culprit >= plan.tasks.size() || !CulpritExplains(plan, id.ordinal, view->culprit)) {
+        return Fail(StrCat(ToString(id), " failed because of ", view->culprit,
+                           ", which is not upstream of it"));
+      }
+      if (!FindTask({id.job, view->culprit})->failed) {
+        Fail(StrCat(ToString(id), " failed because of ", view->culprit,
+                    ", which did not fail itself"));
+      }
+      return;
+    default:
+      return Fail(StrCat(ToString(id), " is ", Name(view->state), " at the end"));
+  }
+}
+
+// A wanted object can be had from a holder that the core names, with the oracle's value; or its
+// task has failed.
+void Checker::CheckObjectEnd(ObjectId id, const ObjectPlan& plan) {
+  bool client = WantedByClient(id, Wants::kCertain);
+  if (!plan.wanted && !client) return;
+  const scheduler::SchedulerCore& core = world_.scheduler.core();
+  std::optional<scheduler::ObjectView> view = core.GetObject(id);
+  if (!view.has_value()) return Fail(StrCat("the core does not know ", ToString(id)));
+  if (core.GetTask({id.job, plan.task})->state != TaskState::kDone) return;
+  if (!view->available || view->holders.empty())
+    return Fail(StrCat(ToString(id), " is wanted, but nobody has it"));
+  if (!view->wanted) return Fail(StrCat(ToString(id), " is wanted, but the core says it is not"));
+  for (WorkerId holder : view->holders) {
+    const SimWorker& worker = *world_.workers[IndexOfWorker(holder)];
+    if (!worker.alive() || worker.id() != holder) continue;  // remembered until it is forgotten
+    const SimWorker::Blob* blob = worker.FindBlob({{id, view->version}, {}});
+    if (blob == nullptr)
+      return Fail(StrCat(ToString(id), " is not at ", ToString(holder), ", which the core names"));
+    if (blob->value != plan.value)
+      return Fail(StrCat(ToString(id), " has a wrong value at ", ToString(holder)));
+    if (view->crc32c != CrcOfValue(plan.value) || view->size_bytes != plan.size_bytes) {
+      return Fail(StrCat(ToString(id), " has a wrong crc or size in the core"));
+    }
+    ++world_.stats.values_checked;
+  }
+}
+
+void Checker::CheckStores() {
+  for (const auto& worker : world_.workers) {
+    if (world_.failed() || !worker->alive()) continue;
+    std::string leaks = worker->Leaks();
+    if (!leaks.empty()) return Fail(leaks);
+    if (worker->counters().replicas != worker->store().size()) {
+      return Fail(StrCat(worker->Line(), ": the core counts other replicas than the store has"));
+    }
+    for (const auto& [key, blob] : worker->store()) {
+      ObjectId id = key.id.object;
+      const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+      bool wanted = plan.wanted || WantedByClient(id, Wants::kCertain);
+      bool current = JobOf(id.job).objects[id.ordinal].version == key.id.version;
+      if (!key.parts.whole() || !wanted || !current) {
+        return Fail(StrCat(worker->Line(), ": leaks ", ToString(id), " version ", key.id.version,
+                           key.parts.whole() ? "" : " (parts)", wanted ? "" : ", unwanted",
+                           current ? "" : ", stale"));
+      }
+    }
+  }
+}
+
+}  // namespace taskd::sim

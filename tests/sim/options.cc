@@ -1,0 +1,93 @@
+#include "tests/sim/options.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "tests/sim/loop.h"
+
+namespace taskd::sim {
+namespace {
+
+template <typename T, size_t n>
+T Pick(Prng& rng, const T (&choices)[n]) {
+  return choices[rng.Below(n)];
+}
+
+constexpr const char* kMutationNames[] = {
+    "",         "outcome-attempt", "lose-outcome", "lose-assign", "lose-free",
+    "lose-ack", "wrong-bytes",     "swap-inputs",  "extra-cpus",  "double-finish"};
+static_assert(std::size(kMutationNames) == static_cast<size_t>(Mutation::kCount));
+
+void DrawCluster(Prng& rng, Options& o) {
+  uint64_t count = rng.Between(3, 6);
+  for (uint64_t i = 0; i < count; ++i) {
+    uint32_t cpus =
+        i == 0 ? Pick(rng, {4000u, 8000u}) : Pick(rng, {1000u, 1500u, 2000u, 4000u, 8000u});
+    uint64_t memory = i == 0 ? uint64_t{8} << 30
+                             : Pick(rng, {uint64_t{1} << 30, uint64_t{4} << 30, uint64_t{8} << 30});
+    o.workers.push_back({cpus, memory});
+  }
+  o.hosts = static_cast<uint32_t>(rng.Between(1, count));
+  o.scheduler.rerun_after_closed_ns = Pick(rng, {20 * kMs, 100 * kMs, 500 * kMs});
+  o.scheduler.silent_ns = Pick(rng, {300 * kMs, 1 * kSec, 5 * kSec});
+  o.scheduler.forget_after_ns = std::max(o.scheduler.silent_ns + 100 * kMs,
+                                         Pick(rng, {500 * kMs, 2 * kSec, 10 * kSec, 30 * kSec}));
+  o.scheduler.lookahead_ns = Pick(rng, {uint64_t{0}, 1 * kMs, limits::kLookaheadNs, 200 * kMs});
+  o.heartbeat_ns = o.scheduler.silent_ns / 5;
+  o.worker.fetches_total = static_cast<uint32_t>(Pick(rng, {1u, 2u, limits::kFetchesTotal}));
+  o.worker.fetches_per_peer =
+      std::min(o.worker.fetches_total, Pick(rng, {1u, limits::kFetchesPerPeer, 8u}));
+}
+
+void DrawSteps(Prng& rng, Options& o) {
+  o.scheduler_budget = Pick(rng, {1u, 2u, 5u, 50u, 1000u, 100'000u});
+  o.worker_budget = Pick(rng, {1u, 3u, 20u, 100'000u});
+  o.inbox_cut = Pick(rng, {0u, 0u, 1u, 7u});
+  o.spurious_step_per_mille = Pick(rng, {0u, 0u, 50u});
+  o.step_delay_ns = Pick(rng, {1u, 50'000u, 2'000'000u});
+  o.validate_every = o.seed % 8 == 0 ? 1 : 100;
+}
+
+void DrawNetwork(Prng& rng, Options& o) {
+  o.delay_min_ns = Pick(rng, {50 * kUs, 200 * kUs, 1 * kMs});
+  o.delay_max_ns = o.delay_min_ns + Pick(rng, {50 * kUs, 2 * kMs, 19 * kMs});
+  o.bandwidth_bytes_per_ms = Pick(rng, {10'000u, 100'000u, 1'000'000u});
+  o.busy_per_mille = Pick(rng, {0u, 20u, 200u});
+  o.io_error_per_mille = Pick(rng, {0u, 0u, 10u, 50u});
+}
+
+void DrawGraphs(Prng& rng, Options& o) {
+  o.tasks = static_cast<uint32_t>(rng.Chance(100) ? rng.Between(400, 800) : rng.Between(100, 300));
+  o.jobs = static_cast<uint32_t>(rng.Between(1, 4));
+  o.max_output_bytes = Pick(rng, {1u, 400u, 60'000u, 4'000'000u});
+  o.doomed_per_mille = Pick(rng, {0u, 0u, 3u, 10u});
+  o.flaky_per_mille = Pick(rng, {0u, 30u, 200u});
+  o.poison_per_mille = Pick(rng, {0u, 0u, 0u, 3u});
+  o.exec_ns = Pick(rng, {200 * kUs, 5 * kMs, 30 * kMs});
+}
+
+}  // namespace
+
+Options Options::Draw(uint64_t seed) {
+  Options o;
+  o.seed = seed;
+  Prng rng(Mix64(seed) ^ 0x0901);
+  DrawCluster(rng, o);
+  DrawSteps(rng, o);
+  DrawNetwork(rng, o);
+  DrawGraphs(rng, o);
+  o.faults = static_cast<uint32_t>(rng.Chance(200) ? rng.Between(15, 40) : rng.Between(3, 12));
+  o.fault_window_ns = 200 * kMs + o.tasks * o.exec_ns / 4 + rng.Below(400 * kMs);
+  o.stubborn_per_mille = Pick(rng, {0u, 200u, 700u});
+  return o;
+}
+
+Mutation MutationByName(const std::string& name) {
+  auto found = std::find(std::begin(kMutationNames), std::end(kMutationNames), name);
+  return static_cast<Mutation>(found - std::begin(kMutationNames));
+}
+
+const char* Name(Mutation mutation) { return kMutationNames[static_cast<size_t>(mutation)]; }
+
+}  // namespace taskd::sim

@@ -1,0 +1,78 @@
+// What one seed decides: sizes, speeds, timers, budgets and how much goes wrong.
+#ifndef TASKD_TESTS_SIM_OPTIONS_H_
+#define TASKD_TESTS_SIM_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/prng.h"
+#include "common/base/session.h"
+#include "scheduler/core/scheduler_core.h"
+#include "worker/core/worker_core.h"
+
+namespace taskd::sim {
+
+// A defect planted into the harness, which a checker must find.
+enum class Mutation : uint8_t {
+  kNone = 0,
+  kOutcomeAttempt,  // a finish is reported for another attempt of the task
+  kLoseOutcome,     // a finish is lost on a stream that stays up
+  kLoseAssign,      // an assignment is lost on a stream that stays up
+  kLoseFree,        // Free messages are lost on streams that stay up
+  kLoseAck,         // acknowledgements are lost on streams that stay up
+  kWrongBytes,      // an executor writes other bytes than the task's
+  kSwapInputs,      // an assignment names its inputs in another order
+  kExtraCapacity,   // a worker core believes in cpus that are not there
+  kDoubleFinish,    // a second finish of a task with other bytes is reported as a new attempt's
+  kCount
+};
+
+struct Options {
+  uint64_t seed = 0;
+
+  // Cluster.
+  std::vector<Resources> workers;  // worker 0 fits every task and always comes back
+  uint32_t hosts = 1;
+  scheduler::Config scheduler;
+  worker::Config worker;  // capacity is set per worker
+  uint64_t heartbeat_ns = 0;
+  uint32_t scheduler_budget = 0;  // transitions a step
+  uint32_t worker_budget = 0;
+  uint32_t inbox_cut = 0;                // at most so many events a step; 0: all
+  uint32_t spurious_step_per_mille = 0;  // extra steps without events
+  uint32_t step_delay_ns = 0;     // upper bound between a first event and the step that takes it
+  uint32_t validate_every = 100;  // steps
+
+  // Network and data plane.
+  uint64_t delay_min_ns = 0, delay_max_ns = 0;
+  uint64_t bandwidth_bytes_per_ms = 0;
+  uint32_t busy_per_mille = 0;
+  uint32_t io_error_per_mille = 0;
+
+  // Graphs.
+  uint32_t tasks = 0;
+  uint32_t jobs = 0;
+  uint32_t max_output_bytes = 0;
+  uint32_t doomed_per_mille = 0;  // tasks whose every attempt fails
+  uint32_t flaky_per_mille = 0;   // tasks some of whose attempts fail
+  uint32_t poison_per_mille = 0;  // tasks that kill their worker
+  uint64_t exec_ns = 0;           // scale of durations
+
+  // Faults.
+  uint32_t faults = 0;
+  uint64_t fault_window_ns = 0;
+  uint32_t stubborn_per_mille = 0;  // killed executors that finish all the same
+
+  Mutation mutation = Mutation::kNone;
+
+  static Options Draw(uint64_t seed);
+};
+
+// "" names kNone; kCount when there is no such mutation.
+Mutation MutationByName(const std::string& name);
+const char* Name(Mutation mutation);
+
+}  // namespace taskd::sim
+
+#endif  // TASKD_TESTS_SIM_OPTIONS_H_

@@ -1,0 +1,76 @@
+// The graphs of a seed and their oracle: what every object's bytes must be, and which attempts fail
+// by themselves. Knows nothing of the cores' state.
+#ifndef TASKD_TESTS_SIM_PLAN_H_
+#define TASKD_TESTS_SIM_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "scheduler/core/events.h"
+#include "tests/sim/options.h"
+
+namespace taskd::sim {
+
+struct EdgePlan {
+  uint32_t source = 0;  // as in scheduler::Batch::Edge
+  uint32_t slot = 0;
+  PartRange parts;
+  std::vector<Ordinal> objects;  // what `source` names, in order
+};
+
+struct TaskPlan {
+  uint32_t body = 0;
+  uint16_t shape = 0;
+  uint16_t option = 0;
+  Ordinal first_output = 0;
+  uint16_t output_count = 0;
+  std::vector<EdgePlan> edges;
+  bool doomed = false;
+  bool poison = false;
+  uint32_t flaky_per_mille = 0;
+  uint64_t mean_ns = 0;
+};
+
+struct ObjectPlan {
+  Ordinal task = 0;
+  uint32_t parts = 0;  // 0: not cut
+  uint64_t size_bytes = 0;
+  uint64_t value = 0;   // the oracle
+  bool wanted = false;  // by the graph
+  std::vector<Ordinal> consumers;
+};
+
+struct JobPlan {
+  int32_t priority = 0;
+  std::vector<Resources> shapes;
+  std::vector<scheduler::Batch::Options> options;
+  std::vector<scheduler::Batch::Collection> collections;
+  std::vector<TaskPlan> tasks;
+  std::vector<ObjectPlan> objects;
+  std::vector<scheduler::Batch> batches;  // the same, as a client sends it
+};
+
+enum class Fate : uint8_t { kFinish, kFail, kPoison };
+
+struct Plan {
+  uint64_t seed = 0;
+  std::vector<JobPlan> jobs;
+
+  static Plan Draw(const Options& options);
+
+  // What happens when this attempt's body runs to its end, and how long that takes.
+  Fate FateOf(uint32_t job, Ordinal task, AttemptId attempt) const;
+  uint64_t DurationNs(uint32_t job, Ordinal task, AttemptId attempt) const;
+};
+
+// What a task reads of an object with this value.
+uint64_t ReadValue(uint64_t object_value, PartRange parts);
+// The value of output `index` of a task that read `inputs_digest`.
+uint64_t OutputValue(uint64_t seed, uint32_t job, Ordinal task, uint32_t index,
+                     uint64_t inputs_digest);
+uint32_t CrcOfValue(uint64_t value);
+uint64_t BytesOf(const ObjectPlan& object, PartRange parts);
+
+}  // namespace taskd::sim
+
+#endif  // TASKD_TESTS_SIM_PLAN_H_

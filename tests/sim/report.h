@@ -1,0 +1,63 @@
+// What a run of one seed adds up to: plain counters that processes can share, and the first
+// failure.
+#ifndef TASKD_TESTS_SIM_REPORT_H_
+#define TASKD_TESTS_SIM_REPORT_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "common/base/session.h"
+#include "scheduler/core/actions.h"
+#include "worker/core/actions.h"
+
+namespace taskd::sim {
+
+enum class Fault : uint8_t {
+  kStreamBreak = 0,   // both sides see it closed
+  kHalfOpen,          // the scheduler is not told
+  kSilence,           // messages are held, then delivered
+  kSilenceThenBreak,  // held, then lost
+  kCrash,
+  kCrashUnnoticed,  // the scheduler is not told
+  kCrashForGood,
+  kGoodbye,
+  kReplicaLost,      // the store notices
+  kReplicaVanished,  // nobody notices until it is read
+  kDataCut,          // two workers cannot reach each other
+  kDrain,
+  kSlow,
+  kPoison,  // a task killed its worker
+  kCount
+};
+const char* Name(Fault fault);
+
+// Trivially copyable, summed over seeds.
+struct Stats {
+  std::array<uint64_t, static_cast<size_t>(Fault::kCount)> faults = {};
+  std::array<uint64_t, std::variant_size_v<scheduler::Action>> scheduler_actions = {};
+  std::array<uint64_t, std::variant_size_v<worker::Action>> worker_actions = {};
+  std::array<uint64_t, 8> attempt_ends = {};  // outcomes delivered, by AttemptEnd; kLost: inferred
+  std::array<uint64_t, 13> final_failures = {};  // journalled, by FailureClass
+  std::array<uint64_t, 7> task_ends = {};        // by TaskState
+  uint64_t seeds = 0, tasks = 0, objects = 0, edges = 0;
+  uint64_t scheduler_steps = 0, worker_steps = 0, validations = 0;
+  uint64_t reruns = 0;  // assignments of tasks that had finished before
+  uint64_t needless_reruns =
+      0;                     // of these, none of the outputs needed at that time (a late release)
+  uint64_t early_frees = 0;  // of what a rebuild decided a moment ago would have read
+  uint64_t twins = 0;        // second attempts beside one on a worker that is away
+  uint64_t values_checked = 0;
+  uint64_t late_wants = 0, late_wants_rebuilt = 0;
+  uint64_t mutations = 0;  // planted defects
+  uint64_t simulated_ms = 0;
+
+  void Add(const Stats& other);
+};
+
+std::string Table(const Stats& stats);
+
+}  // namespace taskd::sim
+
+#endif  // TASKD_TESTS_SIM_REPORT_H_

@@ -1,0 +1,365 @@
+// Which actions of the scheduler are allowed.
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "common/base/names.h"
+#include "common/base/text.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+namespace action = scheduler::action;
+using scheduler::StreamId;
+
+void Checker::OnAction(const scheduler::Action& any) {
+  std::visit(
+      [this](const auto& a) {
+        using A = std::decay_t<decltype(a)>;
+        if constexpr (requires { a.stream; })
+          CheckStream(a.stream, std::is_same_v<A, action::Welcome>);
+        if (world_.failed()) return;
+        if constexpr (std::is_same_v<A, action::CloseStream> || std::is_same_v<A, action::Refuse>) {
+          streams_[a.stream].state = StreamState::kClosed;
+          Peer* peer = Current(a.stream);
+          if (peer != nullptr) Disconnect(*peer);
+        }
+        if constexpr (std::is_same_v<A, action::Drain>)
+          peers_[streams_[a.stream].peer].draining = true;
+        if constexpr (requires { On(a); }) On(a);
+      },
+      any);
+}
+
+void Checker::CheckStream(StreamId id, bool welcome) {
+  auto found = streams_.find(id);
+  if (found == streams_.end())
+    return Fail(StrCat("an action to stream ", id, ", which does not exist"));
+  Stream& stream = found->second;
+  if (stream.state == StreamState::kClosed)
+    return Fail(StrCat("an action to stream ", id, ", which is closed"));
+  if (welcome && std::exchange(stream.welcomed, true))
+    Fail(StrCat("a second welcome on stream ", id));
+}
+
+void Checker::On(const action::Welcome& a) {
+  Stream& stream = streams_[a.stream];
+  auto [entry, fresh] = index_of_worker_.emplace(a.worker.packed(), stream.peer);
+  if (!fresh && entry->second != stream.peer)
+    Fail(StrCat(ToString(a.worker), " names two workers"));
+  Peer& peer = peers_[stream.peer];
+  if (peer.id != a.worker) peer.draining = false;  // it was forgotten, or restarted: a new worker
+  peer.id = a.worker;
+}
+
+void Checker::On(const action::Assign& a) {
+  const Assignment& assignment = a.assignment;
+  Stream& stream = streams_[a.stream];
+  Peer& peer = peers_[stream.peer];
+  if (!stream.welcomed) return Fail("an assignment before the welcome");
+  Task* task = FindTask(assignment.attempt.task);
+  if (task == nullptr)
+    return Fail(
+        StrCat("an assignment of ", ToString(assignment.attempt), ", which does not exist"));
+  if (JobOf(assignment.attempt.task.job).cancelled)
+    return Fail("an assignment of a cancelled job's task");
+  if (task->failed)
+    return Fail(StrCat(ToString(assignment.attempt), " is assigned although its task has failed"));
+  CheckAssignment(peer, assignment);
+  CheckSingle(assignment);
+  if (task->accepted != 0) CheckRerun(assignment);
+  if (world_.failed()) return;
+  if (task->finished) rebuilds_.insert(assignment.attempt.task);
+  task->finished = false;
+  task->attempts.push_back(assignment.attempt.attempt);
+  attempts_[assignment.attempt] = {.peer = stream.peer, .assigned = true};
+  peer.live.insert(assignment.attempt);
+}
+
+void Checker::CheckAssignment(const Peer& peer, const Assignment& a) {
+  const JobPlan& job = *world_.FindJobPlan(a.attempt.task.job);
+  const TaskPlan& plan = job.tasks[a.attempt.task.ordinal];
+  std::string what = StrCat("the assignment of ", ToString(a.attempt));
+  uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
+  if (peer.draining) return Fail(what + " goes to a worker that is being drained");
+  if (attempts_.contains(a.attempt)) return Fail(what + " names an attempt that was used before");
+  if (a.need != job.shapes[plan.shape]) return Fail(what + " needs other resources than its task");
+  if (!a.need.Fits(world_.options.workers[index])) return Fail(what + " does not fit its worker");
+  if (a.first_output != plan.first_output || a.output_count != plan.output_count ||
+      a.body != plan.body) {
+    return Fail(what + " has other outputs or another body than its task");
+  }
+  CheckInputs(a);
+}
+
+void Checker::CheckInputs(const Assignment& a) {
+  const TaskPlan& plan = world_.FindJobPlan(a.attempt.task.job)->tasks[a.attempt.task.ordinal];
+  std::string what = StrCat("the assignment of ", ToString(a.attempt));
+  if (a.edges.size() != plan.edges.size())
+    return Fail(what + " has another number of edges than its task");
+  for (size_t e = 0; e < a.edges.size(); ++e) {
+    const InputEdge& edge = a.edges[e];
+    const EdgePlan& expected = plan.edges[e];
+    if (edge.slot != expected.slot || edge.parts != expected.parts ||
+        edge.count != expected.objects.size() || edge.first + edge.count > a.objects.size()) {
+      return Fail(StrCat(what, ": edge ", e, " is not the task's"));
+    }
+    for (uint32_t i = 0; i < edge.count; ++i) {
+      const InputObject& input = a.objects[edge.first + i];
+      ObjectId id{a.attempt.task.job, expected.objects[i]};
+      const ObjectPlan& object = world_.FindJobPlan(id.job)->objects[id.ordinal];
+      if (input.id.object != id)
+        return Fail(StrCat(what, ": edge ", e, " names another object than the task's"));
+      if (input.id.version != JobOf(id.job).objects[id.ordinal].version) {
+        return Fail(StrCat(what, ": version ", input.id.version, " of ", ToString(id),
+                           " is not the accepted one"));
+      }
+      if (input.size_bytes != object.size_bytes)
+        return Fail(StrCat(what, ": wrong size of ", ToString(id)));
+      if (!input.holders[0]) return Fail(StrCat(what, ": no holder of ", ToString(id)));
+    }
+  }
+}
+
+void Checker::CheckSingle(const Assignment& a) {
+  TaskId id = a.attempt.task;
+  bool twin = false;
+  for (AttemptId other : FindTask(id)->attempts) {
+    const Attempt& attempt = attempts_[{id, other}];
+    if (attempt.ended) continue;
+    // A rebuild may be called off and begun anew in one step; a worker out of reach is not told.
+    bool abandoned = FindTask(id)->accepted != 0 && !peers_[attempt.peer].connected;
+    if (!attempt.excused && !abandoned && Readable(peers_[attempt.peer])) {
+      return Fail(StrCat(ToString(a.attempt), " is assigned while attempt ", other,
+                         " is live at worker", attempt.peer, ", which is not away"));
+    }
+    twin = true;
+  }
+  if (twin) ++world_.stats.twins;
+}
+
+void Checker::CheckRerun(const Assignment& a) {
+  ++world_.stats.reruns;
+  TaskId id = a.attempt.task;
+  Job& job = JobOf(id.job);
+  const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
+  bool lost = false, needed = false;
+  for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+    if (!job.objects[o].gone && HasReadable({id.job, o})) continue;
+    lost = true;
+    needed = needed || !WhoNeeds({id.job, o}, Wants::kPossible).empty();
+  }
+  if (!lost) {
+    std::string holders;
+    for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+      holders += "; " + HoldersText({id.job, o});
+    }
+    return Fail(StrCat(ToString(a.attempt),
+                       " runs again although every output always had a replica", holders));
+  }
+  if (needed) return;
+  ++world_.stats.needless_reruns;
+  world_.Trace("checker", StrCat(ToString(a.attempt), " runs again, but nobody needs it now"));
+}
+
+std::string Checker::HoldersText(ObjectId id) const {
+  AttemptId version = jobs_.at(id.job).objects[id.ordinal].version;
+  std::string out = StrCat(ToString(id), "#", version, " at");
+  for (uint32_t p = 0; p < peers_.size(); ++p) {
+    if (!peers_[p].holds.contains({id, version})) continue;
+    out += StrCat(" worker", p, Readable(peers_[p]) ? "" : " (away)");
+  }
+  return out;
+}
+
+void Checker::On(const action::Free& a) {
+  Stream& stream = streams_[a.stream];
+  ObjectId id = a.object.object;
+  const JobPlan* plan = world_.FindJobPlan(id.job);
+  if (plan == nullptr || id.ordinal >= plan->objects.size())
+    return Fail("a Free of an object that does not exist");
+  freed_.insert(a.object);
+  bool accepted = a.object.version == JobOf(id.job).objects[id.ordinal].version;
+  bool held = HasReadable(id);
+  Unhold(stream.peer, a.object);
+  peers_[stream.peer].listed.erase(a.object);
+  // Freed is freed everywhere: a worker out of reach learns it on its return.
+  for (uint32_t p = 0; p < peers_.size() && accepted; ++p) {
+    if (!peers_[p].connected) Unhold(p, a.object);
+  }
+  if (!accepted || !held || HasReadable(id) || MayBeReplaced(id)) return;
+  std::string needed = WhoNeeds(id, Wants::kCertain);
+  // A rebuild counts its inputs a little later than it is decided.
+  if (needed.ends_with("again"))
+    ++world_.stats.early_frees;
+  else if (!needed.empty())
+    Fail(StrCat("the last replica of ", ToString(id), " is freed although it is needed: ", needed));
+}
+
+// An attempt that is being cancelled is no reason not to try again elsewhere.
+// A cancelled attempt does not stand in the way of others.
+void Checker::On(const action::Cancel& a) {
+  auto found = attempts_.find(a.attempt);
+  if (found != attempts_.end()) found->second.excused = true;
+}
+
+void Checker::On(const action::AckOutcomes& a) {
+  uint64_t last = streams_[a.stream].last_outcome;
+  if (a.sequence > last) {
+    Fail(StrCat("outcome ", a.sequence, " is acknowledged, but only ", last, " came"));
+  }
+}
+
+void Checker::On(const action::Journal& a) {
+  using action::RecordKind;
+  needs_changed_ = true;
+  switch (a.kind) {
+    case RecordKind::kFinish:
+      return OnFinish(a);
+    case RecordKind::kFinalFailure:
+      return OnFinalFailure(a);
+    case RecordKind::kSeal:
+      JobOf(a.job).sealed = true;
+      return;
+    case RecordKind::kCancelJob:
+      JobOf(a.job).cancelled = true;
+      return;
+    default:
+      return;
+  }
+}
+
+// An attempt that came back may do a rebuild that was not assigned yet.
+bool Checker::SomethingGone(TaskId id) {
+  const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
+  for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+    if (JobOf(id.job).objects[o].gone || !HasReadable({id.job, o})) return true;
+  }
+  return false;
+}
+
+void Checker::OnFinish(const action::Journal& a) {
+  TaskId id{a.job, a.number};
+  Task* task = FindTask(id);
+  AttemptRef ref{id, a.attempt};
+  auto found = attempts_.find(ref);
+  if (task == nullptr || found == attempts_.end())
+    return Fail(StrCat("a finish of unknown ", ToString(ref)));
+  if (task->finished && !SomethingGone(id)) {
+    return Fail(StrCat("a second finish of ", ToString(id), " is accepted: ", a.attempt));
+  }
+  if (found->second.exec_end != AttemptEnd::kFinished || !found->second.ended) {
+    return Fail(StrCat("a finish of ", ToString(ref), " is accepted, but it did not finish"));
+  }
+  if (task->failed)
+    return Fail(StrCat("a finish of ", ToString(id), " is accepted after its failure"));
+  task->finished = true;
+  task->accepted = a.attempt;
+  for (AttemptId other : task->attempts)
+    attempts_[{id, other}].excused = true;  // cancelled, if it can be told
+  const TaskPlan& plan = world_.FindJobPlan(a.job)->tasks[a.number];
+  for (uint16_t i = 0; i < plan.output_count; ++i) {
+    ObjectId object{a.job, plan.first_output + i};
+    Object& record = JobOf(a.job).objects[object.ordinal];
+    if (!freed_.contains({object, a.attempt})) record.version = a.attempt;
+    record.gone = !HasReadable(object);
+  }
+  if (a.outputs.size() != plan.output_count)
+    Fail(StrCat("the record of ", ToString(ref), " lacks outputs"));
+}
+
+void Checker::OnFinalFailure(const action::Journal& a) {
+  TaskId id{a.job, a.number};
+  Task* task = FindTask(id);
+  if (task == nullptr) return Fail("a final failure of an unknown task");
+  if (task->failed) return Fail(StrCat(ToString(id), " fails twice"));
+  ++world_.stats.final_failures[static_cast<size_t>(a.failure)];
+  CheckFailureCause(id, a.failure);
+  task->failed = true;
+  task->failure = a.failure;
+}
+
+void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
+  const JobPlan& job = *world_.FindJobPlan(id.job);
+  const scheduler::Batch::Options& options = job.options[job.tasks[id.ordinal].option];
+  const Task& task = *FindTask(id);
+  if (failure == FailureClass::kInputFailed) return;  // judged at the end, by its culprit
+  if (failure == FailureClass::kCrashLimit) {
+    uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
+    uint32_t crashes = 0;
+    for (AttemptId attempt : task.attempts) {
+      const Attempt& at = attempts_[{id, attempt}];
+      // Also one whose worker was given up and came back: its outcome was late.
+      crashes += at.started && (!at.ended || at.excused) ? 1 : 0;
+    }
+    if (crashes < limit)
+      Fail(StrCat(ToString(id), " is over its crash limit of ", limit, " after ", crashes));
+    return;
+  }
+  if (task.failures <= options.retries) {
+    Fail(StrCat(ToString(id), " fails (", Name(failure), ") after ", task.failures,
+                " failures of its own, it has ", options.retries, " retries"));
+  }
+}
+
+// --- what is needed
+
+std::string Checker::WhoNeeds(ObjectId id, Wants wants) {
+  Closure closure{wants, {}};
+  return WhoNeeds(id, closure);
+}
+
+std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
+  const Job& job = JobOf(id.job);
+  const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+  if (WantedByClient(id, closure.wants)) return "a client";
+  if (!job.cancelled && plan.wanted) return "the graph";
+  if (!job.cancelled && !job.sealed) return "the open job";
+  std::string rebuild;
+  for (Ordinal consumer : plan.consumers) {
+    std::string why = WhyRun({id.job, consumer}, closure);
+    if (why.ends_with("again")) {
+      rebuild = std::move(why);
+    } else if (!why.empty()) {
+      return why;
+    }
+  }
+  return rebuild;
+}
+
+// "" when it need not. Else it has not ended, or has to run again because an output is needed and
+// gone.
+std::string Checker::WhyRun(TaskId id, Closure& closure) {
+  std::map<TaskId, std::string>& memo = closure.memo;
+  auto known = memo.find(id);
+  if (known != memo.end()) return known->second;
+  const Job& job = JobOf(id.job);
+  const Task& task = job.tasks[id.ordinal];
+  const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
+  std::string why;
+  if (task.failed || (job.cancelled && task.accepted == 0)) return memo[id] = "";
+  if (!task.finished) {
+    // The core's word is taken for what ended without a record of its own: cancelled, or a rebuild
+    // called off.
+    std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask(id);
+    bool ended = !view.has_value() || view->state == TaskState::kFailed ||
+                 view->state == TaskState::kCancelled;
+    if (!ended && view->state != TaskState::kDone) {
+      return memo[id] = StrCat(ToString(id), task.accepted == 0 ? " has not finished"
+                                                                : " has not finished again");
+    }
+    if (ended) return memo[id] = "";
+  }
+  for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count && why.empty();
+       ++o) {
+    // What only workers that are away hold is made again when a task waits for nothing else.
+    bool lost =
+        closure.wants == Wants::kCertain ? KnownLost({id.job, o}) : !HasReadable({id.job, o});
+    if (!lost) continue;
+    std::string who = WhoNeeds({id.job, o}, closure);
+    if (!who.empty()) why = StrCat("because of ", who, ", ", ToString(id), " has to run again");
+  }
+  return memo[id] = why;
+}
+
+}  // namespace taskd::sim

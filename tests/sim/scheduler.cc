@@ -1,0 +1,130 @@
+#include "tests/sim/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/text.h"
+#include "tests/sim/describe.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+namespace action = scheduler::action;
+using scheduler::kNever;
+
+SimScheduler::SimScheduler(World& world)
+    : world_(world), core_(world.options.scheduler), rng_(Mix64(world.options.seed) ^ 0x5C4E) {}
+
+void SimScheduler::Post(scheduler::Event event) {
+  inbox_.push_back(std::move(event));
+  StepAt(world_.loop.now() + rng_.Below(world_.options.step_delay_ns));
+}
+
+scheduler::Token SimScheduler::Expect(ReplyHandler handler) {
+  expected_[++last_token_] = std::move(handler);
+  return last_token_;
+}
+
+void SimScheduler::StepAt(uint64_t time) {
+  if (time >= next_step_) return;
+  next_step_ = std::max(time, world_.loop.now());
+  world_.loop.At(next_step_, [this, due = next_step_] {
+    if (due == next_step_) Step();
+  });
+}
+
+void SimScheduler::Step() {
+  next_step_ = kNever;
+  const Options& options = world_.options;
+  size_t count =
+      options.inbox_cut == 0 ? inbox_.size() : std::min<size_t>(inbox_.size(), options.inbox_cut);
+  std::vector<scheduler::Event> events(
+      std::make_move_iterator(inbox_.begin()),
+      std::make_move_iterator(inbox_.begin() + static_cast<ptrdiff_t>(count)));
+  inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<ptrdiff_t>(count));
+  for (const scheduler::Event& e : events) {
+    if (world_.tracing()) world_.Trace("sched <-", Describe(e));
+    world_.checker.OnEvent(e);
+  }
+  uint64_t now = world_.loop.now();
+  actions_.clear();
+  uint64_t wake = core_.Step(now, events, options.scheduler_budget, actions_);
+  ++world_.stats.scheduler_steps;
+  if (wake < now)
+    world_.Fail(StrCat("the scheduler core asked to be called in the past: ", wake, " < ", now));
+  work_left_ = wake == now;
+  for (scheduler::Action& a : actions_) {
+    world_.action_hash = HashOf(world_.action_hash, a);
+    ++world_.stats.scheduler_actions[a.index()];
+    if (world_.tracing()) world_.Trace("sched ->", Describe(a));
+    world_.checker.OnAction(a);
+    if (world_.failed()) return;
+    Carry(a);
+  }
+  world_.checker.AfterStep(!work_left_);
+  if (++steps_ % options.validate_every == 0) {
+    ++world_.stats.validations;
+    std::string broken = core_.Validate();
+    if (!broken.empty()) world_.Fail(StrCat("SchedulerCore::Validate: ", broken));
+  }
+  if (work_left_ || !inbox_.empty()) {
+    StepAt(now + kUs);
+  } else if (wake != kNever) {
+    StepAt(wake);
+  }
+  if (rng_.Chance(options.spurious_step_per_mille)) StepAt(now + rng_.Below(5 * kMs));
+}
+
+void SimScheduler::Carry(action::Assign& a) {
+  if (world_.Mutate(Mutation::kLoseAssign, 20)) return;
+  Assignment& assignment = a.assignment;
+  if (assignment.objects.size() > 1 &&
+      assignment.objects.front().id != assignment.objects.back().id &&
+      world_.Mutate(Mutation::kSwapInputs, 100)) {
+    std::swap(assignment.objects.front(), assignment.objects.back());
+  }
+  world_.net.SendDown(a.stream, [stream = a.stream, assignment = std::move(assignment)](
+                                    SimWorker& w) { w.OnAssign(stream, assignment); });
+}
+
+void SimScheduler::Carry(scheduler::Action& any) {
+  SimNet& net = world_.net;
+  if (auto* a = std::get_if<action::Welcome>(&any)) {
+    net.SendDown(a->stream, [a = *a](SimWorker& w) { w.OnWelcome(a.stream, a.worker); });
+  } else if (auto* a = std::get_if<action::Refuse>(&any)) {
+    net.ClosedByScheduler(a->stream);
+  } else if (auto* a = std::get_if<action::CloseStream>(&any)) {
+    net.ClosedByScheduler(a->stream);
+  } else if (auto* a = std::get_if<action::Assign>(&any)) {
+    Carry(*a);
+  } else if (auto* a = std::get_if<action::Retract>(&any)) {
+    net.SendDown(a->stream, [a = *a](SimWorker& w) {
+      w.Post(worker::event::Retract{a.stream, a.attempt});
+    });
+  } else if (auto* a = std::get_if<action::Cancel>(&any)) {
+    net.SendDown(a->stream, [a = *a](SimWorker& w) {
+      w.Post(worker::event::Cancel{a.stream, a.attempt});
+    });
+  } else if (auto* a = std::get_if<action::Free>(&any)) {
+    if (world_.Mutate(Mutation::kLoseFree, 200)) return;
+    net.SendDown(a->stream, [a = *a](SimWorker& w) {
+      w.Post(worker::event::Free{a.stream, a.object});
+    });
+  } else if (auto* a = std::get_if<action::AckOutcomes>(&any)) {
+    // Acks are cumulative: only losing all of them shows.
+    if (world_.Mutate(Mutation::kLoseAck, 1000)) return;
+    net.SendDown(a->stream, [a = *a](SimWorker& w) {
+      w.Post(worker::event::AckOutcomes{a.stream, a.sequence});
+    });
+  } else if (auto* a = std::get_if<action::Reply>(&any)) {
+    auto found = expected_.find(a->token);
+    if (found == expected_.end())
+      return world_.Fail(StrCat("a second or unasked reply to token ", a->token));
+    world_.loop.After(net.Delay(), [handler = std::move(found->second), a = *a] { handler(a); });
+    expected_.erase(found);
+  }
+  // Drain, JobChanged, ObjectChanged and Journal leave no trace in this world: the checkers read
+  // them.
+}
+
+}  // namespace taskd::sim

@@ -1,0 +1,139 @@
+// A worker around its core: session, store, data plane and executors, all simulated. The store maps
+// what the worker holds to values; an executor computes its outputs' values from what the store
+// really has.
+#ifndef TASKD_TESTS_SIM_WORKER_H_
+#define TASKD_TESTS_SIM_WORKER_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/prng.h"
+#include "scheduler/core/events.h"
+#include "tests/sim/plan.h"
+#include "worker/core/worker_core.h"
+
+namespace taskd::sim {
+
+class World;
+
+class SimWorker {
+ public:
+  SimWorker(World& world, uint32_t index);
+
+  // --- the process
+  void Start();
+  // Everything in memory is gone. `stream_told`: the kernel closes its stream.
+  void Crash(bool stream_told);
+  void Shutdown();
+  bool alive() const { return core_ != nullptr; }
+  bool connected() const { return alive() && up_; }
+  bool stopping() const { return stopping_; }
+  uint64_t life() const { return life_; }
+  WorkerId id() const { return id_; }
+  scheduler::StreamId stream() const { return stream_; }
+  void SetSlow(uint64_t factor) { slow_ = factor; }
+
+  // --- from the network
+  void OnWelcome(scheduler::StreamId stream, WorkerId id);
+  void OnAssign(scheduler::StreamId stream, const Assignment& assignment);
+  void OnStreamClosed(scheduler::StreamId stream);
+  void Post(worker::Event event);
+
+  // --- the store
+  struct Blob {
+    uint64_t value = 0;  // of the whole object, also when only parts of it are here
+    uint64_t size_bytes = 0;
+  };
+  const std::map<worker::LocalKey, Blob>& store() const { return store_; }
+  const Blob* FindBlob(const worker::LocalKey& key) const;
+  // One of the whole replicas goes. False: it has none.
+  bool LoseReplica(uint64_t random, bool noticed);
+  void NoticeVanished();
+  void NoticeVanished(const ObjectVersion& id);
+
+  // "" when nothing is left of past work, else what is.
+  std::string Leaks() const;
+  const worker::Counters& counters() const { return core_->counters(); }
+  size_t running() const { return execs_.size(); }
+  std::string Line() const;
+
+ private:
+  struct Exec {
+    std::vector<worker::LocalKey> reads;
+    Resources need;
+    uint64_t digest = 0;
+    uint64_t started_ns = 0;
+  };
+  struct Fetch {
+    uint32_t peer_index = 0;
+    WorkerId peer;
+    std::vector<worker::LocalKey> items;
+  };
+
+  void Connect();
+  void Heartbeat();
+  void SendReport();
+  template <typename T>
+  void Report(uint32_t order, std::vector<T> scheduler::event::WorkerReport::*list, T item);
+  void StepAt(uint64_t time);
+  void Step();
+  void Carry(worker::Action& action);
+  void CarrySend(worker::Action& action);
+  // A callback that is forgotten when the process dies.
+  void After(uint64_t delay, std::function<void()> call);
+
+  void StartExec(const AttemptRef& attempt);
+  bool ReadInputs(const Assignment& assignment, Exec& exec);
+  void EndExec(const AttemptRef& attempt, bool killed);
+  void FailExec(const AttemptRef& attempt, FailureClass failure);
+  void KillExec(const AttemptRef& attempt);
+  worker::event::ExecDone FinishExec(const AttemptRef& attempt, const Exec& exec);
+  void PostExecDone(worker::event::ExecDone done);
+  void CheckResources();
+
+  void StartFetch(const worker::action::StartFetch& action);
+  void FinishFetch(worker::FetchId fetch, bool cancelled);
+  void CheckFetchLimits(const worker::action::StartFetch& action);
+  void Drop(const worker::LocalKey& key);
+  void MutateOutcome(Outcome& outcome);
+
+  World& world_;
+  const uint32_t index_;
+  const Resources capacity_;
+  Prng rng_;
+  std::string name_;
+
+  std::unique_ptr<worker::WorkerCore> core_;
+  uint64_t life_ = 0;  // grows with every start and every end
+  uint64_t incarnation_ = 0;
+  uint64_t slow_ = 1;
+  bool stopping_ = false;
+  WorkerId id_;
+  scheduler::StreamId stream_ = 0;  // 0: none
+  bool up_ = false;                 // welcomed
+
+  std::deque<worker::Event> inbox_;
+  bool work_left_ = false;
+  uint64_t next_step_ = worker::kNever;
+  uint64_t steps_ = 0;
+  std::vector<worker::Action> actions_;
+  scheduler::event::WorkerReport report_;  // gathered in one step
+  uint32_t report_order_ = 0;
+
+  std::map<worker::LocalKey, Blob> store_;
+  std::set<ObjectVersion> vanished_;  // gone, and the core does not know yet
+  std::set<ObjectVersion> noticed_;   // of these, those that the core is being told
+  std::map<AttemptRef, Assignment> assignments_;
+  std::map<AttemptRef, Exec> execs_;
+  std::map<worker::FetchId, Fetch> fetches_;
+};
+
+}  // namespace taskd::sim
+
+#endif  // TASKD_TESTS_SIM_WORKER_H_

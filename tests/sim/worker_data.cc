@@ -1,0 +1,121 @@
+// The store and the data plane: fetches read the peer's store when their time is over.
+#include <algorithm>
+#include <utility>
+
+#include "common/base/text.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+namespace event = worker::event;
+using worker::FetchStatus;
+using worker::LocalKey;
+
+void SimWorker::CheckFetchLimits(const worker::action::StartFetch& action) {
+  size_t same_peer = 0;
+  for (const auto& [id, fetch] : fetches_) same_peer += fetch.peer == action.peer ? 1 : 0;
+  const worker::Config& config = world_.options.worker;
+  if (fetches_.size() > config.fetches_total || same_peer > config.fetches_per_peer ||
+      action.items.size() > limits::kFetchItems || action.items.empty()) {
+    world_.Fail(StrCat(name_, ": fetch limits: ", fetches_.size(), " under way, ", same_peer,
+                       " to ", ToString(action.peer), ", ", action.items.size(), " items"));
+  }
+  if (action.peer == id_) world_.Fail(StrCat(name_, " fetches from itself"));
+}
+
+void SimWorker::StartFetch(const worker::action::StartFetch& action) {
+  Fetch& fetch = fetches_[action.fetch];
+  fetch.peer = action.peer;
+  fetch.items = action.items;
+  fetch.peer_index = world_.checker.IndexOfWorker(action.peer);
+  CheckFetchLimits(action);
+  uint64_t bytes = 0;
+  for (const LocalKey& key : action.items) {
+    const JobPlan* job = world_.FindJobPlan(key.id.object.job);
+    if (job == nullptr || key.id.object.ordinal >= job->objects.size()) {
+      return world_.Fail(StrCat(name_, " fetches an object that does not exist"));
+    }
+    bytes += BytesOf(job->objects[key.id.object.ordinal], key.parts);
+  }
+  uint64_t ns = 2 * world_.net.Delay() + bytes * kMs / world_.options.bandwidth_bytes_per_ms;
+  After(ns, [this, id = action.fetch] { FinishFetch(id, false); });
+}
+
+void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
+  auto found = fetches_.find(id);
+  if (found == fetches_.end()) return;
+  Fetch fetch = std::move(found->second);
+  fetches_.erase(found);
+  SimWorker& peer = *world_.workers[fetch.peer_index];
+  bool reachable =
+      peer.alive() && peer.id_ == fetch.peer && !world_.net.IsCut(index_, fetch.peer_index);
+  bool busy = rng_.Chance(world_.options.busy_per_mille);
+  event::FetchDone done{.fetch = id};
+  for (const LocalKey& key : fetch.items) {
+    event::FetchDone::Item& item = done.items.emplace_back();
+    const Blob* blob = reachable ? peer.FindBlob(key) : nullptr;
+    if (!reachable) {
+      item.status = FetchStatus::kUnreachable;
+    } else if (busy) {
+      item.status = FetchStatus::kBusy;
+    } else if (cancelled || rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
+      item.status = FetchStatus::kIoError;
+    } else if (blob == nullptr) {
+      item.status = FetchStatus::kMissing;
+      peer.NoticeVanished(key.id);
+    } else {
+      item.size_bytes =
+          BytesOf(world_.FindJobPlan(key.id.object.job)->objects[key.id.object.ordinal], key.parts);
+      item.crc32c = CrcOfValue(ReadValue(blob->value, key.parts));
+      if (key.parts.whole()) {
+        vanished_.erase(key.id);
+        noticed_.erase(key.id);
+        item.crc32c = CrcOfValue(blob->value);
+      }
+      store_[key] = {blob->value, item.size_bytes};
+    }
+  }
+  Post(std::move(done));
+}
+
+void SimWorker::Drop(const LocalKey& key) {
+  bool had = store_.erase(key) != 0;
+  // Parts may be here twice, by themselves and in the whole: one of them has to stay while a body
+  // reads.
+  for (const auto& [ref, exec] : execs_) {
+    for (const LocalKey& read : exec.reads) {
+      if (!had || read.id != key.id || FindBlob(read) != nullptr) continue;
+      return world_.Fail(
+          StrCat(name_, " drops ", ToString(key.id.object), " while ", ToString(ref), " reads it"));
+    }
+  }
+  if (key.parts.whole()) {
+    vanished_.erase(key.id);
+    noticed_.erase(key.id);
+  }
+}
+
+bool SimWorker::LoseReplica(uint64_t random, bool noticed) {
+  std::vector<LocalKey> whole;
+  for (const auto& [key, blob] : store_) {
+    if (key.parts.whole()) whole.push_back(key);
+  }
+  if (whole.empty()) return false;
+  LocalKey key = whole[random % whole.size()];
+  world_.Trace(name_, StrCat(noticed ? "loses " : "silently loses ", ToString(key.id.object), "#",
+                             key.id.version));
+  store_.erase(key);
+  vanished_.insert(key.id);
+  if (noticed) NoticeVanished(key.id);
+  return true;
+}
+
+void SimWorker::NoticeVanished(const ObjectVersion& id) {
+  if (vanished_.contains(id) && noticed_.insert(id).second) Post(event::ReplicaLost{id});
+}
+
+void SimWorker::NoticeVanished() {
+  for (const ObjectVersion& id : vanished_) NoticeVanished(id);
+}
+
+}  // namespace taskd::sim
