@@ -1,0 +1,204 @@
+#include "common/rpc/wire.h"
+
+#include "common/base/text.h"
+#include "taskd/v1/types.pb.h"
+#include "taskd/v1/worker_session.pb.h"
+
+namespace taskd::rpc {
+namespace {
+
+absl::Status Bad(std::string_view what) {
+  return absl::InvalidArgumentError(
+      StrCat("malformed message: ", what, "; is the peer of another version?"));
+}
+
+// The enums number their values alike (session.h), so a check of the range is all that decoding
+// needs.
+template <class To, class From>
+absl::StatusOr<To> DecodeEnum(From value, To first, To last, std::string_view name) {
+  if (static_cast<int>(value) < static_cast<int>(first) ||
+      static_cast<int>(value) > static_cast<int>(last)) {
+    return Bad(StrCat(name, " ", static_cast<int>(value), " is unknown"));
+  }
+  return static_cast<To>(value);
+}
+
+absl::Status CheckRef(AttemptRef attempt) {
+  if (attempt.task.job == 0 || attempt.attempt == 0 ||
+      attempt.task.ordinal >= limits::kTasksPerJob) {
+    return Bad(StrCat("attempt ", ToString(attempt), " cannot exist"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckVersion(const ObjectVersion& id) {
+  if (id.object.job == 0) return Bad("an object of job 0");
+  return absl::OkStatus();
+}
+
+template <class List>
+absl::Status DecodeRefs(const List& from, std::vector<AttemptRef>* to) {
+  to->reserve(from.size());
+  for (const auto& ref : from) {
+    auto attempt = Decode(ref);
+    if (!attempt.ok()) return attempt.status();
+    to->push_back(*attempt);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void Encode(const Resources& from, v1::Resources* to) {
+  to->set_cpus_milli(from.cpus_milli);
+  to->set_memory_bytes(from.memory_bytes);
+}
+
+void Encode(TaskId from, v1::TaskRef* to) {
+  to->set_job(from.job);
+  to->set_ordinal(from.ordinal);
+}
+
+void Encode(ObjectId from, v1::ObjectRef* to) {
+  to->set_job(from.job);
+  to->set_ordinal(from.ordinal);
+}
+
+void Encode(AttemptRef from, v1::AttemptRef* to) {
+  to->set_job(from.task.job);
+  to->set_ordinal(from.task.ordinal);
+  to->set_attempt(from.attempt);
+}
+
+void Encode(const Replica& from, v1::Replica* to) {
+  Encode(from.id, to);
+  to->set_size_bytes(from.size_bytes);
+  to->set_crc32c(from.crc32c);
+}
+
+void Encode(ObjectVersion from, v1::Replica* to) {
+  to->set_job(from.object.job);
+  to->set_object(from.object.ordinal);
+  to->set_version(from.version);
+}
+
+void Encode(const Inventory& from, v1::Inventory* to) {
+  for (const Replica& replica : from.replicas) Encode(replica, to->add_replicas());
+  for (AttemptRef attempt : from.assigned) Encode(attempt, to->add_assigned());
+  for (AttemptRef attempt : from.running) Encode(attempt, to->add_running());
+}
+
+void Encode(const Outcome& from, v1::Outcome* to) {
+  to->set_sequence(from.sequence);
+  Encode(from.attempt, to->mutable_attempt());
+  to->set_end(Encode(from.end));
+  to->set_failure(Encode(from.failure));
+  to->set_exit_code(from.exit_code);
+  to->set_message(from.message);
+  to->set_run_ns(from.run_ns);
+  to->set_fetched_bytes(from.fetched_bytes);
+  for (const OutputInfo& output : from.outputs) {
+    v1::OutputInfo* added = to->add_outputs();
+    added->set_size_bytes(output.size_bytes);
+    added->set_crc32c(output.crc32c);
+  }
+  for (const BadHolder& bad : from.bad_holders) {
+    v1::BadHolder* added = to->add_bad_holders();
+    added->set_job(bad.id.object.job);
+    added->set_object(bad.id.object.ordinal);
+    added->set_version(bad.id.version);
+    added->set_worker(bad.worker.packed());
+    added->set_missing(bad.missing);
+  }
+}
+
+v1::TaskState Encode(TaskState state) { return static_cast<v1::TaskState>(state); }
+v1::AttemptState Encode(AttemptState state) { return static_cast<v1::AttemptState>(state); }
+v1::AttemptEnd Encode(AttemptEnd end) { return static_cast<v1::AttemptEnd>(end); }
+v1::FailureClass Encode(FailureClass failure) { return static_cast<v1::FailureClass>(failure); }
+v1::WaitReason Encode(WaitReason reason) { return static_cast<v1::WaitReason>(reason); }
+v1::WorkerState Encode(WorkerState state) { return static_cast<v1::WorkerState>(state); }
+v1::JobState Encode(JobState state) { return static_cast<v1::JobState>(state); }
+
+Resources Decode(const v1::Resources& from) { return {from.cpus_milli(), from.memory_bytes()}; }
+TaskId Decode(const v1::TaskRef& from) { return {from.job(), from.ordinal()}; }
+ObjectId Decode(const v1::ObjectRef& from) { return {from.job(), from.ordinal()}; }
+
+absl::StatusOr<AttemptRef> Decode(const v1::AttemptRef& from) {
+  AttemptRef attempt{{from.job(), from.ordinal()}, from.attempt()};
+  if (absl::Status status = CheckRef(attempt); !status.ok()) return status;
+  return attempt;
+}
+
+absl::StatusOr<Replica> Decode(const v1::Replica& from) {
+  Replica replica{{{from.job(), from.object()}, from.version()}, from.size_bytes(), from.crc32c()};
+  if (absl::Status status = CheckVersion(replica.id); !status.ok()) return status;
+  return replica;
+}
+
+absl::StatusOr<Inventory> Decode(const v1::Inventory& from) {
+  Inventory to;
+  to.replicas.reserve(from.replicas_size());
+  for (const v1::Replica& item : from.replicas()) {
+    auto replica = Decode(item);
+    if (!replica.ok()) return replica.status();
+    to.replicas.push_back(*replica);
+  }
+  if (absl::Status status = DecodeRefs(from.assigned(), &to.assigned); !status.ok()) return status;
+  if (absl::Status status = DecodeRefs(from.running(), &to.running); !status.ok()) return status;
+  return to;
+}
+
+absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
+  Outcome to;
+  auto attempt = Decode(from.attempt());
+  auto end = Decode(from.end());
+  auto failure = Decode(from.failure());
+  if (!attempt.ok()) return attempt.status();
+  if (!end.ok()) return end.status();
+  if (!failure.ok()) return failure.status();
+  if (from.outputs_size() > static_cast<int>(limits::kOutputsPerTask))
+    return Bad("an outcome with too many outputs");
+  to.sequence = from.sequence();
+  to.attempt = *attempt;
+  to.end = *end;
+  to.failure = *failure;
+  to.exit_code = from.exit_code();
+  to.message = from.message().substr(0, limits::kMessageBytes);
+  to.run_ns = from.run_ns();
+  to.fetched_bytes = from.fetched_bytes();
+  for (const v1::OutputInfo& output : from.outputs())
+    to.outputs.push_back({output.size_bytes(), output.crc32c()});
+  for (const v1::BadHolder& bad : from.bad_holders()) {
+    BadHolder holder{{{bad.job(), bad.object()}, bad.version()},
+                     WorkerId::FromPacked(bad.worker()),
+                     bad.missing()};
+    if (absl::Status status = CheckVersion(holder.id); !status.ok()) return status;
+    to.bad_holders.push_back(holder);
+  }
+  return to;
+}
+
+absl::StatusOr<TaskState> Decode(v1::TaskState state) {
+  return DecodeEnum(state, TaskState::kWaiting, TaskState::kCancelled, "task state");
+}
+absl::StatusOr<AttemptState> Decode(v1::AttemptState state) {
+  return DecodeEnum(state, AttemptState::kAssigned, AttemptState::kCancelling, "attempt state");
+}
+absl::StatusOr<AttemptEnd> Decode(v1::AttemptEnd end) {
+  return DecodeEnum(end, AttemptEnd::kFinished, AttemptEnd::kLost, "attempt end");
+}
+absl::StatusOr<FailureClass> Decode(v1::FailureClass failure) {
+  return DecodeEnum(failure, FailureClass::kNone, FailureClass::kInputLost, "failure class");
+}
+absl::StatusOr<WaitReason> Decode(v1::WaitReason reason) {
+  return DecodeEnum(reason, WaitReason::kNone, WaitReason::kWorkerAway, "wait reason");
+}
+absl::StatusOr<WorkerState> Decode(v1::WorkerState state) {
+  return DecodeEnum(state, WorkerState::kUp, WorkerState::kLost, "worker state");
+}
+absl::StatusOr<JobState> Decode(v1::JobState state) {
+  return DecodeEnum(state, JobState::kOpen, JobState::kCancelled, "job state");
+}
+
+}  // namespace taskd::rpc

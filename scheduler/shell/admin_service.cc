@@ -1,0 +1,344 @@
+#include "scheduler/shell/admin_service.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/base/text.h"
+#include "common/graph/name_syntax.h"
+#include "common/io/clock.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/idle_tick.h"
+#include "common/rpc/wire.h"
+#include "scheduler/shell/describe.h"
+#include "taskd/v1/admin.grpc.pb.h"
+
+namespace taskd::scheduler {
+namespace {
+
+constexpr uint32_t kPage = 1000;
+
+uint32_t PageSize(uint32_t asked) {
+  return asked == 0 ? kPage : std::min(asked, limits::kQueryRecords);
+}
+
+absl::Status NoJob(JobId job) {
+  return absl::NotFoundError(StrCat("there is no job ", job, "; taskctl job list shows the jobs"));
+}
+
+absl::Status NoTask(TaskId task) {
+  return absl::NotFoundError(
+      StrCat("there is no task ", ToString(task), "; taskctl task list ", task.job, " shows them"));
+}
+
+uint64_t Sum(std::span<const uint64_t> values) {
+  uint64_t sum = 0;
+  for (uint64_t value : values) sum += value;
+  return sum;
+}
+
+}  // namespace
+
+class AdminService::Service final : public v1::Admin::CallbackService {
+ public:
+  Service(const Cluster* cluster, const JobStore* jobs, const WorkerDirectory* directory,
+          CoreLoop* loop)
+      : cluster_(cluster), jobs_(jobs), directory_(directory), loop_(loop) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Reactor = grpc::ServerUnaryReactor;
+
+  Reactor* GetStatus(Context* context, const v1::GetStatusRequest*,
+                     v1::ClusterStatus* to) override {
+    return Answer(context, [this, to](const SchedulerCore& core, uint64_t now_ns) {
+      FillStatus(core, now_ns, to);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* ListJobs(Context* context, const v1::ListJobsRequest* request,
+                    v1::JobList* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      JobId next = 0;
+      for (JobId job : core.ListJobs(request->cursor(), PageSize(request->limit()), &next)) {
+        if (auto view = core.GetJob(job)) Describe(core, now_ns).Job(*view, to->add_jobs());
+      }
+      to->set_next_cursor(next);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* GetJob(Context* context, const v1::GetJobRequest* request, v1::JobInfo* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      auto view = core.GetJob(request->job());
+      if (!view) return NoJob(request->job());
+      Describe(core, now_ns).Job(*view, to);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* CancelJob(Context* context, const v1::CancelJobRequest* request,
+                     v1::JobInfo* to) override {
+    Reactor* reactor = context->DefaultReactor();
+    if (!Allowed(context, reactor)) return reactor;
+    JobId job = request->job();
+    loop_->Request(
+        [job](Token token) {
+          return event::CancelJob{token, job};
+        },
+        [this, reactor, job, to](const action::Reply& reply, const SchedulerCore& core,
+                                 uint64_t now_ns) {
+          auto view = core.GetJob(job);
+          if (!view) return reactor->Finish(rpc::ToGrpc(NoJob(job)));
+          Describe(core, now_ns).Job(*view, to);
+          reactor->Finish(StatusOf(reply));
+        });
+    return reactor;
+  }
+
+  Reactor* ListTasks(Context* context, const v1::ListTasksRequest* request,
+                     v1::TaskList* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      return FillTasks(core, now_ns, *request, to);
+    });
+  }
+
+  Reactor* ResolveName(Context* context, const v1::ResolveNameRequest* request,
+                       v1::ResolvedName* to) override {
+    Reactor* reactor = context->DefaultReactor();
+    if (Allowed(context, reactor)) reactor->Finish(rpc::ToGrpc(Resolve(*request, to)));
+    return reactor;
+  }
+
+  Reactor* ExplainTask(Context* context, const v1::ExplainTaskRequest* request,
+                       v1::TaskExplanation* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      TaskId task = rpc::Decode(request->task());
+      auto view = core.Explain(task);
+      if (!view) return core.GetJob(task.job) ? NoTask(task) : NoJob(task.job);
+      Describe(core, now_ns).Explain(*view, to);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* GetObject(Context* context, const v1::GetObjectRequest* request,
+                     v1::ObjectInfo* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      ObjectId object = rpc::Decode(request->object());
+      auto view = core.GetObject(object);
+      if (!view && !core.GetJob(object.job)) return NoJob(object.job);
+      if (!view) return absl::NotFoundError(StrCat("there is no object ", ToString(object)));
+      Describe(core, now_ns).Object(*view, to);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* ListWorkers(Context* context, const v1::ListWorkersRequest*,
+                       v1::WorkerList* to) override {
+    return Answer(context, [this, to](const SchedulerCore& core, uint64_t now_ns) {
+      for (const WorkerView& view : core.ListWorkers())
+        Describe(core, now_ns).Worker(view, to->add_workers());
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* DrainWorker(Context* context, const v1::DrainWorkerRequest* request,
+                       v1::WorkerInfo* to) override {
+    Reactor* reactor = context->DefaultReactor();
+    if (!Allowed(context, reactor)) return reactor;
+    loop_->Ask([this, reactor, request, to](const SchedulerCore& core, uint64_t) {
+      auto worker = FindWorker(core, *request);
+      if (!worker.ok()) return reactor->Finish(rpc::ToGrpc(worker.status()));
+      Drain(*worker, reactor, to);
+    });
+    return reactor;
+  }
+
+ private:
+  Describer Describe(const SchedulerCore& core, uint64_t now_ns) const {
+    return Describer(core, *jobs_, *directory_, now_ns);
+  }
+
+  static grpc::Status StatusOf(const action::Reply& reply) {
+    return reply.code == 0 ? grpc::Status::OK
+                           : grpc::Status(static_cast<grpc::StatusCode>(reply.code), reply.message);
+  }
+
+  // Else the reactor is finished with the reason.
+  bool Allowed(Context* context, Reactor* reactor) const {
+    grpc::Status status = rpc::CheckKey(*context, {cluster_->client_key});
+    if (!status.ok()) reactor->Finish(status);
+    return status.ok();
+  }
+
+  // Runs `answer` on the core thread and finishes the call with its status. gRPC keeps request and
+  // response until then.
+  template <class F>
+  Reactor* Answer(Context* context, F answer) {
+    Reactor* reactor = context->DefaultReactor();
+    if (!Allowed(context, reactor)) return reactor;
+    loop_->Ask([reactor, answer = std::move(answer)](const SchedulerCore& core, uint64_t now_ns) {
+      reactor->Finish(rpc::ToGrpc(answer(core, now_ns)));
+    });
+    return reactor;
+  }
+
+  void FillStatus(const SchedulerCore& core, uint64_t now_ns, v1::ClusterStatus* to) const {
+    const Counters& counters = core.counters();
+    to->set_cluster_id(cluster_->id);
+    to->set_version(kVersion);
+    to->set_protocol(limits::kProtocolVersion);
+    to->set_uptime_ms((now_ns - cluster_->started_ns) / 1'000'000);
+    Resources capacity, in_use;
+    for (const WorkerView& worker : core.ListWorkers()) {
+      if (worker.state == WorkerState::kLost) continue;
+      to->set_workers_total(to->workers_total() + 1);
+      if (worker.state != WorkerState::kUp) continue;
+      to->set_workers_up(to->workers_up() + 1);
+      capacity.cpus_milli += worker.capacity.cpus_milli;
+      capacity.memory_bytes += worker.capacity.memory_bytes;
+      in_use.cpus_milli += worker.in_use.cpus_milli;
+      in_use.memory_bytes += worker.in_use.memory_bytes;
+    }
+    rpc::Encode(capacity, to->mutable_capacity());
+    rpc::Encode(in_use, to->mutable_in_use());
+    auto tasks = [&](TaskState state) { return counters.tasks[static_cast<size_t>(state)]; };
+    to->set_jobs_running(counters.jobs_open);
+    to->set_jobs_total(counters.jobs_open + counters.jobs_ended);
+    to->set_tasks_waiting(tasks(TaskState::kWaiting));
+    to->set_tasks_ready(tasks(TaskState::kReady));
+    to->set_tasks_active(tasks(TaskState::kActive));
+    to->set_tasks_done(tasks(TaskState::kDone));
+    to->set_tasks_failed(tasks(TaskState::kFailed));
+    to->set_tasks_cancelled(tasks(TaskState::kCancelled));
+    to->set_bytes_moved(counters.bytes_moved);
+    to->set_bytes_saved(counters.bytes_saved);
+    to->set_assigned_home(counters.assigned[static_cast<size_t>(AssignReason::kHome)]);
+    to->set_assigned_idle(counters.assigned[static_cast<size_t>(AssignReason::kIdle)]);
+    to->set_assigned_moved(counters.assigned[static_cast<size_t>(AssignReason::kMoved)]);
+    to->set_workers_lost(Sum(counters.workers_lost));
+    to->set_objects_lost(counters.objects_lost);
+    to->set_tasks_recomputed(counters.tasks_recomputed);
+    to->set_retracts(counters.retracts_sent);
+    to->set_metrics_address(cluster_->metrics_address);
+  }
+
+  absl::Status FillTasks(const SchedulerCore& core, uint64_t now_ns,
+                         const v1::ListTasksRequest& request, v1::TaskList* to) const {
+    auto record = jobs_->Find(request.job());
+    if (!core.GetJob(request.job()) || record == nullptr) return NoJob(request.job());
+    uint32_t mask = 0;
+    for (int state : request.states()) {
+      auto decoded = rpc::Decode(static_cast<v1::TaskState>(state));
+      if (!decoded.ok()) return decoded.status();
+      mask |= 1u << static_cast<uint32_t>(*decoded);
+    }
+    if (mask == 0) mask = ~0u;
+    if (!request.pattern().empty()) return FillMatching(core, now_ns, request, mask, *record, to);
+    // The core counts records looked at, the caller records given: looking goes on until a page is
+    // full.
+    Ordinal cursor = request.cursor();
+    uint32_t looked = 0, limit = PageSize(request.limit());
+    do {
+      uint32_t chunk =
+          std::min(limit - static_cast<uint32_t>(to->tasks_size()), limits::kQueryRecords - looked);
+      for (const TaskView& task : core.ListTasks(request.job(), mask, cursor, chunk, &cursor)) {
+        Describe(core, now_ns).Task(task, to->add_tasks());
+      }
+      looked += chunk;
+    } while (cursor != 0 && static_cast<uint32_t>(to->tasks_size()) < limit &&
+             looked < limits::kQueryRecords);
+    to->set_next_cursor(cursor);
+    return absl::OkStatus();
+  }
+
+  absl::Status FillMatching(const SchedulerCore& core, uint64_t now_ns,
+                            const v1::ListTasksRequest& request, uint32_t mask,
+                            const JobRecord& record, v1::TaskList* to) const {
+    auto runs = record.MatchTasks(request.pattern());
+    if (!runs.ok()) return runs.status();
+    uint32_t looked = 0, limit = PageSize(request.limit());
+    for (const graph::Run& run : *runs) {
+      uint32_t i = request.cursor() <= run.first
+                       ? 0
+                       : (request.cursor() - run.first + run.stride - 1) / run.stride;
+      for (; i < run.count; ++i) {
+        Ordinal ordinal = run.first + i * run.stride;
+        if (looked++ == limits::kQueryRecords || static_cast<uint32_t>(to->tasks_size()) == limit) {
+          to->set_next_cursor(ordinal);
+          return absl::OkStatus();
+        }
+        auto task = core.GetTask({request.job(), ordinal});
+        if (task && (mask >> static_cast<uint32_t>(task->state) & 1)) {
+          Describe(core, now_ns).Task(*task, to->add_tasks());
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Resolve(const v1::ResolveNameRequest& request, v1::ResolvedName* to) const {
+    auto record = jobs_->Find(request.job());
+    if (record == nullptr) return NoJob(request.job());
+    auto thing = record->Resolve(request.name());
+    if (!thing.ok()) return thing.status();
+    if (thing->has_parts && thing->parts.hi != thing->parts.lo + 1) {
+      return absl::InvalidArgumentError(StrCat(
+          "'", request.name(), "' names several parts; name one, e.g. [", thing->parts.lo, "]"));
+    }
+    rpc::Encode(TaskId{request.job(), thing->task}, to->mutable_task());
+    to->set_is_object(thing->is_object);
+    if (thing->is_object) rpc::Encode(ObjectId{request.job(), thing->object}, to->mutable_object());
+    to->set_has_part(thing->has_parts);
+    to->set_part(thing->parts.lo);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<WorkerId> FindWorker(const SchedulerCore& core,
+                                      const v1::DrainWorkerRequest& request) const {
+    std::vector<std::string> names;
+    for (const WorkerView& view : core.ListWorkers()) {
+      if (view.state == WorkerState::kLost) continue;
+      std::string name = directory_->Name(view.worker);
+      if (request.name().empty() ? view.worker.packed() == request.worker()
+                                 : name == request.name()) {
+        return view.worker;
+      }
+      names.push_back(std::move(name));
+    }
+    std::string asked =
+        request.name().empty() ? ToString(WorkerId::FromPacked(request.worker())) : request.name();
+    return absl::NotFoundError(StrCat("there is no worker '", asked, "'",
+                                      graph::DidYouMean(asked, names),
+                                      "; taskctl worker list shows them"));
+  }
+
+  void Drain(WorkerId worker, Reactor* reactor, v1::WorkerInfo* to) {
+    loop_->Request(
+        [worker](Token token) {
+          return event::DrainWorker{token, worker};
+        },
+        [this, reactor, worker, to](const action::Reply& reply, const SchedulerCore& core,
+                                    uint64_t now_ns) {
+          if (auto view = core.GetWorker(worker)) Describe(core, now_ns).Worker(*view, to);
+          reactor->Finish(StatusOf(reply));
+        });
+  }
+
+  const Cluster* const cluster_;
+  const JobStore* const jobs_;
+  const WorkerDirectory* const directory_;
+  CoreLoop* const loop_;
+  rpc::IdleTick idle_tick_;  // the first call after a quiet second is answered at once, too
+};
+
+AdminService::AdminService(const Cluster* cluster, const JobStore* jobs,
+                           const WorkerDirectory* directory, CoreLoop* loop)
+    : service_(std::make_unique<Service>(cluster, jobs, directory, loop)) {}
+
+AdminService::~AdminService() = default;
+
+grpc::Service* AdminService::grpc_service() { return service_.get(); }
+
+}  // namespace taskd::scheduler

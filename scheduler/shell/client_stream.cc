@@ -1,0 +1,217 @@
+#include "scheduler/shell/client_stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/base/text.h"
+#include "common/io/clock.h"
+#include "common/io/log.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/wire.h"
+
+namespace taskd::scheduler {
+namespace {
+
+constexpr size_t kSubmissionIdBytes = 16;
+
+uint64_t Load64(const char* bytes) {
+  uint64_t value;
+  std::memcpy(&value, bytes, sizeof(value));
+  return value;
+}
+
+}  // namespace
+
+void ClientStream::OnStart(std::shared_ptr<Session> session) {
+  std::lock_guard lock(mutex_);
+  session_ = std::move(session);
+}
+
+std::shared_ptr<ClientStream::Session> ClientStream::session() const {
+  std::lock_guard lock(mutex_);
+  return session_;
+}
+
+bool ClientStream::OnMessage(v1::ClientToScheduler& message) {
+  if (!greeted_) return Hello(message);
+  uint64_t token = message.token();
+  switch (message.request_case()) {
+    case v1::ClientToScheduler::kOpen:
+      return Open(token, message.open());
+    case v1::ClientToScheduler::kBatch:
+      return Submit(token, *message.mutable_batch());
+    case v1::ClientToScheduler::kSeal:
+      return Seal(token, message.seal());
+    case v1::ClientToScheduler::kWants:
+      return Want(token, message.wants());
+    case v1::ClientToScheduler::kSubscribe:
+      return Subscribe(token, message.subscribe().job());
+    case v1::ClientToScheduler::kHello:
+      Reply(token, absl::FailedPreconditionError("hello was said before"));
+      return true;
+    case v1::ClientToScheduler::REQUEST_NOT_SET:
+      break;
+  }
+  Reply(token,
+        absl::UnimplementedError("this scheduler does not know the request; is the client newer?"));
+  return true;
+}
+
+bool ClientStream::Hello(const v1::ClientToScheduler& message) {
+  auto s = session();
+  absl::Status why;
+  if (!message.has_hello()) {
+    why = absl::FailedPreconditionError("the first message of a client must be its hello");
+  } else if (message.hello().protocol() != limits::kProtocolVersion) {
+    why = absl::FailedPreconditionError(StrCat(
+        "the client (version ", message.hello().version(), ") speaks protocol ",
+        message.hello().protocol(), ", this scheduler (version ", kVersion, ") speaks protocol ",
+        limits::kProtocolVersion, "; use the same version of taskd on both sides"));
+  }
+  if (!why.ok()) {
+    s->Close(rpc::ToGrpc(why));
+    return true;
+  }
+  greeted_ = true;
+  s->Send(64, 0, [&](v1::SchedulerToClient& out) {
+    out.mutable_welcome()->set_protocol(limits::kProtocolVersion);
+    out.mutable_welcome()->set_cluster_id(service_->cluster_->id);
+  });
+  return true;
+}
+
+bool ClientStream::Open(uint64_t token, const v1::OpenJob& request) {
+  const std::string& id = request.submission_id();
+  if (id.size() != kSubmissionIdBytes) {
+    Reply(token, absl::InvalidArgumentError(StrCat("a submission id has ", kSubmissionIdBytes,
+                                                   " bytes, not ", id.size())));
+    return true;
+  }
+  event::OpenJob open{0, Load64(id.data()), Load64(id.data() + 8), request.priority()};
+  auto make = [open](Token t) mutable {
+    open.token = t;
+    return Event(open);
+  };
+  JobHeader header{0, request.name(), request.owner(), io::WallMs()};
+  auto on_reply = [self = shared_from_this(), token, header](
+                      const action::Reply& reply, const SchedulerCore&, uint64_t) mutable {
+    if (reply.code != 0) {
+      return self->Reply(token,
+                         absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
+    }
+    header.job = reply.job;
+    self->service_->jobs_->Open(std::move(header));
+    auto s = self->session();
+    if (s == nullptr) return;
+    s->Send(32, 0, [&](v1::SchedulerToClient& out) {
+      v1::Reply* to = out.add_replies();
+      to->set_token(token);
+      to->set_job(reply.job);
+      to->set_next_batch(reply.next_batch);
+    });
+  };
+  return AfterLoop(service_->loop_->Request(std::move(make), std::move(on_reply)));
+}
+
+bool ClientStream::Submit(uint64_t token, v1::SubmitBatch& request) {
+  auto done = [self = shared_from_this(), token](const absl::Status& status) {
+    self->Reply(token, status);
+  };
+  return AfterIntake(service_->intake_->Submit(
+      request.job(), request.number(), std::move(*request.mutable_frame()), std::move(done)));
+}
+
+bool ClientStream::Seal(uint64_t token, const v1::SealJob& request) {
+  auto done = [self = shared_from_this(), token](const absl::Status& status) {
+    self->Reply(token, status);
+  };
+  return AfterIntake(service_->intake_->Seal(request.job(), request.batches(), std::move(done)));
+}
+
+bool ClientStream::Want(uint64_t token, const v1::WantSet& request) {
+  std::vector<ObjectId> objects;
+  for (const v1::ObjectRef& ref : request.objects()) objects.push_back(rpc::Decode(ref));
+  std::sort(objects.begin(), objects.end());
+  objects.erase(std::unique(objects.begin(), objects.end()), objects.end());
+  for (ObjectId object : objects) {
+    auto record = service_->jobs_->Find(object.job);
+    if (record == nullptr || object.ordinal >= record->object_count()) {
+      Reply(token, absl::NotFoundError(
+                       StrCat("there is no object ", ToString(object), "; wants are unchanged")));
+      return true;
+    }
+  }
+  service_->loop_->Post(event::SetWants{id_, objects}, static_cast<uint32_t>(1 + objects.size()));
+  return AfterLoop(
+      service_->loop_->Ask([self = shared_from_this(), token, objects = std::move(objects)](
+                               const SchedulerCore& core, uint64_t) mutable {
+        self->Reply(token, absl::OkStatus());
+        self->service_->SetWants(self, std::move(objects), core);
+      }));
+}
+
+bool ClientStream::Subscribe(uint64_t token, JobId job) {
+  return AfterLoop(service_->loop_->Ask(
+      [self = shared_from_this(), token, job](const SchedulerCore& core, uint64_t) {
+        if (!core.GetJob(job)) {
+          return self->Reply(token, absl::NotFoundError(StrCat("there is no job ", job,
+                                                               "; taskctl job list shows them")));
+        }
+        self->Reply(token, absl::OkStatus());
+        self->service_->Subscribe(self, job, core);
+      }));
+}
+
+bool ClientStream::AfterLoop(bool room) {
+  if (!room) service_->loop_->WhenRoom([session = session()] { session->Resume(); });
+  return room;
+}
+
+bool ClientStream::AfterIntake(bool room) {
+  if (!room) service_->intake_->WhenRoom([session = session()] { session->Resume(); });
+  return room;
+}
+
+void ClientStream::OnClosed(const grpc::Status&) {
+  {
+    std::lock_guard lock(mutex_);
+    session_ = nullptr;
+  }
+  // Its wants were leased by the session.
+  service_->loop_->Post(event::SetWants{id_, {}});
+  service_->loop_->Ask(
+      [self = shared_from_this()](const SchedulerCore&, uint64_t) { self->service_->Left(self); });
+  service_->Forget(id_);
+}
+
+void ClientStream::Reply(uint64_t token, const absl::Status& status) {
+  auto s = session();
+  if (s == nullptr) return;
+  s->Send(32 + status.message().size(), 0, [&](v1::SchedulerToClient& out) {
+    v1::Reply* reply = out.add_replies();
+    reply->set_token(token);
+    if (!status.ok()) rpc::SetFailure(status, reply->mutable_failure());
+  });
+}
+
+void ClientStream::Send(const v1::JobUpdate& update) {
+  if (auto s = session())
+    s->Send(128, 0, [&](v1::SchedulerToClient& out) { *out.add_jobs() = update; });
+}
+
+void ClientStream::Send(const v1::ObjectUpdate& update) {
+  if (auto s = session())
+    s->Send(64, 0, [&](v1::SchedulerToClient& out) { *out.add_objects() = update; });
+}
+
+uint64_t ClientStream::waiting_bytes() const {
+  auto s = session();
+  return s == nullptr ? 0 : s->outbox_bytes();
+}
+
+void ClientStream::Break() {
+  if (auto s = session()) s->Cancel();
+}
+
+}  // namespace taskd::scheduler

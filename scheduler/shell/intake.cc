@@ -1,0 +1,207 @@
+#include "scheduler/shell/intake.h"
+
+#include <zstd.h>
+
+#include <memory>
+#include <utility>
+
+#include "common/base/hash.h"
+#include "common/base/limits.h"
+#include "common/base/text.h"
+#include "taskd/v1/graph.pb.h"
+
+namespace taskd::scheduler {
+namespace {
+
+// Frames that wait; four of the largest.
+constexpr uint64_t kQueueBytes = 4 * uint64_t{limits::kFrameBytes};
+
+absl::Status Damaged(std::string_view what) {
+  return absl::InvalidArgumentError(StrCat("a damaged batch: ", what, "; compile the graph again"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Decompress(std::string_view frame) {
+  if (frame.size() > limits::kFrameBytes) {
+    return absl::InvalidArgumentError(StrCat("a batch of ", frame.size(), " bytes; at most ",
+                                             limits::kFrameBytes,
+                                             " are allowed: send smaller ones"));
+  }
+  std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
+  std::string text;
+  ZSTD_inBuffer in{frame.data(), frame.size(), 0};
+  for (;;) {
+    size_t old = text.size();
+    text.resize(old + ZSTD_DStreamOutSize());
+    ZSTD_outBuffer out{text.data() + old, text.size() - old, 0};
+    size_t result = ZSTD_decompressStream(context.get(), &out, &in);
+    text.resize(old + out.pos);
+    if (ZSTD_isError(result)) return Damaged(ZSTD_getErrorName(result));
+    if (text.size() > limits::kBatchBytes) {
+      return absl::InvalidArgumentError(StrCat("a batch of more than ", limits::kBatchBytes,
+                                               " bytes when decompressed: send smaller ones"));
+    }
+    if (result == 0) break;
+    if (in.pos == in.size && out.pos < out.size) return Damaged("it is cut off");
+  }
+  if (in.pos != in.size) return Damaged("bytes follow after its end");
+  return text;
+}
+
+Intake::Intake(JobStore* jobs, CoreLoop* loop) : jobs_(jobs), loop_(loop) {}
+
+Intake::~Intake() { Stop(); }
+
+void Intake::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Intake::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  not_empty_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Intake::Submit(JobId job, uint32_t number, std::string frame, Done done) {
+  uint64_t bytes = frame.size();
+  return Enqueue(Submission{job, number, std::move(frame), std::move(done)}, bytes);
+}
+
+bool Intake::Seal(JobId job, uint32_t batches, Done done) {
+  return Enqueue(Sealing{job, batches, std::move(done)}, 0);
+}
+
+bool Intake::Enqueue(Item item, uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  queue_.emplace_back(std::move(item), bytes);
+  queued_bytes_ += bytes;
+  not_empty_.notify_one();
+  return queued_bytes_ < kQueueBytes;
+}
+
+void Intake::WhenRoom(std::function<void()> resume) {
+  {
+    std::lock_guard lock(mutex_);
+    if (queued_bytes_ >= kQueueBytes) {
+      waiting_for_room_.push_back(std::move(resume));
+      return;
+    }
+  }
+  resume();
+}
+
+void Intake::Run() {
+  for (;;) {
+    Item item;
+    std::vector<std::function<void()>> resumed;
+    {
+      std::unique_lock lock(mutex_);
+      not_empty_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+      if (stop_) return;
+      item = std::move(queue_.front().first);
+      queued_bytes_ -= queue_.front().second;
+      queue_.pop_front();
+      if (queued_bytes_ < kQueueBytes) resumed.swap(waiting_for_room_);
+    }
+    for (auto& resume : resumed) resume();
+    std::visit([this](auto& request) { Take(request); }, item);
+  }
+}
+
+absl::StatusOr<Intake::JobState*> Intake::Find(JobId job) {
+  if (jobs_->Find(job) == nullptr) {
+    return absl::NotFoundError(
+        StrCat("there is no job ", job, "; open it first (OpenJob answers with its number)"));
+  }
+  return &states_[job];
+}
+
+void Intake::Take(Submission& submission) {
+  auto state = Find(submission.job);
+  if (!state.ok()) return submission.done(state.status());
+  auto text = Decompress(submission.frame);
+  if (!text.ok()) return submission.done(text.status());
+  uint64_t hash = HashBytes(0, *text);
+  auto repeated = IsRepeated(**state, submission, hash);
+  if (!repeated.ok()) return submission.done(repeated.status());
+  if (*repeated) return submission.done(absl::OkStatus());
+  auto batch = Accept(**state, submission, *text);
+  if (!batch.ok()) return submission.done(batch.status());
+  (*state)->hashes.push_back(hash);
+  auto items = static_cast<uint32_t>(1 + batch->tasks.size() + batch->edges.size());
+  // A std::function must be copyable, an event need not be copied: the batch waits behind a
+  // pointer.
+  auto kept = std::make_shared<Batch>(*std::move(batch));
+  PostToCore(
+      [kept, job = submission.job, number = submission.number](Token token) {
+        return event::AddBatch{token, job, number, std::move(*kept)};
+      },
+      std::move(submission.done), items);
+}
+
+absl::StatusOr<bool> Intake::IsRepeated(const JobState& state, const Submission& submission,
+                                        uint64_t hash) {
+  std::string name = StrCat("batch ", submission.number, " of job ", submission.job);
+  if (submission.number < state.hashes.size()) {
+    if (state.hashes[submission.number] == hash) return true;
+    return absl::AlreadyExistsError(
+        StrCat(name,
+               " was accepted before with other contents; submit a changed graph "
+               "as a new job (a new submission id)"));
+  }
+  if (state.sealed)
+    return absl::FailedPreconditionError(StrCat(name, " comes after the job was sealed"));
+  if (submission.number > state.hashes.size()) {
+    return absl::FailedPreconditionError(
+        StrCat(name, " came before batch ", state.hashes.size(), "; send them in order"));
+  }
+  return false;
+}
+
+absl::StatusOr<Batch> Intake::Accept(JobState& state, const Submission& submission,
+                                     const std::string& text) {
+  v1::GraphBatch parsed;
+  if (!parsed.ParseFromString(text)) return Damaged("it is no GraphBatch");
+  if (parsed.number() != submission.number) {
+    return absl::InvalidArgumentError(
+        StrCat("batch ", submission.number, " says that it is batch ", parsed.number()));
+  }
+  auto checked = state.tables.Check(parsed);
+  if (!checked.ok()) return checked.status();
+  auto record = jobs_->Find(submission.job);
+  absl::Status added = record->Add(parsed, std::move(checked->bodies), std::move(checked->args));
+  if (!added.ok()) return added;
+  state.tables.Commit();
+  return std::move(checked->batch);
+}
+
+void Intake::Take(Sealing& sealing) {
+  auto state = Find(sealing.job);
+  if (!state.ok()) return sealing.done(state.status());
+  if (sealing.batches != (*state)->hashes.size()) {
+    return sealing.done(absl::FailedPreconditionError(
+        StrCat("job ", sealing.job, " cannot be sealed with ", sealing.batches, " batches: it has ",
+               (*state)->hashes.size())));
+  }
+  (*state)->sealed = true;
+  PostToCore(
+      [job = sealing.job, batches = sealing.batches](Token token) {
+        return event::SealJob{token, job, batches};
+      },
+      std::move(sealing.done), 1);
+}
+
+void Intake::PostToCore(std::function<Event(Token)> make, Done done, uint32_t items) {
+  auto on_reply = [done = std::move(done)](const action::Reply& reply, const SchedulerCore&,
+                                           uint64_t) {
+    done(reply.code == 0 ? absl::OkStatus()
+                         : absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
+  };
+  if (!loop_->Request(std::move(make), std::move(on_reply), items)) loop_->WaitForRoom();
+}
+
+}  // namespace taskd::scheduler

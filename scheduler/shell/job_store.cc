@@ -1,0 +1,97 @@
+#include "scheduler/shell/job_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/text.h"
+#include "taskd/v1/graph.pb.h"
+
+namespace taskd::scheduler {
+
+std::string JobRecord::TaskKey(Ordinal task) const {
+  std::shared_lock lock(mutex_);
+  return names_.TaskKey(task);
+}
+
+std::string JobRecord::ObjectName(Ordinal object) const {
+  std::shared_lock lock(mutex_);
+  return names_.ObjectName(object);
+}
+
+absl::StatusOr<graph::NamedThing> JobRecord::Resolve(std::string_view name) const {
+  std::shared_lock lock(mutex_);
+  return names_.Resolve(name);
+}
+
+absl::StatusOr<std::vector<graph::Run>> JobRecord::MatchTasks(std::string_view pattern) const {
+  std::shared_lock lock(mutex_);
+  return names_.MatchTasks(pattern);
+}
+
+BodyPtr JobRecord::Body(uint32_t index) const {
+  std::shared_lock lock(mutex_);
+  return index < bodies_.size() ? bodies_[index] : nullptr;
+}
+
+void JobRecord::CopyArgs(Ordinal task, std::string* args) const {
+  std::shared_lock lock(mutex_);
+  auto after =
+      std::upper_bound(args_.begin(), args_.end(), task,
+                       [](Ordinal t, const ArgsColumn& column) { return t < column.first_task; });
+  if (after == args_.begin()) return;
+  const ArgsColumn& column = *std::prev(after);
+  uint32_t i = task - column.first_task;
+  if (i >= column.count) return;
+  if (column.ends.empty()) {
+    args->append(column.bytes, uint64_t{column.each} * i, column.each);
+  } else {
+    uint64_t begin = i == 0 ? 0 : column.ends[i - 1];
+    args->append(column.bytes, begin, column.ends[i] - begin);
+  }
+}
+
+uint32_t JobRecord::task_count() const {
+  std::shared_lock lock(mutex_);
+  return names_.task_count();
+}
+
+uint32_t JobRecord::object_count() const {
+  std::shared_lock lock(mutex_);
+  return names_.object_count();
+}
+
+absl::Status JobRecord::Add(const v1::GraphBatch& batch, std::vector<BodyPtr> bodies,
+                            ArgsColumn args) {
+  std::unique_lock lock(mutex_);
+  if (absl::Status status = names_.AddBatch(batch); !status.ok()) return status;
+  for (BodyPtr& body : bodies) bodies_.push_back(std::move(body));
+  if (!args.bytes.empty()) args_.push_back(std::move(args));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<JobRecord> JobStore::Open(JobHeader header) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<JobRecord>& record = jobs_[header.job];
+  if (record == nullptr) record = std::make_shared<JobRecord>(std::move(header));
+  return record;
+}
+
+std::shared_ptr<JobRecord> JobStore::Find(JobId job) const {
+  std::lock_guard lock(mutex_);
+  auto found = jobs_.find(job);
+  return found == jobs_.end() ? nullptr : found->second;
+}
+
+std::string JobStore::TaskKey(TaskId task) const {
+  auto record = Find(task.job);
+  return record ? record->TaskKey(task.ordinal)
+                : StrCat("task ", task.ordinal, " of job ", task.job);
+}
+
+std::string JobStore::ObjectName(ObjectId object) const {
+  auto record = Find(object.job);
+  return record ? record->ObjectName(object.ordinal)
+                : StrCat("object ", object.ordinal, " of job ", object.job);
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,313 @@
+#include "scheduler/shell/worker_stream.h"
+
+#include <utility>
+
+#include "common/base/text.h"
+#include "common/io/log.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/wire.h"
+
+namespace taskd::scheduler {
+namespace {
+
+// Ranks for the outbox: the field numbers whose order matters (see StreamSession::Add).
+constexpr uint32_t kAnywhere = 0;
+constexpr uint32_t kAssignmentRank = 5;
+constexpr uint32_t kFreeRank = 8;
+
+constexpr uint64_t kRefBytes = 16;  // of an attempt or object on the wire, about
+constexpr uint64_t kAssignmentBytes = 96;
+constexpr uint64_t kInputBytes = 32;
+
+uint32_t EventItems(const v1::WorkerToScheduler& message) {
+  return 1 + static_cast<uint32_t>(message.started_size() + message.outcomes_size() +
+                                   message.replicas_added_size() + message.replicas_lost_size());
+}
+
+template <class To, class List>
+absl::Status DecodeAll(const List& from, std::vector<To>* to) {
+  to->reserve(from.size());
+  for (const auto& item : from) {
+    auto decoded = rpc::Decode(item);
+    if (!decoded.ok()) return decoded.status();
+    to->push_back(*std::move(decoded));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DecodeReport(const v1::WorkerToScheduler& message, event::WorkerReport* report) {
+  if (auto status = DecodeAll(message.started(), &report->started); !status.ok()) return status;
+  if (auto status = DecodeAll(message.outcomes(), &report->outcomes); !status.ok()) return status;
+  if (auto status = DecodeAll(message.replicas_added(), &report->replicas_added); !status.ok())
+    return status;
+  std::vector<Replica> lost;
+  if (auto status = DecodeAll(message.replicas_lost(), &lost); !status.ok()) return status;
+  for (const Replica& replica : lost) report->replicas_lost.push_back(replica.id);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void WorkerStream::OnStart(std::shared_ptr<Session> session) {
+  std::lock_guard lock(mutex_);
+  session_ = std::move(session);
+}
+
+std::shared_ptr<WorkerStream::Session> WorkerStream::session() const {
+  std::lock_guard lock(mutex_);
+  return session_;
+}
+
+std::string WorkerStream::name() const {
+  std::lock_guard lock(mutex_);
+  return profile_.name;
+}
+
+uint64_t WorkerStream::identity() const {
+  std::lock_guard lock(mutex_);
+  return profile_.identity;
+}
+
+bool WorkerStream::said_hello() const {
+  std::lock_guard lock(mutex_);
+  return greeted_;
+}
+
+bool WorkerStream::OnMessage(v1::WorkerToScheduler& message) {
+  if (!said_hello() && !Hello(message)) return true;
+  auto room = Report(message);
+  if (!room.ok()) {
+    service_->malformed_.fetch_add(1);
+    io::LogWarning(
+        StrCat("closing the stream of worker ", name(), ": ", ToStd(room.status().message())));
+    Close(rpc::ToGrpc(room.status()));
+    return true;
+  }
+  if (!*room) service_->loop_->WhenRoom([session = session()] { session->Resume(); });
+  return *room;
+}
+
+absl::Status WorkerStream::CheckHello(const v1::WorkerHello& hello) const {
+  if (hello.protocol() != limits::kProtocolVersion) {
+    return absl::FailedPreconditionError(
+        StrCat("worker '", hello.name(), "' (version ", hello.version(), ") speaks protocol ",
+               hello.protocol(), ", this scheduler (version ", kVersion, ") speaks protocol ",
+               limits::kProtocolVersion, "; run the same version of taskd on both"));
+  }
+  if (hello.name().empty())
+    return absl::InvalidArgumentError("the worker has no name; give it one with --name");
+  if (hello.identity() == 0 || hello.incarnation() == 0) {
+    return absl::InvalidArgumentError(
+        StrCat("worker '", hello.name(), "' has no identity or incarnation"));
+  }
+  if (hello.capacity().cpus_milli() == 0) {
+    return absl::InvalidArgumentError(
+        StrCat("worker '", hello.name(), "' has no cpus; give it some with --cpus"));
+  }
+  std::string other = service_->NameTakenBy(hello.name(), hello.identity(), id_);
+  if (!other.empty()) {
+    return absl::AlreadyExistsError(StrCat("another worker named '", hello.name(),
+                                           "' is connected from ", other,
+                                           "; choose another name with --name"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether the stream goes on.
+bool WorkerStream::Hello(const v1::WorkerToScheduler& message) {
+  if (!message.has_hello()) {
+    Refuse(absl::FailedPreconditionError("the first message of a worker must be its hello"));
+    return false;
+  }
+  const v1::WorkerHello& hello = message.hello();
+  if (absl::Status status = CheckHello(hello); !status.ok()) {
+    io::LogWarning(StrCat("refused a worker: ", ToStd(status.message())));
+    Refuse(status);
+    return false;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    profile_ = {hello.name(),    hello.host(),    hello.data_address(), hello.metrics_address(),
+                hello.version(), hello.identity()};
+    greeted_ = true;
+  }
+  uint32_t host = service_->directory_->InternHost(hello.host());
+  service_->loop_->Post(event::WorkerHello{id_, hello.identity(), hello.incarnation(),
+                                           rpc::Decode(hello.capacity()), host});
+  return true;
+}
+
+absl::StatusOr<bool> WorkerStream::Report(v1::WorkerToScheduler& message) {
+  CoreLoop& loop = *service_->loop_;
+  for (const v1::Inventory& from : message.inventory()) {
+    auto chunk = rpc::Decode(from);
+    if (!chunk.ok()) return chunk.status();
+    auto items = static_cast<uint32_t>(1 + chunk->replicas.size() + chunk->assigned.size() +
+                                       chunk->running.size());
+    loop.Post(event::WorkerInventory{id_, *std::move(chunk)}, items);
+  }
+  event::WorkerReport report{id_};
+  if (absl::Status status = DecodeReport(message, &report); !status.ok()) return status;
+  bool room = loop.Post(std::move(report), EventItems(message));
+  if (message.has_heartbeat()) {
+    const v1::Heartbeat& heartbeat = message.heartbeat();
+    service_->directory_->SetStatistics(WorkerId::FromPacked(worker_), heartbeat.store_bytes(),
+                                        heartbeat.fetched_bytes_total(),
+                                        heartbeat.served_bytes_total());
+  }
+  if (message.inventory_done()) room = loop.Post(event::InventoryDone{id_});
+  if (message.goodbye()) room = loop.Post(event::WorkerGoodbye{id_});
+  return room;
+}
+
+void WorkerStream::OnClosed(const grpc::Status& status) {
+  std::string name;
+  bool greeted;
+  {
+    std::lock_guard lock(mutex_);
+    session_ = nullptr;
+    greeted = greeted_;
+    name = profile_.name;
+  }
+  if (greeted) {
+    std::string why = status.ok() ? "in order" : status.error_message();
+    io::LogInfo(StrCat("the stream of worker ", name, " ended: ", why.empty() ? "it broke" : why));
+    service_->loop_->Post(event::WorkerClosed{id_});
+  }
+  service_->Forget(id_);
+}
+
+void WorkerStream::Welcome(WorkerId worker) {
+  WorkerProfile profile;
+  {
+    std::lock_guard lock(mutex_);
+    profile = profile_;
+  }
+  worker_ = worker.packed();
+  service_->directory_->Set(worker, profile);
+  io::LogInfo(StrCat("worker ", profile.name, " is ", ToString(worker), ", data at ",
+                     profile.data_address));
+  if (auto s = session()) {
+    s->Add(64, kAnywhere, [&](v1::SchedulerToWorker& out) {
+      out.mutable_welcome()->set_protocol(limits::kProtocolVersion);
+      out.mutable_welcome()->set_cluster_id(service_->cluster_->id);
+      out.mutable_welcome()->set_worker(worker.packed());
+    });
+  }
+}
+
+void WorkerStream::Refuse(const absl::Status& why) {
+  auto s = session();
+  if (s == nullptr) return;
+  s->Add(64 + why.message().size(), kAnywhere, [&](v1::SchedulerToWorker& out) {
+    rpc::SetFailure(why, out.mutable_refusal()->mutable_failure());
+  });
+  s->Close(rpc::ToGrpc(why));
+}
+
+void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out,
+                                   uint64_t* bytes) {
+  for (const InputObject& object : assignment.objects) {
+    for (WorkerId holder : object.holders) {
+      if (!holder) break;
+      if (!peers_sent_.insert(holder).second) continue;
+      WorkerProfile profile = service_->directory_->Get(holder);
+      v1::Peer* peer = out.add_peers();
+      peer->set_worker(holder.packed());
+      peer->set_data_address(profile.data_address);
+      peer->set_host(profile.host);
+    }
+  }
+  JobId job = assignment.attempt.task.job;
+  auto record = service_->jobs_->Find(job);
+  if (record == nullptr) return;  // the worker answers that it does not know the body
+  if (bodies_sent_.emplace(job, assignment.body).second) {
+    if (BodyPtr body = record->Body(assignment.body)) {
+      v1::BodyDefinition* definition = out.add_bodies();
+      definition->set_job(job);
+      definition->set_body(assignment.body);
+      *definition->mutable_definition() = *body;
+      *bytes += body->ByteSizeLong();
+    }
+  }
+  v1::Assignment* to = out.add_assignments();
+  rpc::Encode(assignment, to);
+  to->set_key(record->TaskKey(assignment.attempt.task.ordinal));
+  record->CopyArgs(assignment.attempt.task.ordinal, to->mutable_args());
+  *bytes += to->args().size() + to->key().size();
+}
+
+void WorkerStream::Assign(const Assignment& assignment) {
+  auto s = session();
+  if (s == nullptr) return;
+  // A free in the message that gathers would be applied after an assignment that joins it. That
+  // only matters to one that reads the freed object.
+  uint32_t rank = kAnywhere;
+  if (!frees_gathered_.empty()) {
+    for (const InputObject& object : assignment.objects) {
+      if (frees_gathered_.contains(object.id)) rank = kAssignmentRank;
+    }
+  }
+  v1::SchedulerToWorker built;
+  uint64_t bytes = kAssignmentBytes + kInputBytes * assignment.objects.size();
+  AddPeersAndBody(assignment, built, &bytes);
+  s->Add(bytes, rank, [&](v1::SchedulerToWorker& out) { out.MergeFrom(built); });
+}
+
+void WorkerStream::Retract(AttemptRef attempt) {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere,
+           [&](v1::SchedulerToWorker& out) { rpc::Encode(attempt, out.add_retracts()); });
+  }
+}
+
+void WorkerStream::CancelAttempt(AttemptRef attempt) {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere,
+           [&](v1::SchedulerToWorker& out) { rpc::Encode(attempt, out.add_cancels()); });
+  }
+}
+
+void WorkerStream::Free(const ObjectVersion& object) {
+  auto s = session();
+  if (s == nullptr) return;
+  if (s->outbox_bytes() == 0) frees_gathered_.clear();
+  frees_gathered_.insert(object);
+  s->Add(kRefBytes, kFreeRank,
+         [&](v1::SchedulerToWorker& out) { rpc::Encode(object, out.add_frees()); });
+}
+
+void WorkerStream::AckOutcomes(uint64_t sequence) {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere,
+           [&](v1::SchedulerToWorker& out) { out.set_outcomes_acked(sequence); });
+  }
+}
+
+void WorkerStream::Drain() {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere, [&](v1::SchedulerToWorker& out) { out.set_drain(true); });
+  }
+}
+
+void WorkerStream::Flush() {
+  auto s = session();
+  if (s == nullptr) return;
+  s->Flush();
+  if (s->outbox_bytes() > limits::kWorkerOutboxBytes) {
+    service_->overflows_.fetch_add(1);
+    io::LogWarning(StrCat("worker ", name(), " does not read: ", s->outbox_bytes(),
+                          " bytes wait for it; its stream is broken and will be made anew"));
+    s->Cancel();
+  }
+}
+
+void WorkerStream::Close(const grpc::Status& status) {
+  if (auto s = session()) s->Close(status);
+}
+
+void WorkerStream::Break() {
+  if (auto s = session()) s->Cancel();
+}
+
+}  // namespace taskd::scheduler

@@ -1,0 +1,434 @@
+// The whole daemon in this process, with a worker and clients that speak the protocol by hand.
+#include "scheduler/shell/daemon.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <mutex>
+
+#include "common/base/limits.h"
+#include "common/io/files.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/channels.h"
+#include "common/rpc/stream_session.h"
+#include "taskd/v1/admin.grpc.pb.h"
+#include "taskd/v1/client_session.grpc.pb.h"
+#include "taskd/v1/worker_session.grpc.pb.h"
+#include "tests/unit/scheduler_shell/graphs.h"
+
+namespace taskd::scheduler {
+namespace {
+
+using testing::HasSubstr;
+
+// Keeps what comes in until the test takes it.
+template <class Out, class In>
+class Mailbox : public rpc::SessionHandler<Out, In> {
+ public:
+  void OnStart(std::shared_ptr<rpc::StreamSession<Out, In>>) override {}
+  bool OnMessage(In& message) override {
+    std::lock_guard lock(mutex_);
+    messages_.push_back(std::move(message));
+    message.Clear();
+    changed_.notify_all();
+    return true;
+  }
+  void OnClosed(const grpc::Status& status) override {
+    std::lock_guard lock(mutex_);
+    status_ = status;
+    closed_ = true;
+    changed_.notify_all();
+  }
+  // The next message; an empty one when the stream ended.
+  In Next() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60),
+                                  [this] { return closed_ || !messages_.empty(); }));
+    if (messages_.empty()) return {};
+    In message = std::move(messages_.front());
+    messages_.pop_front();
+    return message;
+  }
+  grpc::Status AwaitClosed() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return closed_; }));
+    return status_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<In> messages_;
+  grpc::Status status_;
+  bool closed_ = false;
+};
+
+using WorkerBox = Mailbox<v1::WorkerToScheduler, v1::SchedulerToWorker>;
+using ClientBox = Mailbox<v1::ClientToScheduler, v1::SchedulerToClient>;
+using WorkerEnd = rpc::StreamSession<v1::WorkerToScheduler, v1::SchedulerToWorker>;
+using ClientEnd = rpc::StreamSession<v1::ClientToScheduler, v1::SchedulerToClient>;
+
+class DaemonTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = testing::TempDir() + "taskd_shell_XXXXXX";
+    ASSERT_NE(mkdtemp(dir_.data()), nullptr);
+    DaemonOptions options;
+    options.dir = dir_;
+    options.ready_file = dir_ + "/ready";
+    auto daemon = Daemon::Start(options);
+    ASSERT_TRUE(daemon.ok()) << daemon.status();
+    daemon_ = *std::move(daemon);
+    access_ = *io::ReadAccessFile(dir_);
+    channel_ = rpc::MakeChannel(daemon_->address(), rpc::ChannelClass::kControl);
+    admin_ = v1::Admin::NewStub(channel_);
+    workers_ = v1::WorkerSession::NewStub(channel_);
+    clients_ = v1::ClientSession::NewStub(channel_);
+  }
+  void TearDown() override {
+    daemon_.reset();  // while sessions are open
+    for (auto& box : boxes_) box();
+    std::filesystem::remove_all(dir_);
+  }
+
+  std::shared_ptr<WorkerEnd> OpenWorker(std::shared_ptr<WorkerBox> box, const std::string& key) {
+    boxes_.push_back([box] { box->AwaitClosed(); });
+    return rpc::ConnectStream<v1::WorkerToScheduler, v1::SchedulerToWorker>(
+        key, box,
+        [&](auto* context, auto* reactor) { workers_->async()->Connect(context, reactor); });
+  }
+  std::shared_ptr<ClientEnd> OpenClient(std::shared_ptr<ClientBox> box, const std::string& key) {
+    boxes_.push_back([box] { box->AwaitClosed(); });
+    return rpc::ConnectStream<v1::ClientToScheduler, v1::SchedulerToClient>(
+        key, box,
+        [&](auto* context, auto* reactor) { clients_->async()->Connect(context, reactor); });
+  }
+
+  static v1::WorkerToScheduler Hello(const std::string& name, uint64_t identity) {
+    v1::WorkerToScheduler message;
+    v1::WorkerHello* hello = message.mutable_hello();
+    hello->set_protocol(limits::kProtocolVersion);
+    hello->set_name(name);
+    hello->set_identity(identity);
+    hello->set_incarnation(identity + 1);
+    hello->mutable_capacity()->set_cpus_milli(2000);
+    hello->mutable_capacity()->set_memory_bytes(1 << 30);
+    hello->set_host("here");
+    hello->set_data_address("127.0.0.1:1");
+    return message;
+  }
+  template <class Session, class Message>
+  static void Send(Session& session, const Message& message) {
+    session.Send(message.ByteSizeLong(), 0, [&](Message& out) { out.MergeFrom(message); });
+    // Requests of clients are a oneof: one a message. Waiting for the reply keeps them apart.
+  }
+  // A request of a client and its reply; other messages that come first are kept in `others`.
+  v1::Reply Call(ClientEnd& session, ClientBox& box, v1::ClientToScheduler request) {
+    request.set_token(++token_);
+    Send(session, request);
+    for (;;) {
+      v1::SchedulerToClient answer = box.Next();
+      for (const v1::JobUpdate& job : answer.jobs()) jobs_.push_back(job);
+      for (const v1::ObjectUpdate& object : answer.objects()) objects_.push_back(object);
+      for (const v1::Reply& reply : answer.replies()) {
+        if (reply.token() == token_) return reply;
+      }
+      if (answer.ByteSizeLong() == 0) return {};
+    }
+  }
+  std::shared_ptr<ClientEnd> HelloClient(std::shared_ptr<ClientBox> box) {
+    auto session = OpenClient(box, access_.client_key);
+    v1::ClientToScheduler hello;
+    hello.mutable_hello()->set_protocol(limits::kProtocolVersion);
+    Send(*session, hello);
+    EXPECT_EQ(box->Next().welcome().cluster_id(), daemon_->cluster_id());
+    return session;
+  }
+  JobId SubmitSmallGraph(ClientEnd& session, ClientBox& box) {
+    v1::ClientToScheduler request;
+    request.mutable_open()->set_submission_id("0123456789abcdef");
+    request.mutable_open()->set_name("small");
+    v1::Reply opened = Call(session, box, request);
+    EXPECT_FALSE(opened.has_failure()) << opened.failure().message();
+    request.mutable_batch()->set_job(opened.job());
+    request.mutable_batch()->set_frame(Frame(SmallGraph().SerializeAsString()));
+    v1::Reply batch = Call(session, box, request);
+    EXPECT_FALSE(batch.has_failure()) << batch.failure().message();
+    request.mutable_seal()->set_job(opened.job());
+    request.mutable_seal()->set_batches(1);
+    v1::Reply sealed = Call(session, box, request);
+    EXPECT_FALSE(sealed.has_failure()) << sealed.failure().message();
+    return opened.job();
+  }
+
+  template <class Request, class Response>
+  grpc::Status Ask(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
+                   const Request& request, Response* response, std::string key = "") {
+    grpc::ClientContext context;
+    rpc::AddKey(context, key.empty() ? access_.client_key : key);
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    return (admin_.get()->*method)(&context, request, response);
+  }
+
+  std::string dir_;
+  std::unique_ptr<Daemon> daemon_;
+  io::AccessFile access_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Admin::Stub> admin_;
+  std::unique_ptr<v1::WorkerSession::Stub> workers_;
+  std::unique_ptr<v1::ClientSession::Stub> clients_;
+  std::vector<std::function<void()>> boxes_;
+  std::vector<v1::JobUpdate> jobs_;
+  std::vector<v1::ObjectUpdate> objects_;
+  uint64_t token_ = 0;
+};
+
+TEST_F(DaemonTest, AJobRunsToItsEnd) {
+  auto worker_box = std::make_shared<WorkerBox>();
+  auto worker = OpenWorker(worker_box, access_.worker_key);
+  Send(*worker, Hello("w", 5));
+  v1::SchedulerToWorker welcome = worker_box->Next();
+  ASSERT_TRUE(welcome.has_welcome());
+  EXPECT_EQ(welcome.welcome().cluster_id(), daemon_->cluster_id());
+  v1::WorkerToScheduler ready;
+  ready.set_inventory_done(true);
+  Send(*worker, ready);
+
+  auto client_box = std::make_shared<ClientBox>();
+  auto client = HelloClient(client_box);
+  JobId job = SubmitSmallGraph(*client, *client_box);
+  v1::ClientToScheduler request;
+  request.mutable_subscribe()->set_job(job);
+  EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
+  v1::ObjectRef* want = request.mutable_wants()->add_objects();
+  want->set_job(job);
+  want->set_ordinal(3);
+  EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
+
+  // Finish whatever is assigned, until all four tasks are.
+  int finished = 0, bodies = 0;
+  std::map<std::string, std::string> args;
+  while (finished < 4) {
+    v1::SchedulerToWorker orders = worker_box->Next();
+    ASSERT_NE(orders.ByteSizeLong(), 0u);
+    bodies += orders.bodies_size();
+    v1::WorkerToScheduler report;
+    for (const v1::Assignment& assignment : orders.assignments()) {
+      args[assignment.key()] = assignment.args();
+      v1::Outcome* outcome = report.add_outcomes();
+      outcome->set_sequence(++finished);
+      *outcome->mutable_attempt() = assignment.attempt();
+      outcome->set_end(v1::ATTEMPT_FINISHED);
+      outcome->add_outputs()->set_size_bytes(10);
+      *report.add_started() = assignment.attempt();
+    }
+    if (report.outcomes_size() > 0) Send(*worker, report);
+  }
+  EXPECT_EQ(bodies, 2);  // each one once, whatever the number of tasks
+  EXPECT_EQ(args, (std::map<std::string, std::string>{
+                      {"map[0]", "a"}, {"map[1]", "bb"}, {"map[2]", "ccc"}, {"sum", ""}}));
+
+  while (jobs_.empty() || jobs_.back().state() != v1::JOB_DONE || objects_.empty()) {
+    v1::SchedulerToClient update = client_box->Next();
+    ASSERT_NE(update.ByteSizeLong(), 0u);
+    for (const auto& j : update.jobs()) jobs_.push_back(j);
+    for (const auto& o : update.objects()) objects_.push_back(o);
+  }
+  EXPECT_EQ(jobs_.back().done(), 4u);
+  EXPECT_EQ(jobs_.back().total(), 4u);
+  EXPECT_THAT(objects_.back().data_addresses(), testing::ElementsAre("127.0.0.1:1"));
+  EXPECT_EQ(objects_.back().size_bytes(), 10u);
+
+  // Said at once to who asks later.
+  auto late_box = std::make_shared<ClientBox>();
+  auto late = HelloClient(late_box);
+  objects_.clear();
+  EXPECT_FALSE(Call(*late, *late_box, request).has_failure());
+  while (objects_.empty()) {
+    v1::SchedulerToClient update = late_box->Next();
+    ASSERT_NE(update.ByteSizeLong(), 0u);
+    for (const auto& o : update.objects()) objects_.push_back(o);
+  }
+
+  v1::TaskList tasks;
+  v1::ListTasksRequest list;
+  list.set_job(job);
+  list.set_pattern("map[*]");
+  list.set_limit(2);
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ListTasks, list, &tasks).ok());
+  ASSERT_EQ(tasks.tasks_size(), 2);
+  EXPECT_EQ(tasks.tasks(1).key(), "map[1]");
+  EXPECT_EQ(tasks.tasks(1).worker(), "w");
+  list.set_cursor(tasks.next_cursor());
+  tasks.Clear();
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ListTasks, list, &tasks).ok());
+  EXPECT_EQ(tasks.tasks_size(), 1);
+  EXPECT_EQ(tasks.next_cursor(), 0u);
+  v1::TaskExplanation explanation;
+  v1::ExplainTaskRequest explain;
+  *explain.mutable_task() = tasks.tasks(0).task();
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ExplainTask, explain, &explanation).ok());
+  EXPECT_THAT(explanation.summary(), HasSubstr("map[2] is done: it ran"));
+}
+
+TEST_F(DaemonTest, QuestionsAboutWhatIsNotThere) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  JobId job = SubmitSmallGraph(*client, *box);
+  v1::JobInfo info;
+  v1::GetJobRequest get;
+  get.set_job(99);
+  EXPECT_EQ(Ask(&v1::Admin::Stub::GetJob, get, &info).error_code(), grpc::StatusCode::NOT_FOUND);
+  v1::CancelJobRequest cancel;
+  cancel.set_job(99);
+  EXPECT_EQ(Ask(&v1::Admin::Stub::CancelJob, cancel, &info).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::ResolveNameRequest resolve;
+  v1::ResolvedName name;
+  resolve.set_job(job);
+  resolve.set_name("mapp[1]");
+  grpc::Status status = Ask(&v1::Admin::Stub::ResolveName, resolve, &name);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr("map"));
+  resolve.set_name("map[1].p[2]");
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ResolveName, resolve, &name).ok());
+  EXPECT_EQ(name.object().ordinal(), 1u);
+  EXPECT_TRUE(name.has_part());
+  EXPECT_EQ(name.part(), 2u);
+  v1::DrainWorkerRequest drain;
+  v1::WorkerInfo worker;
+  drain.set_name("nobody");
+  EXPECT_EQ(Ask(&v1::Admin::Stub::DrainWorker, drain, &worker).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::ExplainTaskRequest explain;
+  v1::TaskExplanation explanation;
+  explain.mutable_task()->set_job(job);
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ExplainTask, explain, &explanation).ok());
+  EXPECT_THAT(explanation.summary(), HasSubstr("no worker is connected"));
+}
+
+TEST_F(DaemonTest, CancelAndStatus) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  v1::CancelJobRequest cancel;
+  cancel.set_job(SubmitSmallGraph(*client, *box));
+  v1::JobInfo info;
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::CancelJob, cancel, &info).ok());
+  EXPECT_EQ(info.state(), v1::JOB_CANCELLED);
+  EXPECT_EQ(info.name(), "small");
+  v1::ClusterStatus status;
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::GetStatus, v1::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.cluster_id(), daemon_->cluster_id());
+  EXPECT_EQ(status.metrics_address(), daemon_->metrics_address());
+  EXPECT_EQ(status.jobs_total(), 1u);
+}
+
+TEST_F(DaemonTest, OnlyTheRightKeyOpensEachDoor) {
+  auto worker_box = std::make_shared<WorkerBox>();
+  OpenWorker(worker_box, access_.client_key);
+  EXPECT_EQ(worker_box->AwaitClosed().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  auto client_box = std::make_shared<ClientBox>();
+  OpenClient(client_box, access_.worker_key);
+  EXPECT_EQ(client_box->AwaitClosed().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  v1::ClusterStatus status;
+  EXPECT_EQ(Ask(&v1::Admin::Stub::GetStatus, v1::GetStatusRequest(), &status, "wrong").error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DaemonTest, WorkersThatMayNotJoinAreToldWhy) {
+  struct Case {
+    std::function<void(v1::WorkerToScheduler&)> damage;
+    const char* message;
+  };
+  auto first_box = std::make_shared<WorkerBox>();
+  auto first = OpenWorker(first_box, access_.worker_key);
+  Send(*first, Hello("first", 5));
+  ASSERT_TRUE(first_box->Next().has_welcome());
+  for (const Case& c : std::vector<Case>{
+           {[](auto& m) { m.mutable_hello()->set_protocol(9); },
+            "speaks protocol 9, this scheduler (version 0.1.0) speaks protocol 1"},
+           {[](auto& m) { m.mutable_hello()->clear_name(); }, "no name"},
+           {[](auto& m) { m.mutable_hello()->clear_capacity(); }, "no cpus"},
+           {[](auto& m) { m.mutable_hello()->set_name("first"); }, "another worker named 'first'"},
+           {[](auto& m) {
+              m.clear_hello();
+              m.set_goodbye(true);
+            },
+            "must be its hello"}}) {
+    auto box = std::make_shared<WorkerBox>();
+    auto session = OpenWorker(box, access_.worker_key);
+    v1::WorkerToScheduler hello = Hello("w", 77);
+    c.damage(hello);
+    Send(*session, hello);
+    EXPECT_THAT(box->Next().refusal().failure().message(), HasSubstr(c.message));
+    EXPECT_FALSE(box->AwaitClosed().ok());
+  }
+}
+
+TEST_F(DaemonTest, MalformedReportsEndTheStreamOnly) {
+  auto box = std::make_shared<WorkerBox>();
+  auto session = OpenWorker(box, access_.worker_key);
+  Send(*session, Hello("w", 5));
+  ASSERT_TRUE(box->Next().has_welcome());
+  v1::WorkerToScheduler report;
+  report.add_outcomes();
+  Send(*session, report);
+  EXPECT_EQ(box->AwaitClosed().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  v1::ClusterStatus status;
+  EXPECT_TRUE(Ask(&v1::Admin::Stub::GetStatus, v1::GetStatusRequest(), &status).ok());
+}
+
+TEST_F(DaemonTest, ClientsGetErrorsForBadRequests) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  v1::ClientToScheduler request;
+  request.mutable_open()->set_submission_id("short");
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("16 bytes"));
+  request.mutable_batch()->set_job(42);
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("there is no job 42"));
+  request.mutable_subscribe()->set_job(42);
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("there is no job 42"));
+  request.mutable_wants()->add_objects()->set_job(42);
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("there is no object"));
+  request.clear_request();
+  EXPECT_THAT(Call(*client, *box, request).failure().message(),
+              HasSubstr("does not know the request"));
+  request.mutable_hello();
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("hello was said"));
+
+  auto old_box = std::make_shared<ClientBox>();
+  auto old = OpenClient(old_box, access_.client_key);
+  v1::ClientToScheduler hello;
+  hello.mutable_hello()->set_protocol(9);
+  Send(*old, hello);
+  EXPECT_THAT(old_box->AwaitClosed().error_message(), HasSubstr("speaks protocol 9"));
+}
+
+TEST_F(DaemonTest, ASecondSchedulerOrATakenPortIsRefusedAndKeysAreKept) {
+  DaemonOptions options;
+  options.dir = dir_;
+  auto second = Daemon::Start(options);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("already serves"));
+  options.dir = dir_ + "/other";
+  options.listen = daemon_->address();
+  EXPECT_EQ(Daemon::Start(options).status().code(), absl::StatusCode::kAlreadyExists);
+
+  std::string cluster = daemon_->cluster_id();
+  EXPECT_TRUE(std::filesystem::exists(dir_ + "/ready"));
+  daemon_.reset();
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/ready"));
+  options.dir = dir_;
+  options.listen = "127.0.0.1:0";
+  auto again = Daemon::Start(options);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE((*again)->cluster_id(), cluster);
+  EXPECT_EQ(io::ReadAccessFile(dir_)->worker_key, access_.worker_key);
+}
+
+}  // namespace
+}  // namespace taskd::scheduler
