@@ -1,0 +1,313 @@
+#include "cli/client/client_session.h"
+
+#include <gmock/gmock.h>
+
+#include <future>
+#include <map>
+
+#include "common/io/clock.h"
+#include "tests/unit/taskctl/fake_cluster.h"
+
+namespace taskd::client {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
+
+// What a scheduler has of one job, and how it takes the messages of a submission.
+struct Intake {
+  std::mutex mutex;
+  std::string submission_id;
+  std::map<uint32_t, std::string> batches;
+  uint32_t sealed = 0;
+  uint32_t next() { return static_cast<uint32_t>(batches.size()); }
+
+  // Handles one request. False: none of a submission.
+  bool Handle(ServerStream& stream, const v1::ClientToScheduler& request) {
+    std::lock_guard lock(mutex);
+    if (request.has_open()) {
+      submission_id = request.open().submission_id();
+      Answer(stream, request, [&](v1::Reply& reply) {
+        reply.set_job(7);
+        reply.set_next_batch(next());
+      });
+    } else if (request.has_batch()) {
+      batches[request.batch().number()] = request.batch().frame();
+      Answer(stream, request);
+    } else if (request.has_seal()) {
+      sealed = request.seal().batches();
+      Answer(stream, request);
+    } else {
+      return false;
+    }
+    return true;
+  }
+};
+
+void SendJob(ServerStream& stream, uint32_t job, v1::JobState state, uint64_t done) {
+  v1::SchedulerToClient message;
+  v1::JobUpdate* update = message.add_jobs();
+  update->set_job(job);
+  update->set_state(state);
+  update->set_done(done);
+  stream.Write(message);
+}
+
+class ClientSessionTest : public testing::Test {
+ protected:
+  void Open() {
+    auto opened = Connection::Open(scheduler_.dir());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    connection_ = *std::move(opened);
+    ClientSession::Options options;
+    options.note = [this](std::string_view text) { notes_ += std::string(text) + "\n"; };
+    session_ = std::make_unique<ClientSession>(*connection_, options);
+  }
+  Submission Batches(uint32_t count) {
+    Submission submission;
+    submission.name = "test";
+    submission.batches = count;
+    submission.frame = [](uint32_t number) -> absl::StatusOr<std::string> {
+      return "frame " + std::to_string(number);
+    };
+    return submission;
+  }
+
+  FakeScheduler scheduler_;
+  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<ClientSession> session_;
+  std::string notes_;
+};
+
+TEST_F(ClientSessionTest, SubmitsAllBatchesInOrderAndSeals) {
+  Intake intake;
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    while (stream.Read(&request)) EXPECT_TRUE(intake.Handle(stream, request));
+    return grpc::Status::OK;
+  };
+  Open();
+  JobId opened = 0;
+  auto job = session_->Submit(Batches(20), [&](JobId id) { opened = id; });
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(*job, 7u);
+  EXPECT_EQ(opened, 7u);
+  std::lock_guard lock(intake.mutex);
+  EXPECT_EQ(intake.batches.size(), 20u);
+  EXPECT_EQ(intake.batches[19], "frame 19");
+  EXPECT_EQ(intake.sealed, 20u);
+  EXPECT_EQ(intake.submission_id.size(), 16u);
+}
+
+TEST_F(ClientSessionTest, KeepsAFewBatchesInFlightAndNoMore) {
+  std::promise<uint32_t> before_any_reply;
+  Intake intake;
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    std::vector<v1::ClientToScheduler> held;
+    while (stream.Read(&request)) {
+      if (!request.has_batch()) {
+        intake.Handle(stream, request);
+        continue;
+      }
+      held.push_back(request);
+      // Nothing is answered before the window is full: a client that waits for each reply would
+      // hang here.
+      if (held.size() < 4) continue;
+      if (held.size() == 4) before_any_reply.set_value(static_cast<uint32_t>(held.size()));
+      intake.Handle(stream, held[held.size() - 4]);
+      if (held.size() == 10) {
+        for (size_t i = held.size() - 3; i < held.size(); ++i) intake.Handle(stream, held[i]);
+      }
+    }
+    return grpc::Status::OK;
+  };
+  Open();
+  auto job = session_->Submit(Batches(10));
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(before_any_reply.get_future().get(), 4u);
+  EXPECT_EQ(intake.batches.size(), 10u);
+}
+
+TEST_F(ClientSessionTest, GoesOnWithTheNextBatchAfterABrokenStream) {
+  Intake intake;
+  std::vector<std::string> ids;
+  std::vector<uint32_t> resumed;
+  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    uint32_t seen = 0;
+    while (stream.Read(&request)) {
+      if (request.has_batch() && number < 3 && ++seen > 5)
+        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
+      if (request.has_batch() && seen <= 1 && number > 1)
+        resumed.push_back(request.batch().number());
+      if (request.has_open()) ids.push_back(request.open().submission_id());
+      intake.Handle(stream, request);
+    }
+    return grpc::Status::OK;
+  };
+  Open();
+  auto job = session_->Submit(Batches(20));
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(scheduler_.streams(), 3u);
+  EXPECT_EQ(intake.batches.size(), 20u);
+  EXPECT_EQ(intake.sealed, 20u);
+  ASSERT_EQ(ids.size(), 3u);
+  EXPECT_EQ(ids[0], ids[2]);
+  EXPECT_EQ(resumed.front(), 5u);
+}
+
+TEST_F(ClientSessionTest, ARefusedBatchIsTheSchedulersText) {
+  Intake intake;
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    while (stream.Read(&request)) {
+      if (request.has_batch()) {
+        Answer(stream, request, [](v1::Reply& reply) {
+          reply.mutable_failure()->set_code(grpc::StatusCode::INVALID_ARGUMENT);
+          reply.mutable_failure()->set_message("task 5 reads an object that does not exist");
+        });
+      } else {
+        intake.Handle(stream, request);
+      }
+    }
+    return grpc::Status::OK;
+  };
+  Open();
+  auto job = session_->Submit(Batches(2));
+  EXPECT_TRUE(absl::IsInvalidArgument(job.status()));
+  EXPECT_THAT(TextOf(job.status()), HasSubstr("task 5 reads an object"));
+  EXPECT_EQ(scheduler_.streams(), 1u);  // no second try
+}
+
+// A scheduler that answers subscriptions with `updates`, one stream after the other.
+TEST_F(ClientSessionTest, FollowsJobsUntilEachHasEnded) {
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    for (int i = 0; i < 2 && stream.Read(&request); ++i) Answer(stream, request);
+    SendJob(stream, 1, v1::JOB_RUNNING, 5);
+    SendJob(stream, 2, v1::JOB_FAILED, 6);
+    SendJob(stream, 9, v1::JOB_DONE, 6);  // nobody asked
+    SendJob(stream, 1, v1::JOB_DONE, 10);
+    stream.Read(&request);
+    return grpc::Status::OK;
+  };
+  Open();
+  std::map<uint32_t, v1::JobState> last;
+  absl::Status status = session_->Follow({1, 2}, [&](const v1::JobUpdate* update) {
+    if (update != nullptr) last[update->job()] = update->state();
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(last, ElementsAre(testing::Pair(1, v1::JOB_DONE), testing::Pair(2, v1::JOB_FAILED)));
+}
+
+TEST_F(ClientSessionTest, SubscribesAgainAfterABrokenStream) {
+  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    EXPECT_EQ(request.subscribe().job(), 4u);
+    Answer(stream, request);
+    SendJob(stream, 4, number == 1 ? v1::JOB_RUNNING : v1::JOB_DONE, number);
+    if (number == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
+    stream.Read(&request);
+    return grpc::Status::OK;
+  };
+  Open();
+  absl::Status status = session_->Follow({4}, [](const v1::JobUpdate*) {});
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(scheduler_.streams(), 2u);
+}
+
+TEST_F(ClientSessionTest, AnotherClusterDoesNotKnowTheJob) {
+  scheduler_.cluster_id = [](uint32_t number) { return number == 1 ? "cluster-a" : "cluster-b"; };
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
+  };
+  Open();
+  absl::Status status = session_->Follow({4}, [](const v1::JobUpdate*) {});
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(TextOf(status), HasSubstr("does not know job 4 any more"));
+}
+
+TEST_F(ClientSessionTest, TheDeadlineEndsAWaitAndTheTicksComeBefore) {
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    Answer(stream, request);
+    stream.Read(&request);
+    return grpc::Status::OK;
+  };
+  Open();
+  uint32_t ticks = 0;
+  auto count = [&](const v1::JobUpdate* update) { ticks += update == nullptr ? 1 : 0; };
+  absl::Status status = session_->Follow({1}, count, io::NowNs() + 100'000'000, 10'000'000);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_GT(ticks, 0u);
+}
+
+TEST_F(ClientSessionTest, AnInterruptEndsEveryCall) {
+  std::promise<void> subscribed;
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    Answer(stream, request);
+    subscribed.set_value();
+    stream.Read(&request);
+    return grpc::Status::OK;
+  };
+  Open();
+  std::thread other([&] {
+    subscribed.get_future().wait();
+    session_->Interrupt();
+  });
+  EXPECT_TRUE(absl::IsAborted(session_->Follow({1}, [](const v1::JobUpdate*) {})));
+  other.join();
+  EXPECT_TRUE(absl::IsAborted(session_->Submit(Batches(1)).status()));
+  EXPECT_EQ(scheduler_.streams(), 1u);
+}
+
+TEST_F(ClientSessionTest, AwaitsAnObject) {
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    EXPECT_EQ(request.wants().objects(0).ordinal(), 3u);
+    Answer(stream, request);
+    v1::SchedulerToClient message;
+    v1::ObjectUpdate* update = message.add_objects();
+    *update->mutable_object() = request.wants().objects(0);
+    update->set_version(17);
+    update->add_data_addresses("127.0.0.1:1");
+    stream.Write(message);
+    // The second call wants one more object, which cannot come.
+    stream.Read(&request);
+    EXPECT_EQ(request.wants().objects_size(), 2);
+    Answer(stream, request);
+    update->clear_data_addresses();
+    update->mutable_object()->set_ordinal(4);
+    update->mutable_failure()->set_code(grpc::StatusCode::INTERNAL);
+    update->mutable_failure()->set_message("its task failed");
+    stream.Write(message);
+    stream.Read(&request);
+    return grpc::Status::OK;
+  };
+  Open();
+  auto update = session_->AwaitObject({1, 3});
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_EQ(update->version(), 17u);
+  EXPECT_THAT(TextOf(session_->AwaitObject({1, 4}).status()), HasSubstr("its task failed"));
+}
+
+TEST_F(ClientSessionTest, AnotherProtocolIsRefusedByName) {
+  Open();
+  scheduler_.protocol = 99;
+  scheduler_.script = [](uint32_t, ServerStream&) { return grpc::Status::OK; };
+  absl::Status status = session_->Submit(Batches(1)).status();
+  EXPECT_THAT(TextOf(status), HasSubstr("speaks protocol 99"));
+}
+
+}  // namespace
+}  // namespace taskd::client

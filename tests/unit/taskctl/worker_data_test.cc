@@ -1,0 +1,234 @@
+#include "cli/client/worker_data.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "common/base/crc32c.h"
+#include "common/io/files.h"
+#include "tests/unit/taskctl/fake_cluster.h"
+
+namespace taskd::client {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kKey = "the-client-key";
+const std::atomic<bool> kNotInterrupted = false;
+
+// Sends `bytes` in chunks of 3, then `crc` (that of the bytes unless given).
+grpc::Status SendBytes(grpc::ServerWriter<v1::FetchChunk>& writer, std::string_view bytes,
+                       std::optional<uint32_t> crc = {}) {
+  for (size_t at = 0;; at += 3) {
+    v1::FetchChunk chunk;
+    chunk.set_version(1);
+    chunk.set_data(std::string(bytes.substr(at, 3)));
+    if (at + 3 >= bytes.size()) {
+      chunk.set_last(true);
+      chunk.set_crc32c(crc.value_or(Crc32c(bytes)));
+    }
+    writer.Write(chunk);
+    if (chunk.last()) return grpc::Status::OK;
+  }
+}
+
+FakeWorker::FetchScript Whole(std::string bytes) {
+  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    return SendBytes(writer, bytes);
+  };
+}
+FakeWorker::FetchScript Damaged(std::string bytes) {
+  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    return SendBytes(writer, bytes, 1);
+  };
+}
+// Ends the stream after `bytes`.
+FakeWorker::FetchScript BreaksAfter(std::string bytes) {
+  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    v1::FetchChunk chunk;
+    chunk.set_version(1);
+    chunk.set_data(bytes);
+    writer.Write(chunk);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "killed");
+  };
+}
+FakeWorker::FetchScript Answers(v1::FetchStatus status) {
+  return [status](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    v1::FetchChunk chunk;
+    chunk.set_status(status);
+    chunk.set_last(true);
+    writer.Write(chunk);
+    return grpc::Status::OK;
+  };
+}
+
+// Keeps what was written; says whether it may start anew.
+class MemorySink : public Sink {
+ public:
+  explicit MemorySink(bool may_restart) : may_restart_(may_restart) {}
+  absl::Status Write(std::string_view bytes) override {
+    text += bytes;
+    return absl::OkStatus();
+  }
+  bool Restart() override {
+    if (may_restart_) text.clear();
+    return may_restart_;
+  }
+  absl::Status Finish() override {
+    finished = true;
+    return absl::OkStatus();
+  }
+  std::string text;
+  bool finished = false;
+
+ private:
+  bool may_restart_;
+};
+
+absl::StatusOr<FetchResult> Fetch(Sink& sink, const std::vector<const FakeWorker*>& workers) {
+  FetchSpec spec;
+  spec.object = {1, 2};
+  for (const FakeWorker* worker : workers) spec.addresses.push_back(worker->address());
+  return FetchObject(spec, kKey, sink, kNotInterrupted);
+}
+
+TEST(FetchObjectTest, AsksForWhatWasWished) {
+  v1::FetchItem asked;
+  FakeWorker worker([&](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    asked = item;
+    return SendBytes(writer, "hello world");
+  });
+  MemorySink sink(false);
+  FetchSpec spec{{3, 4}, 9, {worker.address()}, {2, 3}, 100, 11};
+  auto result = FetchObject(spec, kKey, sink, kNotInterrupted);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(sink.text, "hello world");
+  EXPECT_TRUE(sink.finished);
+  EXPECT_EQ(result->size_bytes, 11u);
+  EXPECT_EQ(result->address, worker.address());
+  EXPECT_EQ(asked.job(), 3u);
+  EXPECT_EQ(asked.object(), 4u);
+  EXPECT_EQ(asked.version(), 9u);
+  EXPECT_EQ(asked.part_lo(), 2u);
+  EXPECT_EQ(asked.part_hi(), 3u);
+  EXPECT_EQ(asked.offset(), 100u);
+  EXPECT_EQ(asked.length(), 11u);
+}
+
+TEST(FetchObjectTest, AnEmptyObjectIsAnObject) {
+  FakeWorker worker(Whole(""));
+  MemorySink sink(true);
+  auto result = Fetch(sink, {&worker});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->size_bytes, 0u);
+  EXPECT_TRUE(sink.finished);
+}
+
+// Every way in which a holder can fail, with both kinds of sink: the next holder gives the object.
+TEST(FetchObjectTest, TheNextHolderStepsIn) {
+  for (const FakeWorker::FetchScript& bad :
+       {Answers(v1::FETCH_MISSING), Answers(v1::FETCH_IO_ERROR), Answers(v1::FETCH_BUSY),
+        BreaksAfter("hello "), BreaksAfter("hello worl"), Damaged("hello world")}) {
+    for (bool may_restart : {true, false}) {
+      FakeWorker first(bad);
+      FakeWorker second(Whole("hello world"));
+      MemorySink sink(may_restart);
+      auto result = Fetch(sink, {&first, &second});
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(sink.text, "hello world");
+      EXPECT_EQ(result->address, second.address());
+    }
+  }
+}
+
+TEST(FetchObjectTest, AHolderThatCannotBeReachedIsReplaced) {
+  FakeWorker worker(Whole("hello"));
+  MemorySink sink(false);
+  FetchSpec spec;
+  spec.object = {1, 2};
+  spec.addresses = {"127.0.0.1:1", worker.address()};
+  EXPECT_TRUE(FetchObject(spec, kKey, sink, kNotInterrupted).ok());
+  EXPECT_EQ(sink.text, "hello");
+}
+
+TEST(FetchObjectTest, DamageThatIsOutAlreadyIsToldAndNeverFinished) {
+  FakeWorker first(Damaged("hellO world"));
+  FakeWorker second(Whole("hello world"));
+  MemorySink sink(false);
+  auto result = Fetch(sink, {&first, &second});
+  EXPECT_TRUE(absl::IsDataLoss(result.status())) << result.status();
+  EXPECT_FALSE(sink.finished);
+}
+
+TEST(FetchObjectTest, DamageInAFileIsRepaired) {
+  FakeWorker first(Damaged("hellO world"));
+  FakeWorker second(Whole("hello world"));
+  MemorySink sink(true);
+  EXPECT_TRUE(Fetch(sink, {&first, &second}).ok());
+  EXPECT_EQ(sink.text, "hello world");
+}
+
+TEST(FetchObjectTest, WithoutAGoodHolderTheLastReasonIsTold) {
+  FakeWorker worker(Damaged("hello"));
+  MemorySink sink(true);
+  auto result = Fetch(sink, {&worker});
+  EXPECT_TRUE(absl::IsUnavailable(result.status()));
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("damaged on the way"));
+  EXPECT_FALSE(sink.finished);
+}
+
+TEST(FetchObjectTest, AWrongRangeIsNotTriedElsewhere) {
+  FakeWorker first(Answers(v1::FETCH_BAD_RANGE));
+  FakeWorker second(Whole("hello"));
+  MemorySink sink(true);
+  EXPECT_TRUE(absl::IsOutOfRange(Fetch(sink, {&first, &second}).status()));
+}
+
+TEST(FileSinkTest, TheFileAppearsWholeOrNotAtAll) {
+  std::string folder = testing::TempDir() + "sink-XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  std::string path = folder + "/out";
+  std::ofstream(path) << "before";
+  {
+    auto sink = MakeFileSink(path);
+    ASSERT_TRUE(sink.ok());
+    ASSERT_TRUE((*sink)->Write("half").ok());
+  }
+  EXPECT_EQ(*io::ReadFile(path), "before");
+  {
+    auto sink = MakeFileSink(path);
+    ASSERT_TRUE((*sink)->Write("wrong").ok());
+    EXPECT_TRUE((*sink)->Restart());
+    ASSERT_TRUE((*sink)->Write("new").ok());
+    ASSERT_TRUE((*sink)->Finish().ok());
+  }
+  EXPECT_EQ(*io::ReadFile(path), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+  EXPECT_THAT(std::string(MakeFileSink(folder).status().message()), HasSubstr("is a folder"));
+  EXPECT_TRUE(absl::IsNotFound(MakeFileSink(folder + "/no/such/file").status()));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ReadLogTest, BothStreamsOrOne) {
+  FakeWorker worker(Whole(""));
+  for (auto [want_out, want_err, expected] :
+       {std::tuple(true, true, "o:out e:err cut "), std::tuple(true, false, "o:out "),
+        std::tuple(false, true, "e:err cut ")}) {
+    std::string seen;
+    absl::Status status = ReadLog(worker.address(), {{1, 5}, 2}, want_out, want_err, kKey,
+                                  [&](bool is_err, std::string_view bytes, bool cut) {
+                                    seen += std::string(is_err ? "e:" : "o:") + std::string(bytes) +
+                                            (cut ? " cut " : " ");
+                                    return true;
+                                  });
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(seen, expected);
+  }
+  EXPECT_TRUE(absl::IsNotFound(ReadLog(worker.address(), {{1, 6}, 2}, true, true, kKey,
+                                       [](bool, std::string_view, bool) { return true; })));
+}
+
+}  // namespace
+}  // namespace taskd::client

@@ -1,0 +1,62 @@
+#include "worker/exec/log_store.h"
+
+#include <gtest/gtest.h>
+
+namespace taskd::worker {
+namespace {
+
+AttemptRef Attempt(uint32_t n) { return {{1, n}, 1}; }
+
+TEST(LogBufferTest, KeepsEverythingUpToTheCap) {
+  LogBuffer buffer;
+  std::string text;
+  for (uint32_t i = 0; text.size() < limits::kLogBytes - 100; ++i) {
+    const std::string line = std::to_string(i) + "\n";
+    buffer.Append(line);
+    text += line;
+  }
+  EXPECT_FALSE(buffer.truncated());
+  EXPECT_EQ(buffer.Text(), text);
+  EXPECT_EQ(buffer.Tail(10), text.substr(text.size() - 10));
+}
+
+TEST(LogBufferTest, TailCrossesFromHeadToTail) {
+  LogBuffer buffer;
+  buffer.Append(std::string(limits::kLogBytes - limits::kLogTailBytes - 1, 'h'));
+  buffer.Append("abcd");
+  EXPECT_EQ(buffer.Tail(6), "hhabcd");
+  EXPECT_EQ(LogBuffer().Tail(6), "");
+}
+
+TEST(LogBufferTest, CountsWhatItLeavesOut) {
+  LogBuffer buffer;
+  const uint64_t total = 5'000'000;
+  for (uint64_t i = 0; i < total; i += 1000) buffer.Append(std::string(1000, 'x'));
+  for (bool packed : {false, true}) {
+    if (packed) buffer.Pack();
+    EXPECT_NE(buffer.Text().find("[taskd: " + std::to_string(total - limits::kLogBytes) +
+                                 " bytes left out"),
+              std::string::npos);
+  }
+  EXPECT_EQ(buffer.kept_bytes(), limits::kLogBytes);
+}
+
+TEST(LogStoreTest, OldestGoFirst) {
+  LogStore logs(/*total_bytes=*/100, /*attempts=*/3);
+  for (uint32_t n = 1; n <= 4; ++n) {
+    logs.Open(Attempt(n))->AppendOut("0123456789");
+    logs.Close(Attempt(n));
+  }
+  EXPECT_EQ(logs.Find(Attempt(1)), nullptr);
+  ASSERT_NE(logs.Find(Attempt(2)), nullptr);
+  EXPECT_EQ(logs.Find(Attempt(2))->Read().out, "0123456789");
+  logs.Open(Attempt(5))->AppendErr(std::string(85, 'e'));
+  EXPECT_NE(logs.Find(Attempt(2)), nullptr);  // running attempts do not count yet
+  logs.Close(Attempt(5));
+  EXPECT_EQ(logs.Find(Attempt(3)), nullptr);
+  EXPECT_NE(logs.Find(Attempt(4)), nullptr);
+  EXPECT_NE(logs.Find(Attempt(5)), nullptr);
+}
+
+}  // namespace
+}  // namespace taskd::worker

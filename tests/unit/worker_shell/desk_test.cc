@@ -1,0 +1,102 @@
+#include "worker/shell/desk.h"
+
+#include <gtest/gtest.h>
+
+#include "taskd/v1/worker_session.pb.h"
+
+namespace taskd::worker {
+namespace {
+
+const AttemptRef kAttempt{{1, 2}, 3};
+
+void AddAssignment(v1::SchedulerToWorker& m, const AttemptRef& ref, uint32_t body) {
+  v1::Assignment* a = m.add_assignments();
+  a->mutable_attempt()->set_job(ref.task.job);
+  a->mutable_attempt()->set_ordinal(ref.task.ordinal);
+  a->mutable_attempt()->set_attempt(ref.attempt);
+  a->set_body(body);
+  a->set_key("map[1]");
+  a->set_args("args");
+}
+
+void AddBody(v1::SchedulerToWorker& m, uint32_t body, const std::string& sh) {
+  v1::BodyDefinition* b = m.add_bodies();
+  b->set_job(1);
+  b->set_body(body);
+  b->mutable_definition()->mutable_command()->set_sh(sh);
+}
+
+TEST(DeskTest, KeepsWhatTheCoreNeedNotKnowUntilTheRelease) {
+  Desk desk;
+  std::vector<Event> events;
+  v1::SchedulerToWorker m;
+  AddBody(m, 4, "true");
+  AddAssignment(m, kAttempt, 4);
+  v1::Peer* peer = m.add_peers();
+  peer->set_worker(WorkerId{5, 1}.packed());
+  peer->set_data_address("127.0.0.1:9");
+  ASSERT_TRUE(desk.Read(7, m, events).ok());
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<event::Assign>(events[0]).session, 7u);
+  EXPECT_EQ(std::get<event::Assign>(events[0]).assignment.attempt, kAttempt);
+  EXPECT_EQ(desk.PeerAddress({5, 1}), "127.0.0.1:9");
+  EXPECT_EQ(desk.PeerAddress({5, 2}), "");
+
+  desk.BeginSession();
+  EXPECT_EQ(desk.PeerAddress({5, 1}), "");
+  ASSERT_NE(desk.Request(kAttempt), nullptr);
+  EXPECT_EQ(desk.Request(kAttempt)->body->command().sh(), "true");
+  EXPECT_EQ(desk.Request(kAttempt)->key, "map[1]");
+  EXPECT_EQ(desk.Request(kAttempt)->args, "args");
+  desk.Release(kAttempt);
+  EXPECT_EQ(desk.Request(kAttempt), nullptr);
+}
+
+TEST(DeskTest, BodiesOfAnEarlierSessionAreNotUsed) {
+  Desk desk;
+  std::vector<Event> events;
+  v1::SchedulerToWorker bodies, assignment;
+  AddBody(bodies, 4, "old");
+  AddAssignment(assignment, kAttempt, 4);
+  ASSERT_TRUE(desk.Read(1, bodies, events).ok());
+  desk.BeginSession();
+  ASSERT_TRUE(desk.Read(2, assignment, events).ok());
+  EXPECT_EQ(desk.Request(kAttempt)->body, nullptr);
+}
+
+TEST(DeskTest, EventsComeInTheOrderOfTheFields) {
+  Desk desk;
+  std::vector<Event> events;
+  v1::SchedulerToWorker m;
+  m.set_outcomes_acked(9);
+  v1::Replica* free = m.add_frees();
+  free->set_job(1);
+  free->set_object(2);
+  free->set_version(3);
+  for (auto* ref : {m.add_cancels(), m.add_retracts()}) {
+    ref->set_job(1);
+    ref->set_ordinal(2);
+    ref->set_attempt(3);
+  }
+  AddAssignment(m, kAttempt, 0);
+  ASSERT_TRUE(desk.Read(1, m, events).ok());
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_TRUE(std::holds_alternative<event::Assign>(events[0]));
+  EXPECT_TRUE(std::holds_alternative<event::Retract>(events[1]));
+  EXPECT_TRUE(std::holds_alternative<event::Cancel>(events[2]));
+  EXPECT_EQ(std::get<event::Free>(events[3]).object, (ObjectVersion{{1, 2}, 3}));
+  EXPECT_EQ(std::get<event::AckOutcomes>(events[4]).sequence, 9u);
+}
+
+TEST(DeskTest, ADamagedMessageGivesNoEvents) {
+  Desk desk;
+  std::vector<Event> events;
+  v1::SchedulerToWorker m;
+  AddAssignment(m, kAttempt, 0);
+  m.add_cancels();  // no ids
+  EXPECT_FALSE(desk.Read(1, m, events).ok());
+  EXPECT_TRUE(events.empty());
+}
+
+}  // namespace
+}  // namespace taskd::worker

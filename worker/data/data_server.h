@@ -1,0 +1,53 @@
+// The data service (proto/taskd/v1/data.proto): peers and clients read this worker's objects and
+// logs from it.
+//
+// It has a gRPC server and threads of its own, so that bulk data never stands before control
+// messages and reading a disk never holds up a session.
+#ifndef TASKD_WORKER_DATA_DATA_SERVER_H_
+#define TASKD_WORKER_DATA_DATA_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "common/base/limits.h"
+#include "worker/store/store.h"
+
+namespace taskd::worker {
+
+// What is kept of an attempt's output.
+struct LogText {
+  std::string out, err;
+  bool out_truncated = false, err_truncated = false;
+};
+
+class DataServer {
+ public:
+  struct Options {
+    std::string listen = "127.0.0.1:0";
+    std::string worker_key, client_key;  // either one opens the service
+    std::function<std::optional<LogText>(const AttemptRef&)> find_log;  // any thread
+    uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
+  };
+
+  // `store` outlives the server.
+  static absl::StatusOr<std::unique_ptr<DataServer>> Start(Store& store, Options options);
+  ~DataServer();  // breaks what is under way
+
+  const std::string& address() const { return address_; }  // HOST:PORT with the real port
+  uint64_t served_bytes() const;
+
+ private:
+  struct Impl;
+  DataServer();
+  std::unique_ptr<Impl> impl_;
+  std::string address_;
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_DATA_DATA_SERVER_H_

@@ -1,0 +1,60 @@
+// The folder that a command runs in: inputs are put there before, outputs are taken from it
+// afterwards.
+#ifndef TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
+#define TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
+
+#include <string>
+#include <vector>
+
+#include "worker/exec/command_plan.h"
+#include "worker/exec/request.h"
+#include "worker/store/store.h"
+
+namespace taskd::worker {
+
+class AttemptFolder {
+ public:
+  AttemptFolder(Store& store, std::string path) : store_(store), path_(std::move(path)) {}
+  ~AttemptFolder();  // removes it
+  AttemptFolder(const AttemptFolder&) = delete;
+  AttemptFolder& operator=(const AttemptFolder&) = delete;
+
+  // Makes the folders and files of the plan. Large whole objects become hard links to their store
+  // files, the rest are copies. kInputPath, kInputLost (a replica is gone; the store has reported
+  // it) or kStore.
+  ExecError Stage(const CommandPlan& plan);
+
+  // kInputChanged when the body wrote to a linked store file; every such replica is dropped and
+  // reported lost.
+  ExecError CheckInputs() const;
+
+  // Puts every output into the store as a version of `attempt`. All or nothing: after an error none
+  // is there. kOutputMissing or kStore.
+  ExecError Collect(const CommandPlan& plan, const Assignment& assignment,
+                    std::vector<OutputInfo>& outputs);
+
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Link {
+    ObjectVersion id;
+    std::string path;
+    FileIdentity identity;
+  };
+
+  ExecError StageInput(const CommandPlan::StagedInput& input);
+  ExecError WriteText(const CommandPlan::TextFile& text) const;
+  absl::StatusOr<OutputInfo> CollectOutput(const CommandPlan::Output& output, const LocalKey& key);
+  absl::StatusOr<OutputInfo> CollectParts(const CommandPlan::Output& output, const LocalKey& key);
+  // A regular file below the folder, reached without following any link. NotFound, or
+  // FailedPrecondition saying what stands there instead.
+  absl::StatusOr<int> OpenOutput(const std::string& file) const;
+
+  Store& store_;
+  const std::string path_;
+  std::vector<Link> links_;
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_

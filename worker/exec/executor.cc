@@ -1,0 +1,120 @@
+#include "worker/exec/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "common/base/check.h"
+#include "common/base/text.h"
+#include "taskd/v1/graph.pb.h"
+
+namespace taskd::worker {
+namespace {
+
+// Edges that point past the objects would be read blindly by every body.
+bool EdgesFit(const Assignment& a) {
+  return std::all_of(a.edges.begin(), a.edges.end(), [&](const InputEdge& e) {
+    return e.first <= a.objects.size() && e.count <= a.objects.size() - e.first;
+  });
+}
+
+}  // namespace
+
+Executor::Executor(Store& store, Options options)
+    : done_(std::move(options.done)),
+      files_(std::clamp(options.cpus, 2u, 8u)),
+      compute_(std::max(1u, options.cpus)),
+      context_{store,
+               logs_,
+               files_,
+               compute_,
+               reactor_,
+               options.guardian,
+               std::move(options.run_path),
+               0,
+               options.grace_ns,
+               [this](event::ExecDone done) { OnDone(std::move(done)); }} {}
+
+Executor::~Executor() {
+  context_.grace_ns = 0;
+  std::vector<std::shared_ptr<Run>> runs;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [attempt, run] : running_) runs.push_back(run);
+  }
+  for (auto& run : runs) run->Kill();
+  runs.clear();
+  std::unique_lock lock(mutex_);
+  none_running_.wait(lock, [this] { return running_.empty(); });
+}
+
+std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest> request) {
+  if (request->body == nullptr)
+    return FailedDone(*request, BadBody("the scheduler did not send this task's body"));
+  if (!EdgesFit(request->assignment))
+    return FailedDone(*request, BadBody("the task's inputs are damaged"));
+  std::shared_ptr<Run> run;
+  switch (request->body->kind_case()) {
+    case v1::Body::kBuiltin:
+      if (std::optional<event::ExecDone> done = StartBuiltin(request, run)) return done;
+      break;
+    case v1::Body::kCommand:
+      run = MakeCommandRun(context_, request);
+      break;
+    default:
+      return FailedDone(
+          *request,
+          BadBody("this worker runs commands and built-ins; other bodies are not supported yet"));
+  }
+  {
+    std::lock_guard lock(mutex_);
+    running_[request->assignment.attempt] = run;
+  }
+  run->Start();
+  return std::nullopt;
+}
+
+std::optional<event::ExecDone> Executor::StartBuiltin(
+    const std::shared_ptr<const ExecRequest>& request, std::shared_ptr<Run>& run) {
+  const std::string& name = request->body->builtin().name();
+  const bool at_once = request->body->builtin().duration_ns() == 0;
+  if (name == "noop" || (name == "sleep" && at_once)) return EmptyDone(context_.store, *request, 0);
+  if (name == "sleep") {
+    run = MakeSleepRun(context_, request);
+  } else if (name == "busy" || name == "concat" || name == "checksum" || name == "generate") {
+    run = MakeComputeRun(context_, request);
+  } else {
+    return FailedDone(
+        *request, BadBody(StrCat("there is no built-in '", name,
+                                 "': noop, sleep, busy, concat, checksum and generate are there")));
+  }
+  return std::nullopt;
+}
+
+void Executor::Kill(const AttemptRef& attempt) {
+  std::shared_ptr<Run> run;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = running_.find(attempt);
+    if (it == running_.end()) return;
+    run = it->second;
+  }
+  run->Kill();
+}
+
+void Executor::OnDone(event::ExecDone done) {
+  std::shared_ptr<Run> run;  // freed without the lock
+  {
+    // First, because the core may use the same reference again as soon as it knows.
+    std::lock_guard lock(mutex_);
+    auto it = running_.find(done.attempt);
+    TASKD_CHECK(it != running_.end());
+    run = std::move(it->second);
+    running_.erase(it);
+    if (running_.empty()) none_running_.notify_all();
+  }
+  done_(std::move(done));
+}
+
+}  // namespace taskd::worker

@@ -1,0 +1,64 @@
+// Runs bodies. The core says start and kill; each start ends in exactly one ExecDone.
+//
+// Built-ins that are over at once run in the caller's thread, sleeps cost a timer, other built-ins
+// a thread of a pool, commands a process (command_run.cc).
+#ifndef TASKD_WORKER_EXEC_EXECUTOR_H_
+#define TASKD_WORKER_EXEC_EXECUTOR_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "worker/exec/run.h"
+
+namespace taskd::worker {
+
+class Executor {
+ public:
+  struct Options {
+    std::string run_path;                       // WorkDir::run_path()
+    uint32_t cpus = 1;                          // threads for built-ins
+    uint64_t grace_ns = 5'000'000'000;          // between SIGTERM and SIGKILL; 0: SIGKILL at once
+    const Guardian* guardian = nullptr;         // outlives the executor
+    std::function<void(event::ExecDone)> done;  // any thread, never from inside of Start
+  };
+
+  Executor(Store& store, Options options);
+  ~Executor();  // kills what runs, without grace, and waits for it
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // A result: the attempt is over already, `done` is not called. Inputs are in the store.
+  std::optional<event::ExecDone> Start(std::shared_ptr<const ExecRequest> request);
+
+  // Answered by `done` as every start is; nothing happens when the attempt has ended.
+  void Kill(const AttemptRef& attempt);
+
+  void SetGrace(uint64_t grace_ns) { context_.grace_ns = grace_ns; }
+
+  // Thread safe.
+  const LogStore& logs() const { return logs_; }
+
+ private:
+  std::optional<event::ExecDone> StartBuiltin(const std::shared_ptr<const ExecRequest>& request,
+                                              std::shared_ptr<Run>& run);
+  void OnDone(event::ExecDone done);
+
+  const std::function<void(event::ExecDone)> done_;
+  LogStore logs_;
+  std::mutex mutex_;
+  std::condition_variable none_running_;
+  absl::flat_hash_map<AttemptRef, std::shared_ptr<Run>> running_;  // guarded by mutex_
+  io::ThreadPool files_, compute_;
+  Reactor reactor_;
+  ExecContext context_;
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_EXEC_EXECUTOR_H_

@@ -1,0 +1,37 @@
+// What an executor gets for one attempt, and how it says that the attempt failed.
+#ifndef TASKD_WORKER_EXEC_REQUEST_H_
+#define TASKD_WORKER_EXEC_REQUEST_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/base/session.h"
+
+namespace taskd::v1 {
+class Body;
+}
+
+namespace taskd::worker {
+
+struct ExecRequest {
+  Assignment assignment;
+  std::string key;                       // of the task
+  std::string args;                      // a serialized v1::TaskArgs
+  std::shared_ptr<const v1::Body> body;  // null: the scheduler never sent it
+};
+
+// kNone: no error.
+struct ExecError {
+  FailureClass failure = FailureClass::kNone;
+  std::string message;
+  bool ok() const { return failure == FailureClass::kNone; }
+};
+
+inline ExecError BadBody(std::string message) {
+  return {FailureClass::kBadBody, std::move(message)};
+}
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_EXEC_REQUEST_H_

@@ -1,0 +1,60 @@
+// One attempt under way, and what all of them share.
+#ifndef TASKD_WORKER_EXEC_RUN_H_
+#define TASKD_WORKER_EXEC_RUN_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/io/thread_pool.h"
+#include "worker/core/events.h"
+#include "worker/exec/guardian.h"
+#include "worker/exec/log_store.h"
+#include "worker/exec/reactor.h"
+#include "worker/exec/request.h"
+#include "worker/store/store.h"
+
+namespace taskd::worker {
+
+struct ExecContext {
+  Store& store;
+  LogStore& logs;
+  io::ThreadPool& files;    // short work that blocks: staging, spawning, collecting
+  io::ThreadPool& compute;  // built-ins that use a cpu
+  Reactor& reactor;
+  const Guardian* guardian;  // may be null
+  std::string run_path;
+  std::atomic<uint64_t> next_folder{
+      0};  // an attempt's folder is removed after it is done, so names are not reused
+  std::atomic<uint64_t> grace_ns;
+  std::function<void(event::ExecDone)> done;  // any thread; once an attempt
+};
+
+// Start is called once; Kill at any time and from any thread, also before, during and after the
+// end. Shared: timers, pool threads and the executor's table hold it until the attempt is done.
+class Run {
+ public:
+  virtual ~Run() = default;
+  virtual void Start() = 0;
+  virtual void Kill() = 0;
+};
+
+std::shared_ptr<Run> MakeCommandRun(ExecContext& context,
+                                    std::shared_ptr<const ExecRequest> request);
+std::shared_ptr<Run> MakeSleepRun(ExecContext& context, std::shared_ptr<const ExecRequest> request);
+std::shared_ptr<Run> MakeComputeRun(ExecContext& context,
+                                    std::shared_ptr<const ExecRequest> request);
+
+// The end of an attempt that failed or was cancelled. kInputLost becomes AttemptEnd::kStuck.
+event::ExecDone FailedDone(const ExecRequest& request, ExecError error, uint64_t run_ns = 0);
+event::ExecDone CancelledDone(const ExecRequest& request, uint64_t run_ns = 0);
+event::ExecDone TimeoutDone(const ExecRequest& request, uint64_t run_ns);
+// Outputs without bytes: noop, sleep, busy.
+event::ExecDone EmptyDone(Store& store, const ExecRequest& request, uint64_t run_ns);
+
+LocalKey OutputKey(const Assignment& assignment, uint32_t index);
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_EXEC_RUN_H_

@@ -1,0 +1,249 @@
+#include "worker/shell/daemon.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+#include "common/io/access_file.h"
+#include "common/io/clock.h"
+#include "common/io/log.h"
+#include "common/io/random.h"
+#include "common/io/ready_file.h"
+#include "common/rpc/channels.h"
+
+namespace taskd::worker {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr uint32_t kStepBudget = 10'000;
+constexpr uint64_t kStopGraceNs = 2'000'000'000;  // at a stop, for bodies that do not hear SIGTERM
+constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
+constexpr uint64_t kAccessWaitNs = 3'000'000'000;
+
+// Daemons of a cluster are often started at once, and the scheduler writes the file when it serves.
+absl::StatusOr<io::AccessFile> WaitForAccessFile(const std::string& dir) {
+  const uint64_t until_ns = io::NowNs() + kAccessWaitNs;
+  for (;;) {
+    absl::StatusOr<io::AccessFile> access = io::ReadAccessFile(dir);
+    if (access.status().code() != absl::StatusCode::kNotFound || io::NowNs() >= until_ns)
+      return access;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(WorkerOptions options,
+                                                      const Guardian& guardian) {
+  absl::StatusOr<WorkDir> work_dir = WorkDir::Open(options.work_dir);
+  if (!work_dir.ok()) return work_dir.status();
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), *std::move(work_dir)));
+  if (absl::Status s = daemon->StartParts(guardian); !s.ok()) return s;
+  return daemon;
+}
+
+Daemon::Daemon(WorkerOptions options, WorkDir work_dir)
+    : options_(std::move(options)),
+      work_dir_(std::move(work_dir)),
+      store_(work_dir_.store_path(),
+             [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
+      core_(Config{options_.capacity}) {}
+
+Daemon::~Daemon() {
+  link_.reset();
+  http_.reset();
+  data_server_.reset();
+  fetcher_.reset();
+  executor_.reset();
+  store_.DropAll();
+  work_dir_.Clean();
+}
+
+absl::Status Daemon::StartParts(const Guardian& guardian) {
+  absl::StatusOr<io::AccessFile> access = WaitForAccessFile(options_.dir);
+  if (!access.ok()) return access.status();
+  if (access->worker_key.empty()) {
+    return absl::PermissionDeniedError(
+        StrCat(io::AccessPath(options_.dir), " has no worker key; it was made for clients only"));
+  }
+  Executor::Options exec;
+  exec.run_path = work_dir_.run_path();
+  exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
+  exec.grace_ns = options_.grace_ns;
+  exec.guardian = &guardian;
+  exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };
+  executor_ = std::make_unique<Executor>(store_, std::move(exec));
+
+  DataServer::Options data;
+  data.listen = options_.listen;
+  data.worker_key = access->worker_key;
+  data.client_key = access->client_key;
+  data.find_log = [this](const AttemptRef& attempt) -> std::optional<LogText> {
+    std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
+    if (log == nullptr) return std::nullopt;
+    AttemptLog::View view = log->Read();
+    return LogText{std::move(view.out), std::move(view.err), view.out_truncated,
+                   view.err_truncated};
+  };
+  absl::StatusOr<std::unique_ptr<DataServer>> server = DataServer::Start(store_, std::move(data));
+  if (!server.ok()) return server.status();
+  data_server_ = *std::move(server);
+  data_address_ = rpc::AdvertisedAddress(data_server_->address(), options_.advertise);
+
+  Fetcher::Options fetch;
+  fetch.key = access->worker_key;
+  fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
+  fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
+  if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
+  MakeLink();
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::StartHttp(const std::string& worker_key, const std::string& client_key) {
+  io::HttpServer::Options options;
+  options.listen = options_.metrics_listen;
+  options.keys = {worker_key, client_key};
+  options.collect = [this](io::MetricsPage& page) {
+    FillPage(published_.Get(), store_.totals(),
+             {fetcher_->fetched_bytes(), data_server_->served_bytes()}, page);
+  };
+  options.healthy = [this] { return published_.Get().session_up; };
+  absl::StatusOr<std::unique_ptr<io::HttpServer>> http = io::HttpServer::Start(std::move(options));
+  if (!http.ok()) return http.status();
+  http_ = *std::move(http);
+  return absl::OkStatus();
+}
+
+void Daemon::MakeLink() {
+  SchedulerLink::Options link;
+  link.access_dir = options_.dir;
+  link.scheduler = options_.scheduler;
+  link.name = options_.name;
+  link.host = options_.host;
+  link.data_address = data_address_;
+  link.metrics_address = http_->address();
+  link.version = kVersion;
+  link.identity =
+      HashBytes(HashBytes(1, options_.name), options_.host + work_dir_.path()) | 1;  // 0 is none
+  link.incarnation = io::RandomU64() | 1;
+  link.capacity = options_.capacity;
+  link_ = std::make_unique<SchedulerLink>(std::move(link), inbox_);
+}
+
+absl::Status Daemon::Run() {
+  io::LogInfo(StrCat("worker ", options_.name, ": ", FormatCpus(options_.capacity.cpus_milli),
+                     " cpus, ", FormatBytes(options_.capacity.memory_bytes), "; work folder ",
+                     work_dir_.path(), ", data on ", data_address_, ", metrics on ",
+                     http_->address()));
+  while (!stopped_ && link_->fatal().ok()) {
+    const uint64_t link_wake = link_->OnTime(io::NowNs(), Figures());
+    std::deque<InboxItem> items = inbox_->Take(std::min(core_wake_ns_, link_wake));
+    for (InboxItem& item : items) Handle(item);
+    Step();
+    link_->Flush();
+  }
+  if (stopped_) SayGoodbye();
+  return link_->fatal();
+}
+
+void Daemon::Stop() {
+  executor_->SetGrace(std::min(options_.grace_ns, kStopGraceNs));
+  inbox_->Post(event::Shutdown{});
+}
+
+void Daemon::Handle(InboxItem& item) {
+  if (auto* event = std::get_if<Event>(&item)) {
+    events_.push_back(std::move(*event));
+  } else if (auto* message = std::get_if<SessionMessage>(&item)) {
+    HandleMessage(*message);
+  } else if (auto down = link_->OnClosed(std::get<SessionClosed>(item), io::NowNs())) {
+    events_.push_back(*down);
+  }
+}
+
+void Daemon::HandleMessage(SessionMessage& message) {
+  if (!link_->Current(message.session)) return;
+  if (std::optional<event::SessionUp> up = link_->OnMessage(message, io::NowNs())) {
+    desk_.BeginSession();
+    events_.push_back(*up);
+    if (!ready_) WriteReadyFile();
+  }
+  if (!link_->up()) return;
+  if (absl::Status s = desk_.Read(message.session, *message.message, events_); !s.ok())
+    link_->Break(s);
+}
+
+// One step and its actions. What ends at once (no-ops) comes back as events of the next step, which
+// follows at once.
+void Daemon::Step() {
+  const uint64_t start_ns = io::NowNs();
+  const uint64_t events = events_.size();
+  std::vector<Event> now;
+  now.swap(events_);
+  core_wake_ns_ = core_.Step(start_ns, now, kStepBudget, actions_);
+  for (Action& action : actions_) std::visit([this](auto& a) { Do(a); }, action);
+  actions_.clear();
+  if (!events_.empty()) core_wake_ns_ = start_ns;
+  now.clear();
+  if (events_.empty()) events_.swap(now);  // keeps its memory
+
+  WorkerFigures figures = published_.Get();
+  figures.core = core_.counters();
+  figures.capacity = options_.capacity;
+  figures.session_up = link_->up();
+  figures.steps += 1;
+  figures.events += events;
+  figures.step_ns += io::NowNs() - start_ns;
+  figures.inbox_items = inbox_->queued();
+  published_.Set(figures);
+}
+
+void Daemon::Do(action::StartFetch& a) {
+  fetcher_->Start(a.fetch, desk_.PeerAddress(a.peer), std::move(a.items));
+}
+
+void Daemon::Do(action::StartExec& a) {
+  std::shared_ptr<const ExecRequest> request = desk_.Request(a.attempt);
+  TASKD_CHECK(request != nullptr);  // the core starts what it was assigned and did not release
+  if (std::optional<event::ExecDone> done = executor_->Start(std::move(request)))
+    events_.push_back(*std::move(done));
+}
+
+HeartbeatFigures Daemon::Figures() const {
+  const StoreTotals totals = store_.totals();
+  const Counters& c = core_.counters();
+  return {totals.heap_bytes + totals.file_bytes, c.running, c.fetching + c.queued,
+          fetcher_->fetched_bytes(), data_server_->served_bytes()};
+}
+
+void Daemon::WriteReadyFile() {
+  ready_ = true;
+  if (options_.ready_file.empty()) return;
+  absl::Status written =
+      io::WriteReadyFile(options_.ready_file, {{"name", options_.name},
+                                               {"data_address", data_address_},
+                                               {"metrics_address", http_->address()}});
+  if (!written.ok()) io::LogError(ToStd(written.message()));
+}
+
+// The scheduler ends the stream when it has read the goodbye; it need not be there to hear it.
+void Daemon::SayGoodbye() {
+  const uint64_t until_ns = io::NowNs() + kGoodbyeWaitNs;
+  if (!link_->up()) return;
+  link_->Goodbye();
+  while (link_->up() && io::NowNs() < until_ns) {
+    for (InboxItem& item : inbox_->Take(until_ns)) {
+      if (auto* closed = std::get_if<SessionClosed>(&item)) link_->OnClosed(*closed, io::NowNs());
+    }
+  }
+  io::LogInfo("stopped");
+}
+
+}  // namespace taskd::worker

@@ -1,0 +1,91 @@
+// Puts the worker together: core, store, executors, data plane, session. One thread, that of Run,
+// owns the core and carries out its actions; all others only post to the inbox.
+#ifndef TASKD_WORKER_SHELL_DAEMON_H_
+#define TASKD_WORKER_SHELL_DAEMON_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/io/http.h"
+#include "worker/core/worker_core.h"
+#include "worker/data/data_server.h"
+#include "worker/data/fetcher.h"
+#include "worker/exec/executor.h"
+#include "worker/shell/desk.h"
+#include "worker/shell/exporter.h"
+#include "worker/shell/inbox.h"
+#include "worker/shell/options.h"
+#include "worker/shell/scheduler_link.h"
+#include "worker/store/store.h"
+#include "worker/store/work_dir.h"
+
+namespace taskd::worker {
+
+class Daemon {
+ public:
+  // Takes the work folder and the ports. `guardian` outlives the daemon.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(WorkerOptions options,
+                                                       const Guardian& guardian);
+  ~Daemon();  // after Run: kills what is left, empties the work folder
+
+  // Until Stop, or until the scheduler refuses us for good: that is the result.
+  absl::Status Run();
+
+  // Any thread: ends Run in an orderly way, within a few seconds.
+  void Stop();
+
+ private:
+  Daemon(WorkerOptions options, WorkDir work_dir);
+  absl::Status StartParts(const Guardian& guardian);
+  absl::Status StartHttp(const std::string& worker_key, const std::string& client_key);
+  void MakeLink();
+
+  void Handle(InboxItem& item);
+  void HandleMessage(SessionMessage& message);
+  void Step();
+  void Do(action::StartFetch& a);
+  void Do(action::CancelFetch& a) { fetcher_->Cancel(a.fetch); }
+  void Do(action::StartExec& a);
+  void Do(action::KillExec& a) { executor_->Kill(a.attempt); }
+  void Do(action::ReleaseAttempt& a) { desk_.Release(a.attempt); }
+  void Do(action::Drop& a) { store_.Drop(a.key); }
+  void Do(action::DropAll&) { store_.DropAll(); }
+  void Do(action::Stopped&) { stopped_ = true; }
+  template <typename ToScheduler>
+  void Do(ToScheduler& a) {
+    link_->Send(a);
+  }
+  HeartbeatFigures Figures() const;
+  void WriteReadyFile();
+  void SayGoodbye();
+
+  const WorkerOptions options_;
+  const WorkDir work_dir_;
+  const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  Store store_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<DataServer> data_server_;
+  std::unique_ptr<Fetcher> fetcher_;
+  std::unique_ptr<io::HttpServer> http_;
+  std::string data_address_;
+  std::unique_ptr<SchedulerLink> link_;
+  Desk desk_;
+  WorkerCore core_;
+  Published published_;  // what the exporter reads
+
+  std::vector<Event> events_;  // for the next step
+  std::vector<Action> actions_;
+  uint64_t core_wake_ns_ = 0;
+  bool ready_ = false;
+  bool stopped_ = false;  // the core says that nothing runs any more
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_SHELL_DAEMON_H_

@@ -1,0 +1,69 @@
+#include "worker/shell/desk.h"
+
+#include "common/rpc/wire.h"
+#include "taskd/v1/worker_session.pb.h"
+
+namespace taskd::worker {
+
+void Desk::BeginSession() {
+  bodies_.clear();
+  peers_.clear();
+}
+
+absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
+                        std::vector<Event>& events) {
+  std::vector<Event> read;
+  for (const v1::Peer& peer : message.peers()) {
+    peers_[WorkerId::FromPacked(peer.worker())] = peer.data_address();
+  }
+  for (v1::BodyDefinition& body : *message.mutable_bodies()) {
+    bodies_[{body.job(), body.body()}] =
+        std::make_shared<v1::Body>(std::move(*body.mutable_definition()));
+  }
+  for (v1::Assignment& from : *message.mutable_assignments()) {
+    absl::StatusOr<Assignment> assignment = rpc::Decode(from);
+    if (!assignment.ok()) return assignment.status();
+    auto request = std::make_shared<ExecRequest>();
+    auto body = bodies_.find(std::pair(assignment->attempt.task.job, assignment->body));
+    if (body != bodies_.end()) request->body = body->second;
+    request->key = std::move(*from.mutable_key());
+    request->args = std::move(*from.mutable_args());
+    request->assignment = *assignment;
+    requests_[assignment->attempt] = std::move(request);
+    read.push_back(event::Assign{session, *std::move(assignment)});
+  }
+  for (const v1::AttemptRef& from : message.retracts()) {
+    absl::StatusOr<AttemptRef> attempt = rpc::Decode(from);
+    if (!attempt.ok()) return attempt.status();
+    read.push_back(event::Retract{session, *attempt});
+  }
+  for (const v1::AttemptRef& from : message.cancels()) {
+    absl::StatusOr<AttemptRef> attempt = rpc::Decode(from);
+    if (!attempt.ok()) return attempt.status();
+    read.push_back(event::Cancel{session, *attempt});
+  }
+  for (const v1::Replica& from : message.frees()) {
+    absl::StatusOr<Replica> object = rpc::Decode(from);
+    if (!object.ok()) return object.status();
+    read.push_back(event::Free{session, object->id});
+  }
+  if (message.outcomes_acked() != 0)
+    read.push_back(event::AckOutcomes{session, message.outcomes_acked()});
+  events.insert(events.end(), std::make_move_iterator(read.begin()),
+                std::make_move_iterator(read.end()));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const ExecRequest> Desk::Request(const AttemptRef& attempt) const {
+  auto it = requests_.find(attempt);
+  return it == requests_.end() ? nullptr : it->second;
+}
+
+void Desk::Release(const AttemptRef& attempt) { requests_.erase(attempt); }
+
+std::string Desk::PeerAddress(WorkerId worker) const {
+  auto it = peers_.find(worker);
+  return it == peers_.end() ? "" : it->second;
+}
+
+}  // namespace taskd::worker

@@ -1,0 +1,77 @@
+#include "worker/shell/exporter.h"
+
+#include <string>
+
+#include "common/base/names.h"
+
+namespace taskd::worker {
+namespace {
+
+constexpr const char* kFetchStatusNames[] = {"ok", "missing", "busy", "io_error", "unreachable"};
+
+double Seconds(uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
+double Number(uint64_t n) { return static_cast<double>(n); }
+
+void FillAttempts(const Counters& core, io::MetricsPage& page) {
+  for (uint8_t end = static_cast<uint8_t>(AttemptEnd::kFinished);
+       end <= static_cast<uint8_t>(AttemptEnd::kLost); ++end) {
+    page.Counter("taskd_worker_attempts_ended_total", "Attempts by how they ended.",
+                 Number(core.attempts_ended[end]),
+                 {{"end", std::string(Name(static_cast<AttemptEnd>(end)))}});
+  }
+  const auto state = [&](const char* name, uint32_t value) {
+    page.Gauge("taskd_worker_attempts", "Attempts here by state.", value, {{"state", name}});
+  };
+  state("fetching", core.fetching);
+  state("queued", core.queued);
+  state("running", core.running);
+  page.Gauge("taskd_worker_outcomes_unacked", "Outcomes that the scheduler has not acknowledged.",
+             Number(core.outcomes_unacked));
+}
+
+void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& page) {
+  page.Gauge("taskd_worker_store_objects", "Objects and selections of parts in the store.",
+             Number(store.objects));
+  page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(store.heap_bytes),
+             {{"where", "heap"}});
+  page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(store.file_bytes),
+             {{"where", "file"}});
+  page.Gauge("taskd_worker_replicas", "Replicas that the scheduler may name to others.",
+             Number(core.replicas));
+  page.Counter("taskd_worker_objects_lost_total", "Objects whose file vanished or was damaged.",
+               Number(store.lost));
+}
+
+void FillTransfer(const Counters& core, const TransferFigures& transfer, io::MetricsPage& page) {
+  page.Counter("taskd_worker_fetched_bytes_total", "Bytes received from other workers.",
+               Number(transfer.fetched_bytes));
+  page.Counter("taskd_worker_served_bytes_total", "Bytes sent to other workers and clients.",
+               Number(transfer.served_bytes));
+  for (uint32_t status = 0; status < 5; ++status) {
+    page.Counter("taskd_worker_fetch_items_total",
+                 "Objects asked of other workers by how that ended.",
+                 Number(core.fetch_items[status]), {{"status", kFetchStatusNames[status]}});
+  }
+}
+
+}  // namespace
+
+void FillPage(const WorkerFigures& figures, const StoreTotals& store,
+              const TransferFigures& transfer, io::MetricsPage& page) {
+  page.Gauge("taskd_worker_session_up", "1: connected to the scheduler.",
+             figures.session_up ? 1 : 0);
+  page.Gauge("taskd_worker_cpus", "Cpus for tasks.", figures.capacity.cpus_milli / 1000.0);
+  page.Gauge("taskd_worker_memory_bytes", "Memory for tasks.",
+             Number(figures.capacity.memory_bytes));
+  FillAttempts(figures.core, page);
+  FillStore(figures.core, store, page);
+  FillTransfer(figures.core, transfer, page);
+  page.Counter("taskd_worker_core_steps_total", "Steps of the core.", Number(figures.steps));
+  page.Counter("taskd_worker_core_events_total", "Events of the core.", Number(figures.events));
+  page.Counter("taskd_worker_core_busy_seconds_total",
+               "Time in steps of the core and their actions.", Seconds(figures.step_ns));
+  page.Gauge("taskd_worker_inbox_items", "Items that wait for the core.",
+             Number(figures.inbox_items));
+}
+
+}  // namespace taskd::worker

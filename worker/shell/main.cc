@@ -1,0 +1,68 @@
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "common/base/text.h"
+#include "common/io/log.h"
+#include "common/io/shutdown.h"
+#include "worker/shell/daemon.h"
+
+namespace taskd::worker {
+namespace {
+
+constexpr int kFailed = 1, kUsage = 2, kNotAllowed = 4;
+
+// Connections, readers and three descriptors a running command; the default soft limit is 1024.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnimplemented:
+      return kNotAllowed;
+    default:
+      return kFailed;
+  }
+}
+
+int Fail(const absl::Status& status) {
+  io::LogError(ToStd(status.message()));
+  return ExitCode(status);
+}
+
+int Main(int argc, char** argv) {
+  auto signals = std::make_unique<io::ShutdownSignals>();
+  WorkerOptions options;
+  if (std::optional<int> exit_code = ParseOptions(argc, argv, options)) return *exit_code;
+  if (absl::Status s = io::InitLog("taskd-worker", options.log_level); !s.ok()) {
+    std::fprintf(stderr, "taskd-worker: %s\n", std::string(s.message()).c_str());
+    return kUsage;
+  }
+  // Before anything makes threads or holds descriptors.
+  absl::StatusOr<std::unique_ptr<Guardian>> guardian = Guardian::Start();
+  if (!guardian.ok()) return Fail(guardian.status());
+  RaiseDescriptorLimit();
+  absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(std::move(options), **guardian);
+  if (!daemon.ok()) return Fail(daemon.status());
+  signals->OnSignal([&](int) { (*daemon)->Stop(); });
+  const absl::Status ended = (*daemon)->Run();  // what went wrong is logged
+  signals.reset();                              // its thread calls the daemon
+  return ExitCode(ended);
+}
+
+}  // namespace
+}  // namespace taskd::worker
+
+int main(int argc, char** argv) { return taskd::worker::Main(argc, argv); }

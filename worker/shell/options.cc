@@ -1,0 +1,68 @@
+#include "worker/shell/options.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/base/text.h"
+#include "common/io/access_file.h"
+#include "common/io/config.h"
+#include "worker/shell/node_size.h"
+
+namespace taskd::worker {
+namespace {
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "localhost";
+}
+
+// On the node's own disk: a home folder is often on a network file system.
+std::string DefaultWorkDir(const std::string& name) {
+  const char* tmp = std::getenv("TMPDIR");
+  return StrCat(tmp != nullptr && tmp[0] == '/' ? tmp : "/tmp", "/taskd-", getuid(), "-", name);
+}
+
+}  // namespace
+
+std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions& options) {
+  const Resources detected = DetectNodeSize();
+  options.capacity = detected;
+  io::Flags flags("taskd-worker",
+                  "Runs tasks for a taskd-scheduler, keeps their results and hands them on.");
+  flags.Text("dir", &options.dir, "folder with the access file [$TASKD_DIR, else ~/.taskd]");
+  flags.Text("scheduler", &options.scheduler, "HOST:PORT of the scheduler [from the access file]");
+  flags.Text("name", &options.name, "name of this worker, unique in the cluster [HOST-PID]");
+  flags.Cpus("cpus", &options.capacity.cpus_milli, "cpus for tasks");
+  flags.Bytes("memory", &options.capacity.memory_bytes, "memory for tasks");
+  flags.Text("work-dir", &options.work_dir,
+             "folder on this node's own disk for results and tasks [$TMPDIR/taskd-UID-NAME]");
+  flags.Text("listen", &options.listen,
+             "HOST:PORT for other workers and clients; port 0: a free one");
+  flags.Text("advertise", &options.advertise, "HOST or HOST:PORT that they are told instead");
+  flags.Text("metrics-listen", &options.metrics_listen, "HOST:PORT for /metrics and /healthz");
+  flags.Text("log-level", &options.log_level, "debug, info, warning, error or off");
+  flags.Text("ready-file", &options.ready_file,
+             "written once the scheduler has taken this worker in");
+  flags.Duration("grace", &options.grace_ns,
+                 "time between SIGTERM and SIGKILL for a task that is stopped");
+  if (std::optional<int> exit_code = flags.Parse(argc, argv)) return exit_code;
+
+  absl::StatusOr<std::string> dir = io::AccessDir(options.dir);
+  if (!dir.ok()) {
+    std::fprintf(stderr, "taskd-worker: %s\n", std::string(dir.status().message()).c_str());
+    return 2;
+  }
+  options.dir = *dir;
+  options.host = HostName();
+  if (options.name.empty()) options.name = StrCat(options.host, "-", getpid());
+  if (options.work_dir.empty()) options.work_dir = DefaultWorkDir(options.name);
+  if (options.capacity.cpus_milli == 0) {
+    std::fprintf(stderr, "taskd-worker: --cpus must be more than 0\n");
+    return 2;
+  }
+  return std::nullopt;
+}
+
+}  // namespace taskd::worker

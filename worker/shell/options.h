@@ -1,0 +1,34 @@
+// The flags of taskd-worker.
+#ifndef TASKD_WORKER_SHELL_OPTIONS_H_
+#define TASKD_WORKER_SHELL_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "common/base/session.h"
+
+namespace taskd::worker {
+
+struct WorkerOptions {
+  std::string dir;  // with the access file
+  std::string scheduler;
+  std::string name;
+  Resources capacity;
+  std::string work_dir;
+  std::string listen = "127.0.0.1:0";
+  std::string advertise;
+  std::string metrics_listen = "127.0.0.1:0";
+  std::string log_level = "info";
+  std::string ready_file;
+  std::string host;  // no flag
+  uint64_t grace_ns = 5'000'000'000;
+};
+
+// Fills in what was not given from this machine. A value: the process ends with it (--help, or an
+// error on stderr).
+std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions& options);
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_SHELL_OPTIONS_H_

@@ -1,0 +1,151 @@
+#include "worker/store/object.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/crc32c.h"
+#include "common/base/text.h"
+
+namespace taskd::worker {
+namespace {
+
+// Follows a range's bytes through the checksums that cover it.
+class RangeChecker {
+ public:
+  RangeChecker(const ObjectMeta& meta, const ByteRange& range) : meta_(meta), range_(range) {
+    by_part_ = range.part_hi > range.part_lo;
+    whole_ = !by_part_ && range.offset == 0 && range.length == meta.size_bytes;
+    part_ = range.part_lo;
+    position_ = range.offset;
+  }
+
+  // False: a checksum is wrong.
+  bool Feed(std::string_view bytes) {
+    if (whole_) crc_ = ExtendCrc32c(crc_, bytes.data(), bytes.size());
+    while (by_part_ && part_ < range_.part_hi) {
+      const size_t n = std::min<uint64_t>(bytes.size(), meta_.part_ends[part_] - position_);
+      crc_ = ExtendCrc32c(crc_, bytes.data(), n);
+      position_ += n;
+      bytes.remove_prefix(n);
+      if (position_ < meta_.part_ends[part_]) break;
+      if (crc_ != meta_.part_crcs[part_]) return false;
+      crc_ = 0;
+      ++part_;
+    }
+    return true;
+  }
+
+  bool Finish() { return Feed({}) && (!whole_ || crc_ == meta_.crc32c); }
+
+ private:
+  const ObjectMeta& meta_;
+  const ByteRange& range_;
+  bool by_part_ = false, whole_ = false;
+  uint32_t part_ = 0, crc_ = 0;
+  uint64_t position_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<ObjectReader> ObjectReader::Open(std::shared_ptr<const ObjectEntry> entry) {
+  ObjectReader reader(std::move(entry));
+  if (!reader.in_file()) return reader;
+  const ObjectEntry& e = *reader.entry_;
+  reader.fd_ = open(e.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (reader.fd_ < 0) {
+    const int error = errno;
+    std::string message = StrCat("cannot open the store file ", e.path, ": ", std::strerror(error));
+    // Out of descriptors says nothing about the file.
+    if (error == EMFILE || error == ENFILE || error == ENOMEM)
+      return absl::ResourceExhaustedError(message);
+    return absl::DataLossError(message);
+  }
+  struct stat s;
+  if (fstat(reader.fd_, &s) != 0 || FileIdentity::Of(s) != e.identity) {
+    return absl::DataLossError(StrCat("the store file ", e.path, " was changed from outside"));
+  }
+  return reader;
+}
+
+ObjectReader::ObjectReader(ObjectReader&& other) noexcept
+    : entry_(std::move(other.entry_)), fd_(std::exchange(other.fd_, -1)) {}
+
+ObjectReader& ObjectReader::operator=(ObjectReader&& other) noexcept {
+  std::swap(entry_, other.entry_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+ObjectReader::~ObjectReader() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::StatusOr<ByteRange> ObjectReader::Locate(PartRange parts) const {
+  const ObjectMeta& m = meta();
+  const uint32_t count = static_cast<uint32_t>(m.part_ends.size());
+  if (parts.whole()) return ByteRange{0, m.size_bytes, 0, count};
+  if (parts.lo >= parts.hi || parts.hi > count) {
+    return absl::OutOfRangeError(
+        StrCat("the object has ", count, " parts, not parts ", parts.lo, "..", parts.hi));
+  }
+  const uint64_t begin = parts.lo == 0 ? 0 : m.part_ends[parts.lo - 1];
+  return ByteRange{begin, m.part_ends[parts.hi - 1] - begin, parts.lo, parts.hi};
+}
+
+absl::Status ObjectReader::Read(uint64_t offset, char* out, size_t n) const {
+  if (offset > meta().size_bytes || n > meta().size_bytes - offset) {
+    return absl::OutOfRangeError(
+        StrCat("bytes ", offset, "+", n, " of an object of ", meta().size_bytes));
+  }
+  if (!in_file()) {
+    std::memcpy(out, entry_->bytes.data() + offset, n);
+    return absl::OkStatus();
+  }
+  while (n > 0) {
+    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      return absl::DataLossError(StrCat("cannot read the store file ", entry_->path, " at ", offset,
+                                        ": ", got == 0 ? "it is too short" : std::strerror(errno)));
+    }
+    out += got;
+    offset += static_cast<uint64_t>(got);
+    n -= static_cast<size_t>(got);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectReader::Stream(const ByteRange& range, Sink sink) const {
+  TASKD_CHECK(range.offset + range.length <= meta().size_bytes);
+  RangeChecker checker(meta(), range);
+  std::unique_ptr<char[]> buffer;
+  if (in_file()) buffer.reset(new char[std::min<uint64_t>(range.length, limits::kChunkBytes) + 1]);
+  bool sound = true;
+  for (uint64_t done = 0; done < range.length;) {
+    const size_t n = std::min<uint64_t>(range.length - done, limits::kChunkBytes);
+    std::string_view piece;
+    if (in_file()) {
+      if (absl::Status s = Read(range.offset + done, buffer.get(), n); !s.ok()) return s;
+      piece = {buffer.get(), n};
+    } else {
+      piece = std::string_view(entry_->bytes).substr(range.offset + done, n);
+    }
+    sound = sound && checker.Feed(piece);
+    if (absl::Status s = sink(piece); !s.ok()) return s;
+    done += n;
+  }
+  if (!sound || !checker.Finish()) {
+    return absl::DataLossError(
+        StrCat("the store file ", entry_->path, " is damaged (its checksum is wrong)"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace taskd::worker

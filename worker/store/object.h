@@ -1,0 +1,90 @@
+// One replica's bytes, or some parts of one, as the store keeps them: immutable, on the heap or in
+// a file.
+#ifndef TASKD_WORKER_STORE_OBJECT_H_
+#define TASKD_WORKER_STORE_OBJECT_H_
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/session.h"
+
+namespace taskd::worker {
+
+// What tells a file from a changed one without reading it. Link count and ctime are left out:
+// attempts make hard links to store files.
+struct FileIdentity {
+  uint64_t device = 0, inode = 0, size_bytes = 0;
+  int64_t mtime_ns = 0;
+  bool operator==(const FileIdentity&) const = default;
+  static FileIdentity Of(const struct stat& s) {
+    return {s.st_dev, s.st_ino, static_cast<uint64_t>(s.st_size),
+            s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec};
+  }
+};
+
+struct ObjectMeta {
+  uint64_t size_bytes = 0;
+  uint32_t crc32c = 0;              // of all bytes
+  std::vector<uint64_t> part_ends;  // cumulative; empty: an object without parts
+  std::vector<uint32_t> part_crcs;  // one a part
+};
+
+// What the store's table holds. Never changes after it is made; the last holder of a dropped heap
+// object frees its bytes. A file is unlinked when the store drops it.
+struct ObjectEntry {
+  ObjectMeta meta;
+  std::string bytes;      // heap
+  std::string path;       // file; empty: heap
+  FileIdentity identity;  // file
+};
+
+struct ByteRange {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  uint32_t part_lo = 0, part_hi = 0;  // whole parts that it covers; both 0: not known by parts
+};
+
+// A reader's hold on an object: stays readable after the store has dropped it. Reads are thread
+// safe.
+class ObjectReader {
+ public:
+  // Opens the file of a file object. DataLoss: it vanished or was changed.
+  static absl::StatusOr<ObjectReader> Open(std::shared_ptr<const ObjectEntry> entry);
+
+  ObjectReader(ObjectReader&& other) noexcept;
+  ObjectReader& operator=(ObjectReader&& other) noexcept;
+  ~ObjectReader();
+
+  const ObjectMeta& meta() const { return entry_->meta; }
+  bool in_file() const { return !entry_->path.empty(); }
+  const ObjectEntry& entry() const { return *entry_; }
+
+  // The bytes of parts [lo, hi), or of everything. OutOfRange when the object has no such parts.
+  absl::StatusOr<ByteRange> Locate(PartRange parts) const;
+
+  // Copies bytes [offset, offset + n) to `out`. DataLoss when the file is short or cannot be read.
+  absl::Status Read(uint64_t offset, char* out, size_t n) const;
+
+  // Hands every byte of `range` to `sink` in pieces of at most limits::kChunkBytes, and checks the
+  // checksums that the range allows: of the whole object, or of each part. DataLoss on a mismatch,
+  // after the bytes have been handed over; an error of the sink stops it and is returned.
+  using Sink = absl::FunctionRef<absl::Status(std::string_view)>;
+  absl::Status Stream(const ByteRange& range, Sink sink) const;
+
+ private:
+  explicit ObjectReader(std::shared_ptr<const ObjectEntry> entry) : entry_(std::move(entry)) {}
+
+  std::shared_ptr<const ObjectEntry> entry_;
+  int fd_ = -1;
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_STORE_OBJECT_H_
