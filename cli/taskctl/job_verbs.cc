@@ -1,0 +1,205 @@
+// taskctl job list | show | wait | cancel
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <ctime>
+#include <memory>
+
+#include "cli/client/client_session.h"
+#include "cli/client/connection.h"
+#include "cli/taskctl/interrupt.h"
+#include "cli/taskctl/jobs.h"
+#include "cli/taskctl/output.h"
+#include "cli/taskctl/verbs.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+
+namespace taskd::cli {
+namespace {
+
+std::string LocalTime(uint64_t ms) {
+  auto seconds = static_cast<time_t>(ms / 1000);
+  tm local = {};
+  char text[32];
+  if (ms == 0 || localtime_r(&seconds, &local) == nullptr) return "";
+  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local));
+}
+
+std::vector<Column> JobColumns() {
+  return {{"JOB", Column::kRight},       {"NAME", Column::kLeft, true}, {"STATE"},
+          {"DONE", Column::kRight},      {"TOTAL", Column::kRight},     {"RUNNING", Column::kRight},
+          {"FAILED", Column::kRight},    {"ELAPSED", Column::kRight},   {"SUBMITTED"},
+          {"OWNER", Column::kLeft, true}};
+}
+
+Row JobRow(const v1::JobInfo& job) {
+  return {StrCat(job.job()),
+          job.name(),
+          StateCell(StateName(job.state())),
+          FormatCount(job.done()),
+          FormatCount(job.total()),
+          FormatCount(job.running()),
+          {FormatCount(job.failed()), job.failed() > 0 ? Style::kBad : Style::kPlain},
+          FormatDuration(job.elapsed_ms() * 1'000'000),
+          LocalTime(job.submitted_ms()),
+          job.owner()};
+}
+
+struct ListOptions {
+  std::string state;
+  uint32_t limit = 100;
+};
+
+void List(Context& context, const ListOptions& options) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  std::vector<v1::JobInfo> jobs;
+  absl::Status status = ForEachJob(**connection, [&](const v1::JobInfo& job) {
+    if (options.state.empty() || options.state == StateName(job.state())) jobs.push_back(job);
+  });
+  if (!status.ok()) return context.Fail(status);
+  size_t shown = options.limit == 0 ? jobs.size() : std::min<size_t>(jobs.size(), options.limit);
+  ListWriter writer(context, "jobs", JobColumns());
+  for (size_t i = jobs.size() - shown; i < jobs.size(); ++i)
+    writer.Add(jobs[i], StrCat(jobs[i].job()), JobRow(jobs[i]));
+  writer.End(options.state.empty() ? "no job yet; `taskctl run FILE` starts one"
+                                   : "no job is in that state");
+  if (shown < jobs.size())
+    Note(context, StrCat("the newest ", shown, " of ", jobs.size(), " jobs; --limit 0 shows all"));
+}
+
+std::string JobText(const v1::JobInfo& job) {
+  std::vector<std::pair<std::string, Cell>> fields = {
+      {"job", StrCat(job.job(), job.name().empty() ? "" : "  ", job.name())},
+      {"state", StateCell(StateName(job.state()))},
+      {"owner", job.owner()},
+      {"priority", job.priority() == 0 ? "" : StrCat(job.priority())},
+      {"submitted", LocalTime(job.submitted_ms())},
+      {"elapsed", FormatDuration(job.elapsed_ms() * 1'000'000)},
+      {"tasks",
+       StrCat(FormatCount(job.total()), ":  ", FormatCount(job.waiting()), " waiting  ",
+              FormatCount(job.ready()), " ready  ", FormatCount(job.active()), " active (",
+              FormatCount(job.running()), " running)  ", FormatCount(job.done()), " done  ",
+              FormatCount(job.failed()), " failed  ", FormatCount(job.cancelled()), " cancelled")},
+      {"again", job.retried() + job.recomputed() == 0
+                    ? ""
+                    : StrCat(FormatCount(job.retried()), " retried  ",
+                             FormatCount(job.recomputed()), " recomputed after losses")},
+      {"input bytes", StrCat(FormatBytes(job.bytes_moved()), " moved  ",
+                             FormatBytes(job.bytes_saved()), " already there")},
+  };
+  std::string text = Fields(fields);
+  if (std::string wants = WantsText(job); !wants.empty()) text += "results\n" + wants;
+  if (std::string failures = FailureText(job); !failures.empty()) text += "failures\n" + failures;
+  return text;
+}
+
+void ShowJobs(Context& context, const std::string& selector) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<JobId> id = ResolveOneJob(**connection, selector);
+  if (!id.ok()) return context.Fail(id.status());
+  absl::StatusOr<v1::JobInfo> job = GetJob(**connection, *id);
+  if (!job.ok()) return context.Fail(job.status());
+  Show(context, *job, StrCat(*id), [&] { return JobText(*job); });
+}
+
+void Wait(Context& context, const std::string& selector, const std::string& timeout) {
+  absl::StatusOr<uint64_t> timeout_ns = timeout.empty() ? 0 : ParseDuration(timeout);
+  if (!timeout_ns.ok()) return context.Fail(kExitUsage, timeout_ns.status());
+  InterruptGuard guard;
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<std::vector<JobId>> jobs = ResolveJobs(**connection, selector);
+  if (!jobs.ok()) return context.Fail(jobs.status());
+  for (JobId job : *jobs) {
+    absl::StatusOr<v1::JobInfo> info = GetJob(**connection, job);
+    if (!info.ok()) return context.Fail(info.status());
+  }
+  client::ClientSession::Options options;
+  options.note = [&](std::string_view text) { Note(context, text); };
+  client::ClientSession session(**connection, options);
+  InterruptAction action(guard, [&] { session.Interrupt(); });
+  WaitForJobs(context, **connection, session, *jobs, *timeout_ns);
+}
+
+void Cancel(Context& context, const std::string& selector) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<std::vector<JobId>> jobs = ResolveJobs(**connection, selector);
+  if (!jobs.ok()) return context.Fail(jobs.status());
+  ListWriter writer(context, "jobs", JobColumns());
+  for (JobId id : *jobs) {
+    absl::StatusOr<v1::JobInfo> before = GetJob(**connection, id);
+    if (!before.ok()) {
+      context.Fail(before.status());  // the others are cancelled all the same
+      continue;
+    }
+    if (HasEnded(before->state())) {
+      Note(context, StrCat("job ", id, " is ", StateName(before->state()), " already"));
+      continue;
+    }
+    v1::CancelJobRequest request;
+    request.set_job(id);
+    absl::StatusOr<v1::JobInfo> job = (*connection)->CancelJob(request);
+    if (!job.ok()) {
+      context.Fail(job.status());
+      continue;
+    }
+    writer.Add(*job, StrCat(id), JobRow(*job));
+  }
+  writer.End("");
+}
+
+void AddSelector(CLI::App* verb, std::string& selector, const char* what) {
+  verb->add_option("JOB", selector, what)->required();
+}
+
+}  // namespace
+
+void AddJobCommands(CLI::App& app, Context& context) {
+  CLI::App* job = app.add_subcommand("job", "List, show, wait for and cancel jobs");
+  job->require_subcommand(1);
+
+  auto options = std::make_shared<ListOptions>();
+  CLI::App* list = job->add_subcommand("list", "Jobs, the newest last");
+  list->add_option("-s,--state", options->state, "Only jobs in this state")
+      ->check(CLI::IsMember({"open", "running", "done", "failed", "cancelled"}));
+  list->add_option("-n,--limit", options->limit, "At most so many, the newest; 0: all")
+      ->capture_default_str();
+  list->footer("\nExamples:\n  taskctl job list\n  taskctl job list --state failed -q");
+  list->callback([&context, options] { List(context, *options); });
+
+  auto shown = std::make_shared<std::string>();
+  CLI::App* show = job->add_subcommand("show", "One job: counts, results, failures");
+  AddSelector(show, *shown, "3 or last");
+  show->footer("\nExamples:\n  taskctl job show last\n  taskctl job show 3 -o json | jq .state");
+  show->callback([&context, shown] { ShowJobs(context, *shown); });
+
+  struct WaitOptions {
+    std::string selector;
+    std::string timeout;
+  };
+  auto waited = std::make_shared<WaitOptions>();
+  CLI::App* wait =
+      job->add_subcommand("wait", "Wait until jobs have ended; Ctrl-C leaves them alone");
+  AddSelector(wait, waited->selector, "3, 3,5, 3-7, last or all");
+  wait->add_option("-t,--timeout", waited->timeout,
+                   "Give up waiting after this time (exit code 5), as in 10m");
+  wait->footer(
+      "\nExamples:\n  taskctl job wait last\n  taskctl job wait 3-7 --timeout 1h && echo all good"
+      "\nExit code: 0 all done, 1 one failed, 6 one was cancelled.");
+  wait->callback([&context, waited] { Wait(context, waited->selector, waited->timeout); });
+
+  auto cancelled = std::make_shared<std::string>();
+  CLI::App* cancel =
+      job->add_subcommand("cancel", "End jobs: what runs is stopped, the rest never starts");
+  AddSelector(cancel, *cancelled, "3, 3,5, 3-7, last or all");
+  cancel->footer("\nExamples:\n  taskctl job cancel 3\n  taskctl job cancel all");
+  cancel->callback([&context, cancelled] { Cancel(context, *cancelled); });
+}
+
+}  // namespace taskd::cli

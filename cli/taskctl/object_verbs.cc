@@ -1,0 +1,224 @@
+// taskctl object get
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "cli/client/client_session.h"
+#include "cli/client/connection.h"
+#include "cli/client/sink.h"
+#include "cli/client/worker_data.h"
+#include "cli/taskctl/interrupt.h"
+#include "cli/taskctl/jobs.h"
+#include "cli/taskctl/json.h"
+#include "cli/taskctl/output.h"
+#include "cli/taskctl/selectors.h"
+#include "cli/taskctl/tasks.h"
+#include "cli/taskctl/verbs.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+#include "common/io/clock.h"
+
+namespace taskd::cli {
+namespace {
+
+constexpr uint64_t kHolderNs =
+    60'000'000'000;  // while every named holder fails; a lost one is known by then
+constexpr auto kHolderPause = std::chrono::milliseconds(200);
+
+struct GetOptions {
+  std::string job;
+  std::string name;
+  std::string file;
+  std::string part;
+  std::string range;
+  std::string timeout;
+};
+
+// The options, checked.
+struct Wish {
+  client::FetchSpec spec;
+  bool has_part = false;
+  uint32_t part = 0;
+  uint64_t deadline_ns = client::kNoDeadline;
+};
+
+absl::StatusOr<Wish> ParseWish(const GetOptions& options) {
+  Wish wish;
+  if (!options.part.empty()) {
+    std::optional<Ordinal> part = ParseOrdinal("@" + options.part);
+    if (!part || *part == kNoOrdinal)
+      return absl::InvalidArgumentError(
+          StrCat("--part ", options.part, " is not the number of a part: 0, 1, 2 ..."));
+    wish.has_part = true;
+    wish.part = *part;
+  }
+  if (!options.range.empty()) {
+    absl::StatusOr<ByteRange> range = ParseByteRange(options.range);
+    if (!range.ok()) return range.status();
+    wish.spec.offset = range->offset;
+    wish.spec.length = range->length;
+  }
+  if (!options.timeout.empty()) {
+    absl::StatusOr<uint64_t> timeout = ParseDuration(options.timeout);
+    if (!timeout.ok()) return timeout.status();
+    wish.deadline_ns = io::NowNs() + *timeout;
+  }
+  return wish;
+}
+
+// Turns the name into an object and, perhaps, a part of it.
+absl::Status ResolveWish(client::Connection& connection, const GetOptions& options, Wish* wish) {
+  absl::StatusOr<JobId> job = ResolveOneJob(connection, options.job);
+  if (!job.ok()) return job.status();
+  absl::StatusOr<v1::ResolvedName> resolved = ResolveName(connection, *job, options.name);
+  if (!resolved.ok()) return resolved.status();
+  if (!resolved->is_object()) {
+    return absl::InvalidArgumentError(StrCat("'", options.name,
+                                             "' is a task: name one of its outputs, as in ",
+                                             ShellQuote(options.name + ".NAME")));
+  }
+  if (resolved->has_part() && wish->has_part) {
+    return absl::InvalidArgumentError(
+        StrCat("'", options.name, "' names a part already: leave out --part"));
+  }
+  if (resolved->has_part()) {
+    wish->has_part = true;
+    wish->part = resolved->part();
+  }
+  if (wish->has_part) wish->spec.parts = {wish->part, wish->part + 1};
+  wish->spec.object = {resolved->object().job(), resolved->object().ordinal()};
+  return absl::OkStatus();
+}
+
+// Tells what a wait is for, and refuses one that cannot end.
+absl::Status CheckComing(Context& context, client::Connection& connection,
+                         const GetOptions& options, ObjectId object) {
+  v1::GetObjectRequest request;
+  request.mutable_object()->set_job(object.job);
+  request.mutable_object()->set_ordinal(object.ordinal);
+  absl::StatusOr<v1::ObjectInfo> info = connection.GetObject(request);
+  if (!info.ok()) return info.status();
+  if (info->available()) return absl::OkStatus();
+  std::string state = ShortName(*v1::TaskState_descriptor()->FindValueByNumber(
+      v1::TaskState_IsValid(info->producer_state()) ? info->producer_state()
+                                                    : v1::TASK_STATE_UNSPECIFIED));
+  if (info->producer_state() == v1::TASK_FAILED || info->producer_state() == v1::TASK_CANCELLED) {
+    std::string task = options.name.substr(0, options.name.rfind('.'));
+    absl::Status status(
+        info->producer_state() == v1::TASK_FAILED ? absl::StatusCode::kInternal
+                                                  : absl::StatusCode::kCancelled,
+        StrCat("'", options.name, "' was not made: its task ",
+               state == "failed" ? "has failed" : "was cancelled", "; see `taskctl task explain ",
+               object.job, " ", ShellQuote(task), "`"));
+    return status;
+  }
+  Note(context, info->producer_state() == v1::TASK_DONE
+                    ? StrCat("'", options.name, "' was freed: it is made again")
+                    : StrCat("waiting for '", options.name, "': its task is ", state));
+  return absl::OkStatus();
+}
+
+// Wants the object, fetches it, and starts over while its holders fail.
+absl::StatusOr<client::FetchResult> Fetch(client::Connection& connection,
+                                          client::ClientSession& session, Wish wish,
+                                          client::Sink& sink,
+                                          const std::atomic<bool>& interrupted) {
+  for (uint64_t give_up = 0;;) {
+    absl::StatusOr<v1::ObjectUpdate> update =
+        session.AwaitObject(wish.spec.object, wish.deadline_ns);
+    if (!update.ok()) return update.status();
+    wish.spec.version = update->version();
+    wish.spec.addresses = {update->data_addresses().begin(), update->data_addresses().end()};
+    absl::StatusOr<client::FetchResult> result =
+        client::FetchObject(wish.spec, connection.access().client_key, sink, interrupted);
+    if (result.ok() || !absl::IsUnavailable(result.status())) return result;
+    uint64_t now = io::NowNs();
+    if (give_up == 0) give_up = now + kHolderNs;
+    if (now >= give_up || now >= wish.deadline_ns) return result;
+    std::this_thread::sleep_for(
+        kHolderPause);  // until the scheduler, too, has seen that the holder is gone
+  }
+}
+
+void PrintFetched(const Context& context, const GetOptions& options, const Wish& wish,
+                  const client::FetchResult& result) {
+  if (context.format == OutputFormat::kJson) {
+    PrintOut(StrCat("{\"name\":", JsonString(options.name), ",\"job\":", wish.spec.object.job,
+                    ",\"object\":", wish.spec.object.ordinal, ",\"version\":", result.version,
+                    ",\"size_bytes\":", result.size_bytes, ",\"file\":", JsonString(options.file),
+                    "}\n"));
+  } else {
+    Note(context, StrCat("wrote ", FormatBytes(result.size_bytes), " to ", options.file));
+  }
+}
+
+void Get(Context& context, const GetOptions& options) {
+  absl::StatusOr<Wish> wish = ParseWish(options);
+  if (!wish.ok()) return context.Fail(kExitUsage, wish.status());
+  bool to_file = !options.file.empty() && options.file != "-";
+  InterruptGuard guard;
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::Status status = ResolveWish(**connection, options, &*wish);
+  if (status.ok()) status = CheckComing(context, **connection, options, wish->spec.object);
+  if (!status.ok()) return context.Fail(status);
+  absl::StatusOr<std::unique_ptr<client::Sink>> sink =
+      to_file ? client::MakeFileSink(options.file) : client::MakeDescriptorSink(STDOUT_FILENO);
+  if (!sink.ok()) return context.Fail(kExitUsage, sink.status());
+
+  std::atomic<bool> interrupted = false;
+  client::ClientSession session(**connection, {});
+  InterruptAction action(guard, [&] {
+    interrupted = true;
+    session.Interrupt();
+  });
+  absl::StatusOr<client::FetchResult> result =
+      Fetch(**connection, session, *wish, **sink, interrupted);
+  if (absl::IsOutOfRange(result.status())) {
+    return context.Fail(
+        kExitNotFound,
+        absl::NotFoundError(StrCat("'", options.name, "': ", ToStd(result.status().message()))));
+  }
+  if (absl::IsDeadlineExceeded(result.status())) {
+    return context.Fail(absl::DeadlineExceededError(
+        StrCat("'", options.name, "' was not there in time; see `taskctl job show ",
+               wish->spec.object.job, "`")));
+  }
+  if (!result.ok()) return context.Fail(result.status());
+  if (to_file) PrintFetched(context, options, *wish, *result);
+}
+
+}  // namespace
+
+void AddObjectCommands(CLI::App& app, Context& context) {
+  CLI::App* object = app.add_subcommand("object", "Read results");
+  object->require_subcommand(1);
+  auto options = std::make_shared<GetOptions>();
+  CLI::App* get = object->add_subcommand("get",
+                                         "Write an object to stdout or a file; waits for one that "
+                                         "is not made yet, and has a freed one made again");
+  get->add_option("JOB", options->job, "3 or last")->required();
+  get->add_option("NAME", options->name,
+                  "As in top.words, 'merge[3].c', or 'map[3].p[2]' for its part 2")
+      ->required();
+  get->add_option("-O,--out-file", options->file,
+                  "Write to this file, which appears when it is complete (default: stdout)");
+  get->add_option("-p,--part", options->part, "One part of it: 0, 1, 2 ...");
+  get->add_option("-r,--range", options->range,
+                  "Bytes a to b, both included, as in 0-99; a- for all from a on");
+  get->add_option("-t,--timeout", options->timeout,
+                  "Give up waiting for it after this time (exit code 5), as in 30s");
+  get->footer(
+      "\nExamples:\n  taskctl object get last top.words\n  taskctl object get 3 'merge[3].c' -O "
+      "merge-3.txt\n"
+      "  taskctl object get 3 'map[3].p' --part 2 | sort | head\n  taskctl object get 3 big.bin "
+      "--range 0-1023 | xxd");
+  get->callback([&context, options] { Get(context, *options); });
+}
+
+}  // namespace taskd::cli

@@ -1,0 +1,130 @@
+// taskctl run FILE | submit FILE
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/client/client_session.h"
+#include "cli/client/connection.h"
+#include "cli/client/load_graph.h"
+#include "cli/taskctl/interrupt.h"
+#include "cli/taskctl/jobs.h"
+#include "cli/taskctl/output.h"
+#include "cli/taskctl/verbs.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+
+namespace taskd::cli {
+namespace {
+
+struct SubmitOptions {
+  std::string file;
+  std::vector<std::string> defines;
+  std::string name;
+  int32_t priority = 0;
+  std::string timeout;
+};
+
+std::string UserName() {
+  const passwd* user = getpwuid(geteuid());
+  return user != nullptr ? user->pw_name : StrCat(geteuid());
+}
+
+// "words.yaml" in any folder -> "words".
+std::string NameOfFile(std::string_view file) {
+  file = file.substr(file.rfind('/') + 1);
+  size_t dot = file.rfind('.');
+  return std::string(dot == 0 ? file : file.substr(0, dot));
+}
+
+absl::StatusOr<client::Submission> MakeSubmission(const SubmitOptions& options) {
+  absl::StatusOr<client::Defines> defines = client::ParseDefines(options.defines);
+  if (!defines.ok()) return defines.status();
+  absl::StatusOr<client::LoadedGraph> graph = client::LoadGraph(options.file, *defines);
+  if (!graph.ok()) return graph.status();
+  client::Submission submission;
+  submission.name = options.name.empty() ? NameOfFile(options.file) : options.name;
+  submission.owner = UserName();
+  submission.priority = options.priority;
+  auto frames = std::make_shared<std::vector<std::string>>(std::move(graph->frames));
+  submission.batches = static_cast<uint32_t>(frames->size());
+  submission.frame = [frames](uint32_t number) -> absl::StatusOr<std::string> {
+    return (*frames)[number];
+  };
+  return submission;
+}
+
+// Sends the graph. An interrupt before it is whole cancels the job: half a graph is of no use to
+// anybody.
+absl::StatusOr<JobId> Submit(Context& context, client::Connection& connection,
+                             client::ClientSession& session, client::Submission submission) {
+  JobId opened = 0;
+  absl::StatusOr<JobId> job = session.Submit(std::move(submission), [&](JobId id) { opened = id; });
+  if (job.ok() || opened == 0) return job;
+  v1::CancelJobRequest request;
+  request.set_job(opened);
+  absl::StatusOr<v1::JobInfo> cancelled = connection.CancelJob(request);
+  if (cancelled.ok())
+    Note(context, StrCat("job ", opened, " was not sent completely and is cancelled"));
+  return job;
+}
+
+void RunOrSubmit(Context& context, const SubmitOptions& options, bool wait) {
+  absl::StatusOr<uint64_t> timeout_ns =
+      options.timeout.empty() ? 0 : ParseDuration(options.timeout);
+  if (!timeout_ns.ok()) return context.Fail(kExitUsage, timeout_ns.status());
+  absl::StatusOr<client::Submission> submission = MakeSubmission(options);
+  if (!submission.ok()) return context.Fail(kExitUsage, submission.status());
+  InterruptGuard guard;
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  client::ClientSession::Options session_options;
+  session_options.note = [&](std::string_view text) { Note(context, text); };
+  client::ClientSession session(**connection, session_options);
+  InterruptAction action(guard, [&] { session.Interrupt(); });
+  absl::StatusOr<JobId> job = Submit(context, **connection, session, *std::move(submission));
+  if (!job.ok()) return context.Fail(job.status());
+  if (wait) return WaitForJobs(context, **connection, session, {*job}, *timeout_ns);
+  absl::StatusOr<v1::JobInfo> info = GetJob(**connection, *job);
+  if (!info.ok()) return context.Fail(info.status());
+  Show(context, *info, StrCat(*job), [&] { return StrCat(*job, "\n"); });
+  Note(context, StrCat("submitted as job ", *job, "; watch it: `taskctl job wait ", *job, "`"));
+}
+
+CLI::App* AddCommon(CLI::App& app, const char* verb, const char* help, SubmitOptions& options) {
+  CLI::App* sub = app.add_subcommand(verb, help);
+  sub->add_option("FILE", options.file, "A graph: YAML, JSON or .tgraph")->required();
+  sub->add_option("-D,--define", options.defines, "Set a variable of the graph, as in -D parts=4")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  sub->add_option("-n,--name", options.name, "Name of the job (default: the file's)");
+  sub->add_option("--priority", options.priority, "Larger goes first; default 0");
+  return sub;
+}
+
+}  // namespace
+
+void AddRunCommands(CLI::App& app, Context& context) {
+  auto running = std::make_shared<SubmitOptions>();
+  CLI::App* run = AddCommon(
+      app, "run", "Submit a graph, show its progress, and wait for its end; Ctrl-C detaches",
+      *running);
+  run->add_option("-t,--timeout", running->timeout,
+                  "Stop waiting after this time (exit code 5); the job goes on");
+  run->footer(
+      "\nExamples:\n  taskctl run words.yaml\n  taskctl run words.yaml -D maps=8 -D "
+      "src=/usr/share/doc/b* --name small\n"
+      "  taskctl run big.tgraph -q\nExit code: 0 done, 1 a task failed, 2 the graph is wrong, 6 "
+      "cancelled, 130 detached.");
+  run->callback([&context, running] { RunOrSubmit(context, *running, true); });
+
+  auto submitted = std::make_shared<SubmitOptions>();
+  CLI::App* submit =
+      AddCommon(app, "submit", "Submit a graph and print the number of its job", *submitted);
+  submit->footer("\nExamples:\n  job=$(taskctl submit words.yaml -q) && taskctl job wait $job");
+  submit->callback([&context, submitted] { RunOrSubmit(context, *submitted, false); });
+}
+
+}  // namespace taskd::cli
