@@ -7,9 +7,9 @@
 namespace taskd::cli {
 
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitTaskFailed =
-    1;                                // some task of a selected job failed; the verb itself worked
-inline constexpr int kExitUsage = 2;  // wrong arguments, a bad graph file
+// Some task of a selected job failed; the verb itself worked.
+inline constexpr int kExitTaskFailed = 1;
+inline constexpr int kExitUsage = 2;        // wrong arguments, a bad graph file
 inline constexpr int kExitNotFound = 3;     // no such job, task, object, worker
 inline constexpr int kExitUnreachable = 4;  // no cluster, cannot reach it, or not allowed
 inline constexpr int kExitTimeout = 5;

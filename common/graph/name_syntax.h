@@ -2,8 +2,8 @@
 // the command line and in messages.
 //
 //   name     = template [ "[" selector { "," selector } "]" ] [ "." output [ "[" part "]" ] ]
-//   selector = "*" | value | value ".." value        (from the first value to the second, in the
-//   axis' order) part     = "*" | number | number ".." number     (both ends included)
+//   selector = "*" | value | value ".." value     (from the first value to the second, in the axis' order)
+//   part     = "*" | number | number ".." number  (both ends included)
 //
 // In a value, a backslash takes the next character as it is; AppendValue writes the ones that are
 // needed.

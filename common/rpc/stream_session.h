@@ -3,11 +3,9 @@
 // handler allows.
 //
 //   class Handler : public rpc::SessionHandler<Out, In> { ... };
-//   client: auto session = rpc::ConnectStream<Out, In>(key, handler, [&](auto* context, auto*
-//   reactor) {
+//   client: auto session = rpc::ConnectStream<Out, In>(key, handler, [&](auto* context, auto* reactor) {
 //             stub->async()->Connect(context, reactor); });
-//   server: return rpc::AcceptStream<Out, In>(context, handler);      // in the callback service's
-//   Connect()
+//   server: return rpc::AcceptStream<Out, In>(context, handler);      // in the callback service's Connect()
 //
 // The outbox. Add() appends to the message that gathers; Flush() writes it if no write is under
 // way; when a write completes, what gathered meanwhile goes out as the next message. So an idle

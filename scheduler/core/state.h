@@ -2,10 +2,13 @@
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   tasks.cc        task states: start, ready, done, failed, run again
-//   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and
-//   released replicas.cc     who holds what; freeing; wants of clients attempts.cc     assigning,
-//   outcomes, retract, cancel workers.cc      hello, inventory, loss, return, drain placement.cc
-//   homes and costs balance.cc      queues, free slots, look-ahead, moving and taking back
+//   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
+//   replicas.cc     who holds what; freeing; wants of clients
+//   assign.cc       the attempt and its message
+//   attempts.cc     started, outcomes, cancel, lost
+//   workers.cc      hello, inventory, loss, return, drain
+//   placement.cc    homes and costs
+//   balance.cc      queues, free slots, look-ahead, moving and taking back
 //   validate.cc, views.cc    read only
 //
 // The worklist is strictly first in, first out, and one item is finished before the next begins.

@@ -71,7 +71,7 @@ std::string Table(const Stats& s) {
   Row(out, "early frees", s.early_frees);
   Row(out, "twin attempts", s.twins);
   Row(out, "late wants", s.late_wants);
-  Row(out, "late wants rebuilt", s.late_wants_rebuilt);
+  Row(out, "rebuilt for clients", s.rebuilt_for_clients);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);

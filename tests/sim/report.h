@@ -49,7 +49,7 @@ struct Stats {
   uint64_t early_frees = 0;  // of what a rebuild decided a moment ago would have read
   uint64_t twins = 0;        // second attempts beside one on a worker that is away
   uint64_t values_checked = 0;
-  uint64_t late_wants = 0, late_wants_rebuilt = 0;
+  uint64_t late_wants = 0, rebuilt_for_clients = 0;
   uint64_t mutations = 0;  // planted defects
   uint64_t simulated_ms = 0;
 

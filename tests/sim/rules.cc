@@ -147,7 +147,9 @@ void Checker::CheckRerun(const Assignment& a) {
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
     if (!job.objects[o].gone && HasReadable({id.job, o})) continue;
     lost = true;
-    needed = needed || !WhoNeeds({id.job, o}, Wants::kPossible).empty();
+    std::string who = WhoNeeds({id.job, o}, Wants::kPossible);
+    needed = needed || !who.empty();
+    if (who == "a client") ++world_.stats.rebuilt_for_clients;
   }
   if (!lost) {
     std::string holders;

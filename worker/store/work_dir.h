@@ -1,8 +1,8 @@
 // The folder on the node's own disk that one worker daemon has for itself:
 //
-//   lock      held (flock) while a daemon lives; never on a network file system that does not know
-//   flock store/    objects above limits::kHeapObjectBytes, one file each run/      one folder an
-//   attempt
+//   lock      held (flock) while a daemon lives; never on a network file system that does not know flock
+//   store/    objects above limits::kHeapObjectBytes, one file each
+//   run/      one folder an attempt
 //
 // Everything in store/ and run/ belongs to the daemon that made it: a new one starts with both
 // empty, because the scheduler knows it as a new incarnation that holds nothing.
