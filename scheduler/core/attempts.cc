@@ -33,7 +33,7 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
   ++worker.ahead;
   load.ahead_ns += attempt.expected_ns;
   ++load.ahead;
-  AheadChanged(worker, attempt.shape, load.ahead - 1, load.ahead);
+  Reindex(ahead_of_shape[attempt.shape], worker, load.ahead - 1, load.ahead);
 }
 
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
@@ -47,7 +47,7 @@ void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   --worker.ahead;
   load.ahead_ns -= attempt.expected_ns;
   --load.ahead;
-  AheadChanged(worker, attempt.shape, load.ahead + 1, load.ahead);
+  Reindex(ahead_of_shape[attempt.shape], worker, load.ahead + 1, load.ahead);
 }
 
 // The worker starts look-ahead by itself when something ends; this keeps our picture of its free
@@ -173,7 +173,7 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
       task.moved = true;
       [[fallthrough]];
     default:
-      return AttemptGone(job, attempt.task);
+      return Requeue(job, attempt.task, 0);
   }
 }
 
@@ -227,7 +227,7 @@ void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const 
   task.avoid = attempt.worker.slot;
   if (learned) {
     task.stuck = 0;
-    return AttemptGone(job, ordinal);
+    return Requeue(job, ordinal, 0);
   }
   uint64_t backoff = kStuckBackoffNs << std::min<uint8_t>(task.stuck, 6);
   if (task.stuck < 255) ++task.stuck;
@@ -241,15 +241,14 @@ bool State::HasLiveAttempt(const TaskRec& task) const {
   return false;
 }
 
-void State::AttemptGone(Job& job, Ordinal ordinal) { Requeue(job, ordinal, 0); }
-
 void State::Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns) {
   TaskRec& task = job.tasks[ordinal];
   if (task.state != TaskState::kActive || HasLiveAttempt(task)) return;
   SetTaskState(job, task, TaskState::kWaiting);
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     if (SourcePresence(job, job.edges[e].source) == Presence::kDead) {
-      return FailTask(job, ordinal, FailureClass::kInputFailed, kNoOrdinal);
+      return FailTask(job, ordinal, FailureClass::kInputFailed,
+                      CulpritOf(job, job.edges[e].source));
     }
   }
   if (not_before_ns > now_ns && task.missing == 0 && task.away == 0) {
@@ -337,7 +336,7 @@ void State::Unorphan(uint32_t index) {
   SetOrphaned(attempt, false);
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady) return;
   if (attempt.state == AttemptState::kCancelling) return;
-  if (task.position != kNotInHeap) PopReady(job, task);
+  if (task.position != kNotInHeap) PopReady(task);
   task.backoff = false;
   SetTaskState(job, task, TaskState::kActive);
 }
@@ -349,7 +348,7 @@ void State::LoseAttempt(uint32_t index) {
   Job& job = *jobs[attempt.job];
   if (attempt.orphaned) return;
   JoinRecovery(job.tasks[attempt.task]);
-  AttemptGone(job, attempt.task);
+  Requeue(job, attempt.task, 0);
 }
 
 }  // namespace taskd::scheduler

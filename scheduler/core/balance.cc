@@ -46,15 +46,14 @@ void State::PushReady(Job& job, Ordinal ordinal) {
   } else {
     Worker& worker = *workers[task.home];
     ShapeLoad& load = Load(worker, task.shape);
-    uint32_t before = load.home.size();
     load.home.Push(*this, ItemOf(job, ordinal));
     ++worker.home_tasks;
-    HomeChanged(worker, task.shape, before);
+    Reindex(homes_of_shape[task.shape], worker, load.home.size() - 1, load.home.size());
   }
   WakeFor(task.shape, task.home);
 }
 
-void State::PopReady(Job&, TaskRec& task) {
+void State::PopReady(TaskRec& task) {
   --shapes[task.shape].queued;
   if (task.home == kNoSlot) {
     shapes[task.shape].queue.Remove(*this, task.position);
@@ -62,22 +61,13 @@ void State::PopReady(Job&, TaskRec& task) {
   }
   Worker& worker = *workers[task.home];
   ShapeLoad& load = Load(worker, task.shape);
-  uint32_t before = load.home.size();
   load.home.Remove(*this, task.position);
   --worker.home_tasks;
-  HomeChanged(worker, task.shape, before);
+  Reindex(homes_of_shape[task.shape], worker, load.home.size() + 1, load.home.size());
   task.home = kNoSlot;
 }
 
-void State::HomeChanged(Worker& worker, uint16_t shape, uint32_t before) {
-  auto& index = homes_of_shape[shape];
-  uint32_t after = Load(worker, shape).home.size();
-  if (before > 0) index.erase({before, worker.id.slot});
-  if (after > 0) index.insert({after, worker.id.slot});
-}
-
-void State::AheadChanged(Worker& worker, uint16_t shape, uint32_t before, uint32_t after) {
-  auto& index = ahead_of_shape[shape];
+void State::Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after) {
   if (before > 0) index.erase({before, worker.id.slot});
   if (after > 0) index.insert({after, worker.id.slot});
 }
@@ -98,12 +88,11 @@ bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected
 }
 
 void State::SetHungry(Worker& worker, bool is_hungry) {
-  if (worker.hungry) hungry.erase({hungry_key[worker.id.slot], worker.id.slot});
+  if (worker.hungry) hungry.erase({worker.hungry_key, worker.id.slot});
   worker.hungry = is_hungry;
   if (!is_hungry) return;
-  uint64_t key = worker.used_cpus * 1000 / std::max<uint32_t>(worker.capacity.cpus_milli, 1);
-  hungry_key[worker.id.slot] = key;
-  hungry.insert({key, worker.id.slot});
+  worker.hungry_key = worker.used_cpus * 1000 / std::max<uint32_t>(worker.capacity.cpus_milli, 1);
+  hungry.insert({worker.hungry_key, worker.id.slot});
 }
 
 void State::MarkDirty(Worker& worker) {
@@ -143,15 +132,18 @@ bool State::FillSlot(Worker& worker) {
       best = &shapes[s].queue.top();
   }
   if (best == nullptr) return TakeFromHomes(worker);
-  QueueItem item = *best;
+  Take(worker, *best, true);
+  return true;
+}
+
+void State::Take(Worker& worker, QueueItem item, bool slotted) {
   Job& job = *jobs[item.job()];
   TaskRec& task = job.tasks[item.ordinal()];
   AssignReason reason = task.moved             ? AssignReason::kMoved
                         : task.home != kNoSlot ? AssignReason::kHome
                                                : AssignReason::kIdle;
-  PopReady(job, task);
-  Assign(worker, job, item.ordinal(), true, reason);
-  return true;
+  PopReady(task);
+  Assign(worker, job, item.ordinal(), slotted, reason);
 }
 
 // Moves the head of the fullest home where the worker would start it sooner.
@@ -167,7 +159,7 @@ bool State::TakeFromHomes(Worker& worker) {
       Job& job = *jobs[item.job()];
       TaskRec& task = job.tasks[item.ordinal()];
       if (WaitNs(victim, s, ExpectedNs(job, task)) <= MoveNs(worker, job, item.ordinal())) continue;
-      PopReady(job, task);
+      PopReady(task);
       Assign(worker, job, item.ordinal(), true, AssignReason::kMoved);
       return true;
     }
@@ -198,14 +190,7 @@ bool State::FillAhead(Worker& worker) {
     if (room) ahead_open.insert(worker.id.slot);
     return false;
   }
-  QueueItem item = *best;
-  Job& job = *jobs[item.job()];
-  TaskRec& task = job.tasks[item.ordinal()];
-  AssignReason reason = task.moved             ? AssignReason::kMoved
-                        : task.home != kNoSlot ? AssignReason::kHome
-                                               : AssignReason::kIdle;
-  PopReady(job, task);
-  Assign(worker, job, item.ordinal(), false, reason);
+  Take(worker, *best, false);
   return true;
 }
 

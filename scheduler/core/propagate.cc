@@ -42,19 +42,15 @@ void Count(CollectionRec& c, Presence presence, int32_t by) {
   if (presence == Presence::kDead) c.dead += by;
 }
 
-// The task to blame for a dead source.
-Ordinal CulpritOf(const Job& job, uint32_t source) {
-  Ordinal object = source;
-  if (source & kCollectionBit) {
-    object = job.collections[source & ~kCollectionBit].dead_member;
-    if (object == kNoOrdinal) return kNoOrdinal;
-  }
+}  // namespace
+
+Ordinal State::CulpritOf(const Job& job, uint32_t source) const {
+  Ordinal object =
+      source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
   Ordinal producer = job.objects[object].producer;
   Ordinal culprit = job.tasks[producer].culprit;
   return culprit != kNoOrdinal ? culprit : producer;
 }
-
-}  // namespace
 
 void State::AcquireObject(Job& job, Ordinal ordinal) { ++job.objects[ordinal].live_consumers; }
 
@@ -100,7 +96,7 @@ bool TellConsumers(State& state, Job& job, Work& work, uint32_t source) {
       state.Enqueue({.kind = WorkKind::kAnnounceCollection, .job = job.id, .index = index});
     }
   } else {
-    Ordinal culprit = work.after == Presence::kDead ? CulpritOf(job, source) : kNoOrdinal;
+    Ordinal culprit = work.after == Presence::kDead ? state.CulpritOf(job, source) : kNoOrdinal;
     state.InputChanged(job, edge.consumer, work.before, work.after, culprit);
   }
   return work.cursor != kNil;

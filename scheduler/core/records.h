@@ -218,6 +218,7 @@ struct Worker {
   uint64_t objects = 0, object_bytes = 0;
   absl::flat_hash_set<ObjectId> listed;  // by the inventory under way; looked up, never iterated
   uint64_t outcomes_seen = 0;
+  uint64_t hungry_key = 0;  // its key in State::hungry, while it is there
   uint64_t last_heard_ns = 0, lost_ns = 0;
   uint64_t finished = 0;
   uint64_t epoch =

@@ -79,6 +79,9 @@ struct Recovery {
   uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
 };
 
+// Workers of a shape by how many tasks of it they have: (count, slot).
+using CountIndex = absl::btree_set<std::pair<uint32_t, uint16_t>>;
+
 class State {
  public:
   explicit State(const Config& config) : config(config) {}
@@ -111,9 +114,9 @@ class State {
   void AcquireObject(Job& job, Ordinal object);
   void ReleaseObject(Job& job, Ordinal object);
   Presence SourcePresence(const Job& job, uint32_t source) const;
+  Ordinal CulpritOf(const Job& job, uint32_t source) const;  // the task to blame for a dead source
 
   // --- tasks.cc
-  TaskRec& TaskAt(TaskId id) { return jobs[id.job]->tasks[id.ordinal]; }
   void SetTaskState(Job& job, TaskRec& task, TaskState state);
   void StartTask(Job& job, Ordinal ordinal, bool link);
   void RunAgain(Job& job, Ordinal ordinal);
@@ -155,7 +158,6 @@ class State {
   void OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void ReleaseOutputs(Worker& worker, const Outcome& outcome);
   bool HasLiveAttempt(const TaskRec& task) const;  // not away, not being cancelled
-  void AttemptGone(Job& job, Ordinal ordinal);     // after an end that was not the task's
   void CancelAttempts(TaskRec& task);
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
@@ -199,7 +201,7 @@ class State {
   // --- balance.cc
   QueueItem ItemOf(const Job& job, Ordinal ordinal) const;
   void PushReady(Job& job, Ordinal ordinal);
-  void PopReady(Job& job, TaskRec& task);                   // takes it out of its queue
+  void PopReady(TaskRec& task);                             // takes it out of its queue
   bool CanRun(const Worker& worker, uint16_t shape) const;  // in what is free
   bool HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const;
   ShapeLoad& Load(Worker& worker, uint16_t shape);
@@ -210,9 +212,9 @@ class State {
   bool FillSlot(Worker& worker);  // false: nothing for it
   bool FillAhead(Worker& worker);
   bool TakeFromHomes(Worker& worker);
+  void Take(Worker& worker, QueueItem item, bool slotted);
   void AskBack(Worker& worker);
-  void AheadChanged(Worker& worker, uint16_t shape, uint32_t before, uint32_t after);
-  void HomeChanged(Worker& worker, uint16_t shape, uint32_t before);
+  void Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after);
   bool Balance();  // one unit; false: nothing to do
 
   // --- jobs.cc
@@ -254,11 +256,10 @@ class State {
   std::deque<uint16_t> dirty;        // workers that may have a free slot
   std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
   absl::btree_set<std::pair<uint64_t, uint16_t>>
-      hungry;  // (busy cpus per mille, slot): a free slot, nothing to do
-  absl::flat_hash_map<uint16_t, uint64_t> hungry_key;
+      hungry;                            // (busy cpus per mille, slot): a free slot, nothing to do
   absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks: (count, slot).
-  std::vector<absl::btree_set<std::pair<uint32_t, uint16_t>>> ahead_of_shape, homes_of_shape;
+  std::vector<CountIndex> ahead_of_shape, homes_of_shape;
   absl::btree_set<Timer> timers;
   std::vector<JobId> changed_jobs;
   absl::btree_map<uint16_t, Recovery> recoveries;

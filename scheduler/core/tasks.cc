@@ -45,7 +45,7 @@ void State::StartTask(Job& job, Ordinal ordinal, bool link) {
     if (presence == Presence::kDead && dead == kNil) dead = edge.source;
   }
   budget -= task.edge_count;
-  if (dead != kNil) return FailTask(job, ordinal, FailureClass::kInputFailed, kNoOrdinal);
+  if (dead != kNil) return FailTask(job, ordinal, FailureClass::kInputFailed, CulpritOf(job, dead));
   Settle(job, ordinal);
 }
 
@@ -57,7 +57,7 @@ void State::Settle(Job& job, Ordinal ordinal) {
     task.ready_ns = now_ns;
     PushReady(job, ordinal);
   } else if (!ready && task.state == TaskState::kReady) {
-    if (task.position != kNotInHeap) PopReady(job, task);
+    if (task.position != kNotInHeap) PopReady(task);
     task.backoff = false;
     SetTaskState(job, task, TaskState::kWaiting);
   }
@@ -75,7 +75,7 @@ void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence af
   };
   count(before, -1);
   count(after, +1);
-  // An active task may have its copy already; if not, its attempt ends stuck and AttemptGone looks
+  // An active task may have its copy already; if not, its attempt ends stuck and Requeue looks
   // again.
   if (task.state == TaskState::kActive) return;
   if (after == Presence::kDead) return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
@@ -143,7 +143,7 @@ void State::ReleaseInputs(Job& job, const TaskRec& task) {
 
 void State::EndTask(Job& job, Ordinal ordinal, TaskState state) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.position != kNotInHeap) PopReady(job, task);
+  if (task.position != kNotInHeap) PopReady(task);
   task.backoff = false;
   bool acquired = (!task.starting || task.again != Again::kNo) && !Ended(task.state);
   task.starting = false;
@@ -198,17 +198,6 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
 
 void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
   TaskRec& task = job.tasks[ordinal];
-  if (culprit == kNoOrdinal && failure == FailureClass::kInputFailed) {
-    for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
-      uint32_t source = job.edges[e].source;
-      if (SourcePresence(job, source) != Presence::kDead) continue;
-      Ordinal object =
-          source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
-      Ordinal producer = job.objects[object].producer;
-      culprit = job.tasks[producer].culprit != kNoOrdinal ? job.tasks[producer].culprit : producer;
-      break;
-    }
-  }
   task.failure = failure;
   task.culprit = culprit;
   Emit(action::Journal{

@@ -350,7 +350,7 @@ bool State::AdvanceRehome(Work& work) {
     if (load == nullptr || load->home.empty()) continue;
     QueueItem item = load->home.top();
     Job& job = *jobs[item.job()];
-    PopReady(job, job.tasks[item.ordinal()]);
+    PopReady(job.tasks[item.ordinal()]);
     PushReady(job, item.ordinal());
     return true;
   }
