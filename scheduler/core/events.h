@@ -39,12 +39,13 @@ struct Batch {
   };
   struct Task {
     uint32_t body = 0;
-    uint32_t rank = 0;
+    uint32_t rank = 0;  // smaller runs earlier; see scheduler/order
     uint16_t shape = 0;  // index into the job's shapes
     uint16_t option = 0;
     uint16_t group = 0;
     uint16_t output_count = 0;
     uint32_t edge_count = 0;
+    uint32_t tail = 0;  // ms from its start to the job's end along the longest path; 0: not known
   };
   struct Edge {
     uint32_t source = 0;  // object ordinal, or collection index | kCollectionBit
@@ -115,6 +116,14 @@ struct SealJob {
   JobId job = 0;
   uint32_t batches = 0;
 };
+// What scheduler/order found, in slices: ranks and tails of tasks [first, first + size). A task that
+// is active keeps its old rank until it comes through a queue again.
+struct SetRanks {
+  JobId job = 0;
+  Ordinal first = 0;
+  std::vector<uint32_t> rank;
+  std::vector<uint32_t> tail;  // as long as `rank`
+};
 struct CancelJob {
   Token token = 0;
   JobId job = 0;
@@ -130,7 +139,7 @@ struct SetWants {
 using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
                            event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed,
                            event::DrainWorker, event::OpenJob, event::AddBatch, event::SealJob,
-                           event::CancelJob, event::SetWants>;
+                           event::SetRanks, event::CancelJob, event::SetWants>;
 
 }  // namespace taskd::scheduler
 

@@ -80,6 +80,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
     TaskRec task;
     task.body = t.body;
     task.rank = t.rank;
+    task.tail = t.tail;
     task.shape = job.shapes[t.shape];
     task.option = t.option;
     task.group = t.group;
@@ -156,6 +157,22 @@ void State::On(event::SealJob& e) {
     Enqueue({.kind = WorkKind::kSweepObjects, .job = job->id});
   }
   Answer(e.token, 0, "", job->id, job->batches);
+}
+
+void State::On(event::SetRanks& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return;
+  TASKD_CHECK(e.rank.size() == e.tail.size());
+  uint64_t end = std::min<uint64_t>(uint64_t{e.first} + e.rank.size(), job->tasks.size());
+  for (uint64_t t = e.first; t < end; ++t) {
+    Ordinal ordinal = static_cast<Ordinal>(t);
+    TaskRec& task = job->tasks[ordinal];
+    bool queued = task.position != kNotInHeap;
+    if (queued) PopReady(task);
+    task.rank = e.rank[t - e.first];
+    task.tail = e.tail[t - e.first];
+    if (queued) PushReady(*job, ordinal);
+  }
 }
 
 void State::On(event::CancelJob& e) {

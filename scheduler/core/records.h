@@ -55,6 +55,7 @@ struct TaskRec {
   Ordinal first_output = 0;
   uint32_t body = 0;
   uint32_t rank = 0;
+  uint32_t tail = 0;  // ms to the job's end along the longest path; 0: not known
   uint32_t missing = 0;            // edges whose source is kMissing or kDead
   uint32_t away = 0;               // edges whose source is kAway
   uint32_t position = kNotInHeap;  // in its queue

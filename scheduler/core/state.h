@@ -100,6 +100,7 @@ class State {
   void On(event::OpenJob& e);
   void On(event::AddBatch& e);
   void On(event::SealJob& e);
+  void On(event::SetRanks& e);
   void On(event::CancelJob& e);
   void On(event::SetWants& e);
 

@@ -221,6 +221,16 @@ bool SchedulerDriver::FromClient(const Words& words) {
     const auto batches = static_cast<uint32_t>(words.Has("batches") ? words.Number("batches", 0)
                                                                     : names_.Batches(job));
     events_.push_back(event::SealJob{next_token_++, job, batches});
+  } else if (verb == "ranks") {  // a=RANK or a=RANK/TAIL
+    for (const auto& [name, value] : words.pairs()) {
+      const auto numbers = Split(value, '/');
+      const TaskId task = names_.ParseTask(name);
+      events_.push_back(event::SetRanks{
+          task.job,
+          task.ordinal,
+          {static_cast<uint32_t>(ParseNumber(numbers[0]))},
+          {numbers.size() > 1 ? static_cast<uint32_t>(ParseNumber(numbers[1])) : 0u}});
+    }
   } else if (verb == "cancel_job") {
     events_.push_back(event::CancelJob{next_token_++, job});
   } else if (verb == "wants") {

@@ -227,6 +227,12 @@ void Walk(S& s, const se::SealJob& e) {
   s.Name("SealJob"), s.Add(e.token), s.Add(uint64_t{e.job});
 }
 template <typename S>
+void Walk(S& s, const se::SetRanks& e) {
+  s.Name("SetRanks"), s.Add(uint64_t{e.job}), s.Add(uint64_t{e.first});
+  for (uint32_t rank : e.rank) s.Add(uint64_t{rank});
+  for (uint32_t tail : e.tail) s.Add(uint64_t{tail});
+}
+template <typename S>
 void Walk(S& s, const se::CancelJob& e) {
   s.Name("CancelJob"), s.Add(e.token), s.Add(uint64_t{e.job});
 }
