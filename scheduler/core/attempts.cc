@@ -2,6 +2,7 @@
 // worker.
 #include <algorithm>
 
+#include "common/base/mutant.h"
 #include "common/base/text.h"
 #include "scheduler/core/state.h"
 
@@ -139,8 +140,14 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
 }
 
 void State::OnOutcome(Worker& worker, const Outcome& outcome) {
+  if (TASKD_MUTANT(kRetractIgnored) && outcome.end == AttemptEnd::kRetracted) return;
   uint32_t index = FindAttempt(outcome.attempt);
-  if (index == kNil || attempts[index].worker != worker.id) {
+  bool ours = index != kNil && attempts[index].worker == worker.id;
+  if (TASKD_MUTANT(kFinishUnchecked) && !ours) {
+    index = jobs[outcome.attempt.task.job]->tasks[outcome.attempt.task.ordinal].attempts;
+    ours = index != kNil;
+  }
+  if (!ours) {
     ++counters.stale_messages;
     return ReleaseOutputs(worker, outcome);
   }

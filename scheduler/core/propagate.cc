@@ -1,6 +1,7 @@
 // The worklist. A change of an object's presence is told to its consumers by one item, which is
 // finished before the next begins: so the counts of every task that is not `starting` agree with
 // the presences of its inputs whenever no item is half done, however small the budget of a step.
+#include "common/base/mutant.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -58,6 +59,8 @@ void State::ReleaseObject(Job& job, Ordinal ordinal) {
   ObjectRec& object = job.objects[ordinal];
   TASKD_CHECK(object.live_consumers > 0);
   --object.live_consumers;
+  if (TASKD_MUTANT(kFreedTooEarly) && object.live_consumers > 0 && job.sealed && !object.graph_want)
+    return DropReplicas(job, {job.id, ordinal});
   FreeIfUnwanted(job, ordinal);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/mutant.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -105,9 +106,17 @@ bool State::PastRerun(const ObjectRec& object) {
   return true;
 }
 
+namespace {
+[[maybe_unused]] bool IsLastOfSeveral(const Job& job, Ordinal ordinal) {
+  const TaskRec& producer = job.tasks[job.objects[ordinal].producer];
+  return producer.output_count > 1 && ordinal + 1 == producer.first_output + producer.output_count;
+}
+}  // namespace
+
 void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];
   if (job.tasks[object.producer].state != TaskState::kDone || !Wanted(job, object)) return;
+  if (TASKD_MUTANT(kLineageSkipped) && IsLastOfSeveral(job, ordinal)) return;
   Presence actual = Actual(job, object);
   if (actual == Presence::kMissing ||
       (actual == Presence::kAway && object.client_wants > 0 && PastRerun(object))) {

@@ -8,6 +8,7 @@
 // What a worker holds is walked by the worklist, an object at a time.
 #include <algorithm>
 
+#include "common/base/mutant.h"
 #include "common/base/text.h"
 #include "scheduler/core/state.h"
 
@@ -125,6 +126,7 @@ void State::On(event::WorkerInventory& e) {
   worker->last_heard_ns = now_ns;
   for (const AttemptRef& ref : e.chunk.assigned) ReconcileAttempt(*worker, ref, false);
   for (const AttemptRef& ref : e.chunk.running) ReconcileAttempt(*worker, ref, true);
+  if (TASKD_MUTANT(kReplicasNotReadded)) return;
   for (const Replica& replica : e.chunk.replicas) ReportReplica(*worker, replica);
 }
 

@@ -40,6 +40,8 @@ class Checker {
   // --- at the workers
   void OnStartExec(uint32_t worker, const AttemptRef& attempt);
   void OnExecEnd(const AttemptRef& attempt, AttemptEnd end);
+  // The worker's core has its store drop a whole replica; `last`: no other store has it.
+  void OnDrop(uint32_t worker, const ObjectVersion& id, bool last);
   bool KnownStarted(const AttemptRef& attempt) const { return attempts_.at(attempt).reported; }
 
   uint32_t IndexOfWorker(WorkerId id);

@@ -198,6 +198,16 @@ void Checker::On(const action::Free& a) {
     Fail(StrCat("the last replica of ", ToString(id), " is freed although it is needed: ", needed));
 }
 
+// A worker may drop copies for room; a last one that is needed goes only by the scheduler's order.
+void Checker::OnDrop(uint32_t worker, const ObjectVersion& id, bool last) {
+  if (!last || freed_.contains(id)) return;
+  if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) return;
+  std::string needed = WhoNeeds(id.object, Wants::kCertain);
+  if (needed.empty()) return;
+  Fail(StrCat("worker", worker, " drops the last copy of ", ToString(id.object), "#", id.version,
+              " unasked although it is needed: ", needed));
+}
+
 // An attempt that is being cancelled is no reason not to try again elsewhere.
 // A cancelled attempt does not stand in the way of others.
 void Checker::On(const action::Cancel& a) {

@@ -89,10 +89,13 @@ void SimWorker::Drop(const LocalKey& key) {
           StrCat(name_, " drops ", ToString(key.id.object), " while ", ToString(ref), " reads it"));
     }
   }
-  if (key.parts.whole()) {
-    vanished_.erase(key.id);
-    noticed_.erase(key.id);
-  }
+  if (!key.parts.whole()) return;
+  vanished_.erase(key.id);
+  noticed_.erase(key.id);
+  bool elsewhere = std::any_of(
+      world_.workers.begin(), world_.workers.end(),
+      [&key](const auto& other) { return other->alive() && other->store_.contains(key); });
+  if (had) world_.checker.OnDrop(index_, key.id, !elsewhere);
 }
 
 bool SimWorker::LoseReplica(uint64_t random, bool noticed) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/mutant.h"
 #include "common/base/text.h"
 #include "worker/core/impl.h"
 
@@ -92,7 +93,10 @@ void WorkerCore::Impl::Unpin(uint32_t index) {
   if (--piece.users > 0) return;
   switch (piece.state) {
     case PieceState::kLocal:
-      if (piece.key.parts.whole() && !piece.doomed) return;
+      if (piece.key.parts.whole() && !piece.doomed) {
+        if (!TASKD_MUTANT(kLastCopyEvicted)) return;
+        if (connected_) Emit(action::SendReplicaLost{session_, piece.key.id});
+      }
       Emit(action::Drop{piece.key});
       LeaveStore(piece);
       FreePiece(index);
