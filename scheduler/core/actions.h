@@ -78,7 +78,9 @@ enum class RecordKind : uint8_t {
   kFinalFailure,
   kCancelJob,
   kRetry,
-  kForget
+  kForget,
+  kCancelTasks,
+  kRetryTasks
 };
 // One journal record. A client's Reply needs every record before it.
 struct Journal {
@@ -87,7 +89,9 @@ struct Journal {
   uint32_t number = 0;  // batch number, task ordinal: by kind
   AttemptId attempt = 0;
   FailureClass failure = FailureClass::kNone;
-  std::vector<OutputInfo> outputs;  // kFinish
+  std::vector<OutputInfo> outputs = {};  // kFinish
+  std::vector<OrdinalRange> tasks =
+      {};  // kCancelTasks, kRetryTasks; there `number` is 1 for cancelled ones too
 };
 
 }  // namespace action

@@ -254,8 +254,7 @@ void State::Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns) {
   SetTaskState(job, task, TaskState::kWaiting);
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     if (SourcePresence(job, job.edges[e].source) == Presence::kDead) {
-      return FailTask(job, ordinal, FailureClass::kInputFailed,
-                      CulpritOf(job, job.edges[e].source));
+      return EndByInput(job, ordinal, CulpritOf(job, job.edges[e].source));
     }
   }
   if (not_before_ns > now_ns && task.missing == 0 && task.away == 0) {

@@ -19,6 +19,13 @@ using Token = uint64_t;     // the shell's number of a request; echoed in action
 
 inline constexpr uint32_t kCollectionBit = 0x80000000u;
 
+// Tasks [first, first + count) of a job.
+struct OrdinalRange {
+  Ordinal first = 0;
+  uint32_t count = 0;
+  bool operator==(const OrdinalRange&) const = default;
+};
+
 // One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of
 // them against the limits and the tables, and that an edge names an object of this batch's earlier
 // tasks or of earlier batches.
@@ -39,7 +46,7 @@ struct Batch {
   };
   struct Task {
     uint32_t body = 0;
-    uint32_t rank = 0;  // smaller runs earlier; see scheduler/order
+    uint32_t rank = 0;   // smaller runs earlier; see scheduler/order
     uint16_t shape = 0;  // index into the job's shapes
     uint16_t option = 0;
     uint16_t group = 0;
@@ -128,6 +135,21 @@ struct CancelJob {
   Token token = 0;
   JobId job = 0;
 };
+// Cancels tasks that have not ended; what depends on them is cancelled with the culprit named.
+struct CancelTasks {
+  Token token = 0;
+  JobId job = 0;
+  std::vector<OrdinalRange> tasks;
+};
+// Puts failed tasks back to waiting, from their stored definitions and with fresh counts of retries
+// and crashes, and with them what failed because of them. Without `tasks`: every failed one. Named
+// ones take along the failures above them, without which they could not run.
+struct RetryTasks {
+  Token token = 0;
+  JobId job = 0;
+  std::vector<OrdinalRange> tasks;
+  bool cancelled_too = false;  // else cancelled tasks stay as they are
+};
 // The complete set of objects that a client wants; replaces its previous set. Empty when it leaves.
 struct SetWants {
   ClientId client = 0;
@@ -136,10 +158,11 @@ struct SetWants {
 
 }  // namespace event
 
-using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
-                           event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed,
-                           event::DrainWorker, event::OpenJob, event::AddBatch, event::SealJob,
-                           event::SetRanks, event::CancelJob, event::SetWants>;
+using Event =
+    std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
+                 event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
+                 event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks, event::CancelJob,
+                 event::CancelTasks, event::RetryTasks, event::SetWants>;
 
 }  // namespace taskd::scheduler
 

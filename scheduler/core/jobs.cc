@@ -178,7 +178,7 @@ void State::On(event::SetRanks& e) {
 void State::On(event::CancelJob& e) {
   Job* job = FindJob(e.job);
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
-  if (!job->cancelled && !job->ended) {
+  if (!job->cancelled && (!job->ended || job->retries_pending > 0)) {
     job->cancelled = true;
     job->seal_asked = true;
     Emit(action::Journal{action::RecordKind::kCancelJob, job->id});
@@ -190,7 +190,7 @@ void State::On(event::CancelJob& e) {
 }
 
 void State::CheckJobEnd(Job& job) {
-  if (job.ended || !job.sealed || job.unfinished() > 0) return;
+  if (job.ended || !job.sealed || job.unfinished() > 0 || job.retries_pending > 0) return;
   job.ended = true;
   job.ended_ns = now_ns;
   --counters.jobs_open;

@@ -126,8 +126,10 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
       ++state.counters.objects_lost;
     }
     if (work.after == Presence::kAvailable) state.FreeIfUnwanted(job, work.index);
-    // Tasks that have ended do not care, collections keep their counts always.
-    work.cursor = object.live_consumers > 0 || object.in_collection ? object.consumers : kNil;
+    // Tasks that have ended do not care unless they failed by it; collections keep their counts
+    // always.
+    bool told = object.live_consumers > 0 || object.in_collection || work.before == Presence::kDead;
+    work.cursor = told ? object.consumers : kNil;
     return work.cursor != kNil;
   }
   return TellConsumers(state, job, work, work.index);
@@ -142,7 +144,7 @@ bool AnnounceCollection(State& state, Job& job, Work& work) {
     c.announced = false;
     c.presence = work.after;
     if (work.before == work.after) return false;
-    work.cursor = c.live_consumers > 0 ? c.consumers : kNil;
+    work.cursor = c.live_consumers > 0 || work.before == Presence::kDead ? c.consumers : kNil;
     return work.cursor != kNil;
   }
   return TellConsumers(state, job, work, work.index | kCollectionBit);
@@ -198,11 +200,25 @@ bool State::Advance(Work& work) {
   Job& job = *jobs[work.job];
   switch (work.kind) {
     case WorkKind::kStartTasks:
-      StartTask(job, work.index++, true);
+      StartTask(job, work.index++, Start::kFirst);
       return work.index < work.limit;
     case WorkKind::kRestartTask:
-      StartTask(job, work.index, false);
+      StartTask(job, work.index, Start::kAgain);
       return false;
+    case WorkKind::kReviveTask:
+      StartTask(job, work.index, Start::kRevived);
+      return false;
+    case WorkKind::kCancelRange:
+      if (work.index < work.limit) CancelUnended(job, work.index++);
+      return work.index < work.limit;
+    case WorkKind::kRetryRange:
+      if (work.index < work.limit) RetryTask(job, work.index++, work);
+      if (work.index < work.limit) return true;
+      EndRetry(job);
+      return false;
+    case WorkKind::kRevisitWants:
+      if (work.index < job.wants.size()) MakeIfWanted(job, job.wants[work.index++]);
+      return work.index < job.wants.size();
     case WorkKind::kStillNeeded:
       CheckStillNeeded(job, work.index);
       return false;

@@ -55,7 +55,7 @@ struct TaskRec {
   Ordinal first_output = 0;
   uint32_t body = 0;
   uint32_t rank = 0;
-  uint32_t tail = 0;  // ms to the job's end along the longest path; 0: not known
+  uint32_t tail = 0;               // ms to the job's end along the longest path; 0: not known
   uint32_t missing = 0;            // edges whose source is kMissing or kDead
   uint32_t away = 0;               // edges whose source is kAway
   uint32_t position = kNotInHeap;  // in its queue
@@ -167,6 +167,9 @@ struct Job {
   uint64_t bytes_moved = 0, bytes_saved = 0;
   std::vector<FailureView> failures;
   std::vector<Ordinal> wants;
+  uint32_t retries_pending = 0;  // kRetryRange items
+  absl::flat_hash_set<Ordinal>
+      retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
 
   uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
 };

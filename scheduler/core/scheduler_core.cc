@@ -22,6 +22,9 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
     if (!worklist.empty()) {
       // Items may be added meanwhile: a deque keeps the front where it is.
       if (!Advance(worklist.front())) worklist.pop_front();
+    } else if (!commands.empty()) {
+      worklist.push_back(commands.front());
+      commands.pop_front();
     } else {
       idle = !Balance();
     }

@@ -2,6 +2,7 @@
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   tasks.cc        task states: start, ready, done, failed, run again
+//   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
 //   replicas.cc     who holds what; freeing; wants of clients
 //   assign.cc       the attempt and its message
@@ -46,6 +47,10 @@ enum class WorkKind : uint8_t {
   kAcquireMembers,  // job, index: it has one again
   kDemandAway,      // job, index: consumers that lack nothing else have this away object rebuilt
   kCancelTasks,     // job
+  kCancelRange,     // job, index..limit
+  kRetryRange,      // job, index..limit, cancelled_too, inputs_too
+  kRevisitWants,    // job: make again what the graph wants
+  kReviveTask,      // job, index: a failed task that starts anew
   kSweepObjects,    // job: free what nobody wants
   kWorkerAway,      // worker: its replicas cannot be read
   kWorkerDemand,    // worker: past rerun_after
@@ -63,6 +68,7 @@ struct Work {
   uint32_t cursor = kNil;
   uint32_t limit = 0;
   bool begun = false;
+  bool cancelled_too = false, inputs_too = false;
   Presence before = Presence::kMissing, after = Presence::kMissing;
 };
 
@@ -102,6 +108,8 @@ class State {
   void On(event::SealJob& e);
   void On(event::SetRanks& e);
   void On(event::CancelJob& e);
+  void On(event::CancelTasks& e);
+  void On(event::RetryTasks& e);
   void On(event::SetWants& e);
 
   // --- propagate.cc
@@ -119,7 +127,12 @@ class State {
 
   // --- tasks.cc
   void SetTaskState(Job& job, TaskRec& task, TaskState state);
-  void StartTask(Job& job, Ordinal ordinal, bool link);
+  // How it starts: for the first time, with its inputs' consumer lists to join; put back, its inputs
+  // to be acquired anew; or again, with inputs that were acquired when that was decided.
+  enum class Start : uint8_t { kFirst, kRevived, kAgain };
+  void StartTask(Job& job, Ordinal ordinal, Start start);
+  void LinkInputs(Job& job, const TaskRec& task);
+  void Reopen(Job& job);
   void RunAgain(Job& job, Ordinal ordinal);
   void InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit);
   void CheckStillNeeded(Job& job, Ordinal ordinal);
@@ -129,10 +142,22 @@ class State {
   void FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void EndTask(Job& job, Ordinal ordinal, TaskState state);
   void FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit);
+  // An input will never exist: it fails as its culprit did, or is cancelled as that was.
+  void EndByInput(Job& job, Ordinal ordinal, Ordinal culprit);
   void CancelTask(Job& job, Ordinal ordinal);
+  void CancelUnended(Job& job, Ordinal ordinal);
   void ReleaseInputs(Job& job, const TaskRec& task);
   void JoinRecovery(TaskRec& task);
   void LeaveRecovery(TaskRec& task);
+
+  // --- retry.cc
+  std::string CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const;
+  uint32_t DeadSource(const Job& job, const TaskRec& task) const;  // kNil: none
+  void RetryTask(Job& job, Ordinal ordinal, const Work& work);
+  void RetryInputs(Job& job, const TaskRec& task, bool cancelled_too);
+  void ReviveTask(Job& job, Ordinal ordinal);
+  void FollowCulprit(Job& job, Ordinal ordinal);
+  void EndRetry(Job& job);
 
   // --- replicas.cc
   bool Wanted(const Job& job, const ObjectRec& object) const;
@@ -254,6 +279,7 @@ class State {
   absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;  // sorted
 
   std::deque<Work> worklist;
+  std::deque<Work> commands;         // go to the worklist one by one, when that is empty
   std::deque<uint16_t> dirty;        // workers that may have a free slot
   std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
   absl::btree_set<std::pair<uint64_t, uint16_t>>

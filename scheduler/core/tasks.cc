@@ -21,23 +21,30 @@ void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   Changed(job);
 }
 
-void State::StartTask(Job& job, Ordinal ordinal, bool link) {
+void State::LinkInputs(Job& job, const TaskRec& task) {
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    EdgeRec& edge = job.edges[e];
+    uint32_t& head = edge.source & kCollectionBit
+                         ? job.collections[edge.source & ~kCollectionBit].consumers
+                         : job.objects[edge.source].consumers;
+    edge.next = head;
+    head = e;
+  }
+}
+
+void State::StartTask(Job& job, Ordinal ordinal, Start start) {
   TaskRec& task = job.tasks[ordinal];
+  if (start == Start::kFirst) LinkInputs(job, task);
   if (task.state != TaskState::kWaiting || !task.starting) return;
+  // Cancelled and put back since this item was made: the other item starts it.
+  if ((start == Start::kAgain) != (task.again != Again::kNo)) return;
   if (job.cancelled) return CancelTask(job, ordinal);
   task.starting = false;
   task.missing = task.away = 0;
   uint32_t dead = kNil;
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
-    EdgeRec& edge = job.edges[e];
-    if (link) {
-      uint32_t& head = edge.source & kCollectionBit
-                           ? job.collections[edge.source & ~kCollectionBit].consumers
-                           : job.objects[edge.source].consumers;
-      edge.next = head;
-      head = e;
-    }
-    if (link) AcquireSource(job, edge.source);
+    const EdgeRec& edge = job.edges[e];
+    if (start != Start::kAgain) AcquireSource(job, edge.source);
     if (!(edge.source & kCollectionBit)) MakeIfWanted(job, edge.source);
     Presence presence = SourcePresence(job, edge.source);
     if (presence == Presence::kAway) ++task.away;
@@ -45,7 +52,7 @@ void State::StartTask(Job& job, Ordinal ordinal, bool link) {
     if (presence == Presence::kDead && dead == kNil) dead = edge.source;
   }
   budget -= task.edge_count;
-  if (dead != kNil) return FailTask(job, ordinal, FailureClass::kInputFailed, CulpritOf(job, dead));
+  if (dead != kNil) return EndByInput(job, ordinal, CulpritOf(job, dead));
   Settle(job, ordinal);
 }
 
@@ -68,7 +75,11 @@ void State::Settle(Job& job, Ordinal ordinal) {
 void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after,
                          Ordinal culprit) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.starting || Ended(task.state)) return;
+  if (task.starting) return;
+  if (Ended(task.state)) {
+    if (before == Presence::kDead && after != Presence::kDead) FollowCulprit(job, ordinal);
+    return;
+  }
   auto count = [&task](Presence presence, int32_t by) {
     if (presence == Presence::kAway) task.away += by;
     if (presence == Presence::kMissing || presence == Presence::kDead) task.missing += by;
@@ -78,7 +89,7 @@ void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence af
   // An active task may have its copy already; if not, its attempt ends stuck and Requeue looks
   // again.
   if (task.state == TaskState::kActive) return;
-  if (after == Presence::kDead) return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
+  if (after == Presence::kDead) return EndByInput(job, ordinal, culprit);
   Settle(job, ordinal);
 }
 
@@ -107,11 +118,7 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   if (job.cancelled) return CancelTask(job, ordinal);
   SetTaskState(job, task, TaskState::kWaiting);
   task.starting = true;
-  if (job.ended) {
-    job.ended = false;
-    --counters.jobs_ended;
-    ++counters.jobs_open;
-  }
+  Reopen(job);
   task.again = Again::kAsked;
   JoinRecovery(task);
   // Its inputs are wanted from now on; what of them is gone is asked for when the item comes, not
@@ -122,6 +129,14 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   for (uint32_t i = 0; i < task.output_count; ++i)
     PresenceMayHaveChanged(job, task.first_output + i);
   Enqueue({.kind = WorkKind::kRestartTask, .job = job.id, .index = ordinal});
+}
+
+// It had ended, and has something to do again.
+void State::Reopen(Job& job) {
+  if (!job.ended) return;
+  job.ended = false;
+  --counters.jobs_ended;
+  ++counters.jobs_open;
 }
 
 // A rebuild is called off when its holder came back or nobody wants the result any more.
@@ -203,6 +218,13 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
   Emit(action::Journal{
       action::RecordKind::kFinalFailure, job.id, ordinal, task.last_attempt, failure, {}});
   EndTask(job, ordinal, TaskState::kFailed);
+}
+
+void State::EndByInput(Job& job, Ordinal ordinal, Ordinal culprit) {
+  if (job.tasks[culprit].state != TaskState::kCancelled)
+    return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
+  job.tasks[ordinal].culprit = culprit;
+  EndTask(job, ordinal, TaskState::kCancelled);
 }
 
 void State::CancelTask(Job& job, Ordinal ordinal) {

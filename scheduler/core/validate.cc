@@ -173,7 +173,7 @@ std::string ValidateState(const State& state) {
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
     if (!state.worklist.empty()) continue;
     if (std::string bad = CheckWants(*job); !bad.empty()) return bad;
-    if (job->sealed && job->unfinished() == 0 && !job->ended)
+    if (job->sealed && job->unfinished() == 0 && !job->ended && job->retries_pending == 0)
       return StrCat("job ", job->id, ": over and not ended");
   }
   if (total != state.counters.tasks) return "counters: tasks by state are wrong";

@@ -16,8 +16,9 @@ JobState StateOf(const Job& job) {
   if (job.cancelled) return JobState::kCancelled;
   if (!job.seal_asked) return JobState::kOpen;
   if (!job.ended) return JobState::kRunning;
-  return job.counts[static_cast<size_t>(TaskState::kFailed)] > 0 ? JobState::kFailed
-                                                                 : JobState::kDone;
+  if (job.counts[static_cast<size_t>(TaskState::kFailed)] > 0) return JobState::kFailed;
+  return job.counts[static_cast<size_t>(TaskState::kCancelled)] > 0 ? JobState::kCancelled
+                                                                    : JobState::kDone;
 }
 
 // Why a worker does not take a task of this shape: empty when nothing speaks against it.

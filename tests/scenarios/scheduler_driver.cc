@@ -16,11 +16,13 @@ constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign", "r
                                          "cancel",  "free",         "ack",    "drain",
                                          "reply",   "job",          "object", "journal"};
 constexpr std::string_view kEvents[] = {
-    "hello",     "inventory", "inventory_done", "started", "finish", "fail",       "cancelled",
-    "retracted", "refused",   "stuck",          "added",   "lost",   "beat",       "goodbye",
-    "close",     "drain",     "open",           "batch",   "seal",   "cancel_job", "wants"};
-constexpr std::string_view kRecords[] = {
-    "", "open", "batch", "seal", "finish", "final_failure", "cancel", "retry", "forget"};
+    "hello",     "inventory",  "inventory_done", "started",      "finish",     "fail",
+    "cancelled", "retracted",  "refused",        "stuck",        "added",      "lost",
+    "beat",      "goodbye",    "close",          "drain",        "open",       "batch",
+    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks"};
+constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
+                                         "finish", "final_failure", "cancel",     "retry",
+                                         "forget", "cancel_tasks",  "retry_tasks"};
 constexpr uint32_t kAllStates = 0xFFFFFFFFu;
 constexpr uint32_t kSampled = 1000;  // tasks of a job looked at after each step
 
@@ -233,6 +235,24 @@ bool SchedulerDriver::FromClient(const Words& words) {
     }
   } else if (verb == "cancel_job") {
     events_.push_back(event::CancelJob{next_token_++, job});
+  } else if (verb == "cancel_tasks" || verb == "retry_tasks") {  // "retry_tasks cancelled a b*3"
+    std::vector<OrdinalRange> tasks;
+    bool cancelled_too = false;
+    JobId of = job;
+    for (uint32_t i = 1; i < words.size(); ++i) {
+      if (words[i] == "cancelled") {
+        cancelled_too = true;
+        continue;
+      }
+      const auto parts = Split(words[i], '*');
+      const TaskId first = names_.ParseTask(parts[0]);
+      tasks.push_back(
+          {first.ordinal, parts.size() > 1 ? static_cast<uint32_t>(ParseNumber(parts[1])) : 1});
+      of = first.job;
+    }
+    if (verb == "cancel_tasks") events_.push_back(event::CancelTasks{next_token_++, of, tasks});
+    if (verb == "retry_tasks")
+      events_.push_back(event::RetryTasks{next_token_++, of, tasks, cancelled_too});
   } else if (verb == "wants") {
     event::SetWants wants;
     wants.client = ParseNumber(words[1].substr(1));
@@ -343,6 +363,14 @@ std::string SchedulerDriver::TextOfAction(const action::Journal& a) {
     case action::RecordKind::kFinalFailure:
     case action::RecordKind::kRetry:
       out += " " + names_.TextOf(AttemptRef{{a.job, a.number}, a.attempt});
+      break;
+    case action::RecordKind::kCancelTasks:
+    case action::RecordKind::kRetryTasks:
+      if (a.number != 0) out += " cancelled";
+      for (const OrdinalRange& range : a.tasks) {
+        out += " " + names_.TextOf(TaskId{a.job, range.first});
+        if (range.count != 1) out += StrCat("*", range.count);
+      }
       break;
     case action::RecordKind::kBatch:
     case action::RecordKind::kSeal:

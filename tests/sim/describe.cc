@@ -71,6 +71,10 @@ void Add(S& s, const OutputInfo& o) {
   s.Add(o.size_bytes), s.Add(uint64_t{o.crc32c});
 }
 template <typename S>
+void Add(S& s, const scheduler::OrdinalRange& r) {
+  s.Add(uint64_t{r.first}), s.Add(uint64_t{r.count});
+}
+template <typename S>
 void Add(S& s, const BadHolder& b) {
   s.Add(b.id), s.Add(b.worker), s.Add(uint64_t{b.missing});
 }
@@ -178,6 +182,7 @@ void Walk(S& s, const sa::Journal& a) {
   s.Name("Journal"), s.Add(static_cast<uint64_t>(a.kind)), s.Add(TaskId{a.job, a.number});
   s.Add(uint64_t{a.attempt}), s.Add(a.failure);
   List(s, "outputs", a.outputs);
+  List(s, "tasks", a.tasks);
 }
 
 template <typename S>
@@ -235,6 +240,15 @@ void Walk(S& s, const se::SetRanks& e) {
 template <typename S>
 void Walk(S& s, const se::CancelJob& e) {
   s.Name("CancelJob"), s.Add(e.token), s.Add(uint64_t{e.job});
+}
+template <typename S>
+void Walk(S& s, const se::CancelTasks& e) {
+  s.Name("CancelTasks"), s.Add(e.token), s.Add(uint64_t{e.job}), List(s, "tasks", e.tasks);
+}
+template <typename S>
+void Walk(S& s, const se::RetryTasks& e) {
+  s.Name("RetryTasks"), s.Add(e.token), s.Add(uint64_t{e.job});
+  s.Add(uint64_t{e.cancelled_too}), List(s, "tasks", e.tasks);
 }
 template <typename S>
 void Walk(S& s, const se::SetWants& e) {

@@ -1,0 +1,175 @@
+// Tasks cancelled by name, and failed ones put back, a task at a time. Each such command begins when
+// the worklist is empty: all that was asked before it has had its effects.
+//
+// A failed task can run again once none of its inputs is dead. So a retry revives the tasks that
+// failed by themselves; their outputs turn from dead to missing, and each consumer that is told so
+// follows when its culprit was revived and nothing else is in its way. The failures above a task
+// that was named are found by walking up its dead inputs, each task once.
+#include "common/base/text.h"
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+constexpr uint32_t kInvalid = 3, kNotFound = 5, kFailedPrecondition = 9;  // gRPC status codes
+
+bool Failed(const TaskRec& task) {
+  return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
+}
+}  // namespace
+
+// "" or what is wrong with them.
+std::string State::CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const {
+  for (const OrdinalRange& range : ranges) {
+    if (uint64_t{range.first} + range.count <= job.tasks.size()) continue;
+    return StrCat("job ", job.id, " has ", job.tasks.size(), " tasks; there are none from ",
+                  range.first, " to ", uint64_t{range.first} + range.count - 1);
+  }
+  return "";
+}
+
+void State::On(event::CancelTasks& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (std::string wrong = CheckRanges(*job, e.tasks); !wrong.empty())
+    return Answer(e.token, kInvalid, std::move(wrong), e.job);
+  for (const OrdinalRange& range : e.tasks) {
+    commands.push_back({.kind = WorkKind::kCancelRange,
+                        .job = job->id,
+                        .index = range.first,
+                        .limit = range.first + range.count});
+  }
+  Emit(action::Journal{.kind = action::RecordKind::kCancelTasks, .job = job->id, .tasks = e.tasks});
+  Answer(e.token, 0, "", job->id);
+}
+
+void State::CancelUnended(Job& job, Ordinal ordinal) {
+  TaskState state = job.tasks[ordinal].state;
+  if (state == TaskState::kWaiting || state == TaskState::kReady || state == TaskState::kActive)
+    EndTask(job, ordinal, TaskState::kCancelled);
+}
+
+void State::On(event::RetryTasks& e) {
+  Job* job = FindJob(e.job);
+  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (std::string wrong = CheckRanges(*job, e.tasks); !wrong.empty())
+    return Answer(e.token, kInvalid, std::move(wrong), e.job);
+  if (job->cancelled && !e.cancelled_too) {
+    return Answer(e.token, kFailedPrecondition,
+                  StrCat("job ", e.job, " was cancelled: ask for its cancelled tasks, too"), e.job);
+  }
+  Emit(action::Journal{.kind = action::RecordKind::kRetryTasks,
+                       .job = job->id,
+                       .number = e.cancelled_too,
+                       .tasks = e.tasks});
+  bool all = e.tasks.empty();
+  if (all) {
+    e.tasks.push_back({0, job->tasks.size()});
+    job->failures.clear();
+  }
+  for (const OrdinalRange& range : e.tasks) {
+    ++job->retries_pending;
+    commands.push_back({.kind = WorkKind::kRetryRange,
+                        .job = job->id,
+                        .index = range.first,
+                        .limit = range.first + range.count,
+                        .cancelled_too = e.cancelled_too,
+                        .inputs_too = !all});
+  }
+  // From now on a cancel is a new one; the walk of an older one comes before the commands.
+  if (job->cancelled) {
+    job->cancelled = false;
+    commands.push_back({.kind = WorkKind::kRevisitWants, .job = job->id});
+  }
+  Changed(*job);
+  Answer(e.token, 0, "", job->id);
+}
+
+uint32_t State::DeadSource(const Job& job, const TaskRec& task) const {
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    if (SourcePresence(job, job.edges[e].source) == Presence::kDead) return job.edges[e].source;
+  }
+  return kNil;
+}
+
+void State::RetryTask(Job& job, Ordinal ordinal, const Work& work) {
+  TaskRec& task = job.tasks[ordinal];
+  if (job.cancelled || !Failed(task) ||
+      (task.state == TaskState::kCancelled && !work.cancelled_too))
+    return;
+  budget -= task.edge_count;
+  uint32_t dead = DeadSource(job, task);
+  if (dead == kNil) return ReviveTask(job, ordinal);
+  // It follows when that input can come.
+  task.culprit = CulpritOf(job, dead);
+  if (task.state == TaskState::kFailed) task.failure = FailureClass::kInputFailed;
+  if (work.inputs_too) RetryInputs(job, task, work.cancelled_too);
+}
+
+void State::RetryInputs(Job& job, const TaskRec& task, bool cancelled_too) {
+  auto ask = [&](Ordinal object) {
+    if (job.objects[object].presence != Presence::kDead) return;
+    Ordinal producer = job.objects[object].producer;
+    if (!job.retry_asked.insert(producer).second) return;
+    ++job.retries_pending;
+    Enqueue({.kind = WorkKind::kRetryRange,
+             .job = job.id,
+             .index = producer,
+             .limit = producer + 1,
+             .cancelled_too = cancelled_too,
+             .inputs_too = true});
+  };
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) {
+      ask(source);
+      continue;
+    }
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    if (c.dead == 0) continue;
+    for (uint32_t i = 0; i < c.count; ++i) ask(c.first + i * c.stride);
+    budget -= c.count;
+  }
+}
+
+void State::EndRetry(Job& job) {
+  if (--job.retries_pending > 0) return;
+  job.retry_asked = {};
+  CheckJobEnd(job);
+}
+
+void State::ReviveTask(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  if (task.culprit == ordinal) {
+    std::erase_if(job.failures, [&](const FailureView& f) { return f.task.ordinal == ordinal; });
+  }
+  Reopen(job);
+  SetTaskState(job, task, TaskState::kWaiting);
+  task.starting = true;
+  task.failure = FailureClass::kNone;
+  task.culprit = kNoOrdinal;
+  task.retries = 0;
+  task.crashes = 0;
+  task.stuck = 0;
+  task.avoid = kNoSlot;
+  // Its old attempts are being cancelled; they count for nothing any more.
+  for (uint32_t a = task.attempts; a != kNil; a = attempts[a].next_of_task)
+    attempts[a].crash_counted = false;
+  for (uint32_t i = 0; i < task.output_count; ++i)
+    PresenceMayHaveChanged(job, task.first_output + i);
+  Enqueue({.kind = WorkKind::kReviveTask, .job = job.id, .index = ordinal});
+}
+
+// An input of a task that has ended is not dead any more. If the task ended because of it, it is
+// put back; not when its culprit is as dead as before and just a lost result returned.
+void State::FollowCulprit(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  if (!Failed(task) || task.culprit == kNoOrdinal || task.culprit == ordinal) return;
+  if (job.cancelled || Failed(job.tasks[task.culprit])) return;
+  budget -= task.edge_count;
+  uint32_t dead = DeadSource(job, task);
+  if (dead == kNil) return ReviveTask(job, ordinal);
+  task.culprit = CulpritOf(job, dead);
+}
+
+}  // namespace taskd::scheduler
