@@ -55,6 +55,48 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   counters.bytes_moved += missing;
 }
 
+namespace {
+
+constexpr uint32_t kHoldersLookedAt = 16;  // of an object that many hold
+
+// Names an input's holders, nearest first: this worker, its host, then the others in an order that
+// differs from task to task. True: this worker has it.
+bool NameHolders(const State& state, const Worker& worker, const ObjectRec& object, uint64_t salt,
+                 InputObject& input) {
+  // Of as many as the message names, the best so far, in order.
+  std::array<uint64_t, limits::kHoldersPerInput> keys;
+  uint32_t named = 0, looked = 0;
+  bool here = false;
+  for (uint32_t r = object.replicas; r != kNil && looked < kHoldersLookedAt;) {
+    const ReplicaRec& replica = state.replicas[r];
+    r = replica.next;
+    const Worker& holder = *state.workers[replica.worker];
+    if (!replica.usable || !holder.connected()) continue;
+    ++looked;
+    here |= replica.worker == worker.id.slot;
+    if (object.usable == 1) {
+      input.holders[0] = holder.id;
+      break;
+    }
+    uint64_t distance = replica.worker == worker.id.slot ? 0 : holder.host == worker.host ? 1 : 2;
+    // The slot makes keys differ: the order is total.
+    uint64_t key = distance << 60 |
+                   (HashCombine(salt, holder.id.packed()) >> 8 & ~uint64_t{0xFFFF}) |
+                   replica.worker;
+    if (named == keys.size() && key > keys.back()) continue;
+    uint32_t at = named < keys.size() ? named++ : named - 1;
+    for (; at > 0 && keys[at - 1] > key; --at) {
+      keys[at] = keys[at - 1];
+      input.holders[at] = input.holders[at - 1];
+    }
+    keys[at] = key;
+    input.holders[at] = holder.id;
+  }
+  return here;
+}
+
+}  // namespace
+
 Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
                                   const AttemptRec& attempt, uint64_t* present, uint64_t* missing) {
   const TaskRec& task = job.tasks[ordinal];
@@ -85,22 +127,7 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
     auto add = [&](Ordinal source) {
       const ObjectRec& object = job.objects[source];
       InputObject input{{{job.id, source}, object.version}, object.size_bytes};
-      // Nearest first: this worker, its host, then the others in an order that differs from task to
-      // task.
-      std::array<std::pair<uint64_t, WorkerId>, 16> found;
-      uint32_t n = 0;
-      bool here = false;
-      for (uint32_t r = object.replicas; r != kNil && n < found.size(); r = replicas[r].next) {
-        const Worker& holder = *workers[replicas[r].worker];
-        if (!replicas[r].usable || !holder.connected()) continue;
-        here |= holder.id == worker.id;
-        uint64_t distance = holder.id == worker.id ? 0 : holder.host == worker.host ? 1 : 2;
-        uint64_t spread = HashCombine(uint64_t{ordinal} << 32 | source, holder.id.packed()) >> 8;
-        found[n++] = {distance << 60 | spread, holder.id};
-      }
-      std::sort(found.begin(), found.begin() + n);
-      for (uint32_t i = 0; i < n && i < input.holders.size(); ++i)
-        input.holders[i] = found[i].second;
+      bool here = NameHolders(*this, worker, object, uint64_t{ordinal} << 32 | source, input);
       *(here ? present : missing) += object.size_bytes / divisor * times;
       out.objects.push_back(input);
     };
