@@ -1,11 +1,12 @@
-// A growable array in fixed segments: elements never move, growth never copies, and all of it is
-// freed at once.
+// A growable array in fixed segments: elements never move, and growth never copies, so that one more
+// element costs the same however many there are.
 #ifndef TASKD_COMMON_BASE_SEGMENTS_H_
 #define TASKD_COMMON_BASE_SEGMENTS_H_
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "common/base/check.h"
@@ -29,14 +30,22 @@ class Segments {
     return (*segments_[i / kPerSegment])[i % kPerSegment];
   }
 
-  T& Append(T value = {}) {
-    if (size_ % kPerSegment == 0)
+  T& Append(T value = T()) {
+    if (size_ / kPerSegment == segments_.size())
       segments_.push_back(std::make_unique<std::array<T, kPerSegment>>());
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
     T& slot = (*segments_[size_ / kPerSegment])[size_ % kPerSegment];
     slot = std::move(value);
     ++size_;
     return slot;
+  }
+
+  // Frees whole segments, but keeps an empty one: an array at the border of two does not allocate at
+  // each change.
+  void RemoveLast() requires std::is_trivially_destructible_v<T> {
+    TASKD_CHECK(size_ > 0);
+    --size_;
+    if (segments_.size() > size_ / kPerSegment + 2) segments_.pop_back();
   }
 
  private:

@@ -12,8 +12,8 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   TASKD_CHECK(task.state == TaskState::kReady && task.position == kNotInHeap);
   uint32_t index = free_attempt;
   if (index == kNil) {
-    index = static_cast<uint32_t>(attempts.size());
-    attempts.emplace_back();
+    index = attempts.size();
+    attempts.Append();
   } else {
     free_attempt = attempts[index].next;
   }
@@ -56,34 +56,28 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
 }
 
 namespace {
-
-constexpr uint32_t kHoldersLookedAt = 16;  // of an object that many hold
+constexpr uint32_t kHoldersLookedAt = 8;  // the newest, of an object that many hold
+}  // namespace
 
 // Names an input's holders, nearest first: this worker, its host, then the others in an order that
 // differs from task to task. True: this worker has it.
-bool NameHolders(const State& state, const Worker& worker, const ObjectRec& object, uint64_t salt,
-                 InputObject& input) {
+bool State::NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
+                        InputObject& input) {
+  if (object.usable == 0) return false;
   // Of as many as the message names, the best so far, in order.
   std::array<uint64_t, limits::kHoldersPerInput> keys;
   uint32_t named = 0, looked = 0;
   bool here = false;
-  for (uint32_t r = object.replicas; r != kNil && looked < kHoldersLookedAt;) {
-    const ReplicaRec& replica = state.replicas[r];
-    r = replica.next;
-    const Worker& holder = *state.workers[replica.worker];
-    if (!replica.usable || !holder.connected()) continue;
+  uint64_t salt = Mix64(uint64_t{task} << 32 | id.ordinal);
+  auto consider = [&](const ReplicaRec& replica) {
+    const Worker& holder = *workers[replica.worker];
     ++looked;
     here |= replica.worker == worker.id.slot;
-    if (object.usable == 1) {
-      input.holders[0] = holder.id;
-      break;
-    }
     uint64_t distance = replica.worker == worker.id.slot ? 0 : holder.host == worker.host ? 1 : 2;
     // The slot makes keys differ: the order is total.
-    uint64_t key = distance << 60 |
-                   (HashCombine(salt, holder.id.packed()) >> 8 & ~uint64_t{0xFFFF}) |
-                   replica.worker;
-    if (named == keys.size() && key > keys.back()) continue;
+    uint64_t spread = Mix64(salt ^ replica.worker) >> 8 & ~uint64_t{0xFFFF};
+    uint64_t key = distance << 60 | spread | replica.worker;
+    if (named == keys.size() && key > keys.back()) return;
     uint32_t at = named < keys.size() ? named++ : named - 1;
     for (; at > 0 && keys[at - 1] > key; --at) {
       keys[at] = keys[at - 1];
@@ -91,11 +85,18 @@ bool NameHolders(const State& state, const Worker& worker, const ObjectRec& obje
     }
     keys[at] = key;
     input.holders[at] = holder.id;
+  };
+  if (object.wide) {  // its own may be far down the list
+    const ReplicaRec* own = FindReplica(id, worker.id.slot);
+    if (own != nullptr && own->usable) consider(*own);
+  }
+  uint32_t limit = std::min<uint32_t>(object.usable, kHoldersLookedAt);
+  for (uint32_t r = object.replicas; r != kNil && looked < limit; r = replicas[r].next) {
+    if (replicas[r].usable && !(here && replicas[r].worker == worker.id.slot))
+      consider(replicas[r]);
   }
   return here;
 }
-
-}  // namespace
 
 Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
                                   const AttemptRec& attempt, uint64_t* present, uint64_t* missing) {
@@ -125,9 +126,9 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
       }
     }
     auto add = [&](Ordinal source) {
-      const ObjectRec& object = job.objects[source];
+      ObjectRec& object = job.objects[source];
       InputObject input{{{job.id, source}, object.version}, object.size_bytes};
-      bool here = NameHolders(*this, worker, object, uint64_t{ordinal} << 32 | source, input);
+      bool here = NameHolders(worker, input.id.object, object, ordinal, input);
       *(here ? present : missing) += object.size_bytes / divisor * times;
       out.objects.push_back(input);
     };

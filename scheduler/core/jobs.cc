@@ -97,7 +97,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
         job.selections[task.edges + i] = {e.slot, e.parts, e.parts_total};
       }
     }
-    for (uint32_t i = 0; i < t.output_count; ++i) job.objects.Append({}).producer = ordinal;
+    for (uint32_t i = 0; i < t.output_count; ++i) job.objects.Append().producer = ordinal;
     job.tasks.Append(task);
   }
   for (Ordinal want : batch.wants) {

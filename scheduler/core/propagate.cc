@@ -13,7 +13,7 @@ Presence State::Actual(const Job& job, const ObjectRec& object) const {
     return Presence::kDead;
   // A rebuild under way needs no second one: consumers wait for it, or for the return of the
   // holder.
-  if (object.away > 0 && producer.state == TaskState::kDone) return Presence::kAway;
+  if (object.replicas != kNil && producer.state == TaskState::kDone) return Presence::kAway;
   return Presence::kMissing;
 }
 

@@ -86,11 +86,12 @@ struct TaskRec {
 static_assert(sizeof(TaskRec) <= 96);
 
 struct ReplicaRec {
-  uint32_t next = kNil;
-  uint16_t worker = 0;  // slot
-  bool usable = false;  // its worker is connected and reconciled
+  uint32_t next = kNil;  // of the same object
+  uint32_t held_at = 0;  // its place in its worker's `held`
+  uint16_t worker = 0;   // slot
+  bool usable = false;   // its worker is connected and reconciled
 };
-static_assert(sizeof(ReplicaRec) == 8);
+static_assert(sizeof(ReplicaRec) + sizeof(ObjectId) <= 20, "with its entry in `held`");
 
 struct ObjectRec {
   uint64_t size_bytes = 0;
@@ -99,16 +100,16 @@ struct ObjectRec {
   Ordinal producer = 0;
   uint32_t consumers = kNil;    // edges
   uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
-  uint32_t client_wants = 0;
   uint32_t replicas = kNil;
-  uint16_t usable = 0;  // replicas by kind
-  uint16_t away = 0;
-  Presence presence = Presence::kMissing;
-  bool graph_want = false;
-  bool in_collection = false;
-  bool announced = false;  // a worklist item will announce its presence
+  uint32_t client_wants : 24 = 0;
+  Presence presence : 2 = Presence::kMissing;
+  bool graph_want : 1 = false;
+  bool in_collection : 1 = false;
+  bool announced : 1 = false;  // a worklist item will announce its presence
+  bool wide : 1 = false;       // its replicas have an index by worker
+  uint16_t usable = 0;         // replicas that are
 };
-static_assert(sizeof(ObjectRec) + sizeof(ReplicaRec) <= 64);
+static_assert(sizeof(ObjectRec) + sizeof(ReplicaRec) + sizeof(ObjectId) <= 64);
 
 struct CollectionRec {
   Ordinal first = 0;
@@ -217,9 +218,11 @@ struct Worker {
   uint32_t first_attempt = kNil, last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
   uint32_t retracts_pending = 0;  // asked of others on its behalf
-  uint32_t walks = 0;             // worklist items that walk `held`: it keeps its order meanwhile
-  std::vector<ObjectId> held;     // every object with a replica here, and stale entries
-  uint64_t objects = 0, object_bytes = 0;
+  uint32_t walks = 0;             // worklist items that walk `held`
+  // Every object with a replica here. What goes is replaced by the last one: walked from its end, so
+  // that a walk meets each that was there at least once.
+  Segments<ObjectId, 128> held;
+  uint64_t object_bytes = 0;
   absl::flat_hash_set<ObjectId> listed;  // by the inventory under way; looked up, never iterated
   uint64_t outcomes_seen = 0;
   uint64_t hungry_key = 0;  // its key in State::hungry, while it is there

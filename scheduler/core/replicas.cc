@@ -18,41 +18,22 @@ bool State::Wanted(const Job& job, const ObjectRec& object) const {
   return !job.cancelled && (object.graph_want || !job.sealed);
 }
 
-ReplicaRec* State::FindReplica(const ObjectRec& object, uint16_t slot) {
-  for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
-    if (replicas[r].worker == slot) return &replicas[r];
-  }
-  return nullptr;
-}
-
 void State::SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable) {
   if (replica.usable == usable) return;
   replica.usable = usable;
   object.usable += usable ? 1 : -1;
-  object.away += usable ? -1 : 1;
 }
 
 void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
   Job& job = *jobs[id.job];
   ObjectRec& object = job.objects[id.ordinal];
   if (worker.reconciling || worker.returning) worker.listed.insert(id);
-  ReplicaRec* replica = FindReplica(object, worker.id.slot);
-  if (replica == nullptr) {
-    uint32_t index = free_replica;
-    if (index == kNil) {
-      index = static_cast<uint32_t>(replicas.size());
-      replicas.emplace_back();
-    } else {
-      free_replica = replicas[index].next;
-    }
-    replica = &replicas[index];
-    *replica = {.next = object.replicas, .worker = worker.id.slot, .usable = false};
-    object.replicas = index;
-    ++object.away;
-    worker.held.push_back(id);
-    ++worker.objects;
+  ReplicaRec* replica = nullptr;
+  if (uint32_t* link = FindLink(id, object, worker.id.slot)) {
+    replica = &replicas[*link];
+  } else {
+    replica = &LinkReplica(worker, id, object);
     worker.object_bytes += object.size_bytes;
-    CompactHeld(worker);
   }
   SetUsable(object, *replica, usable);
   PresenceMayHaveChanged(job, id.ordinal);
@@ -61,19 +42,10 @@ void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
 bool State::RemoveReplica(Worker& worker, ObjectId id) {
   Job& job = *jobs[id.job];
   ObjectRec& object = job.objects[id.ordinal];
-  uint32_t* link = &object.replicas;
-  while (*link != kNil && replicas[*link].worker != worker.id.slot) link = &replicas[*link].next;
-  if (*link == kNil) return false;
-  uint32_t index = *link;
-  *link = replicas[index].next;
-  if (replicas[index].usable) {
-    --object.usable;
-  } else {
-    --object.away;
-  }
-  replicas[index].next = free_replica;
-  free_replica = index;
-  --worker.objects;
+  uint32_t* link = FindLink(id, object, worker.id.slot);
+  if (link == nullptr) return false;
+  object.usable -= replicas[*link].usable;
+  UnlinkReplica(worker, id, object, link);
   worker.object_bytes -= object.size_bytes;
   PresenceMayHaveChanged(job, id.ordinal);
   return true;
@@ -138,17 +110,6 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
     return;
   }
   Emit(action::Free{worker.stream, replica.id});
-}
-
-void State::CompactHeld(Worker& worker) {
-  if (worker.walks > 0 || worker.held.size() < 1024 || worker.held.size() / 2 < worker.objects)
-    return;
-  std::sort(worker.held.begin(), worker.held.end());
-  worker.held.erase(std::unique(worker.held.begin(), worker.held.end()), worker.held.end());
-  std::erase_if(worker.held, [this, &worker](ObjectId id) {
-    ObjectRec* object = FindObject(id);
-    return object == nullptr || FindReplica(*object, worker.id.slot) == nullptr;
-  });
 }
 
 void State::On(event::SetWants& e) {

@@ -4,6 +4,7 @@
 //   tasks.cc        task states: start, ready, done, failed, run again
 //   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
+//   holders.cc      the lists of replicas, by object and by worker
 //   replicas.cc     who holds what; freeing; wants of clients
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
@@ -88,6 +89,9 @@ struct Recovery {
 // Workers of a shape by how many tasks of it they have: (count, slot).
 using CountIndex = absl::btree_set<std::pair<uint32_t, uint16_t>>;
 
+// Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
+using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
+
 class State {
  public:
   explicit State(const Config& config) : config(config) {}
@@ -158,10 +162,15 @@ class State {
   void ReviveTask(Job& job, Ordinal ordinal);
   void FollowCulprit(Job& job, Ordinal ordinal);
   void EndRetry(Job& job);
+  // --- holders.cc
+  uint32_t* FindLink(ObjectId id, ObjectRec& object, uint16_t slot);
+  void Widen(ObjectId id, ObjectRec& object);
+  ReplicaRec* FindReplica(ObjectId id, uint16_t slot);  // null: that worker has none
+  ReplicaRec& LinkReplica(Worker& worker, ObjectId id, ObjectRec& object);
+  void UnlinkReplica(Worker& worker, ObjectId id, ObjectRec& object, uint32_t* link);
 
   // --- replicas.cc
   bool Wanted(const Job& job, const ObjectRec& object) const;
-  ReplicaRec* FindReplica(const ObjectRec& object, uint16_t slot);
   void AddReplica(Worker& worker, ObjectId id, bool usable);
   bool RemoveReplica(Worker& worker, ObjectId id);  // false: it had none
   void SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable);
@@ -169,13 +178,14 @@ class State {
   void FreeIfUnwanted(Job& job, Ordinal object);
   void MakeIfWanted(Job& job, Ordinal object);
   void ReportReplica(Worker& worker, const Replica& replica);
-  void CompactHeld(Worker& worker);
   ObjectRec* FindObject(ObjectId id);
 
   // --- attempts.cc
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
   Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
                              const AttemptRec& attempt, uint64_t* present, uint64_t* missing);
+  bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
+                   InputObject& input);
   uint32_t FindAttempt(AttemptRef ref) const;  // kNil: none
   void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
   void OnStarted(Worker& worker, AttemptRef ref);
@@ -269,8 +279,9 @@ class State {
   std::vector<uint16_t> generations;             // by slot
   absl::btree_set<uint16_t> free_slots;
   std::vector<Shape> shapes;
-  std::vector<ReplicaRec> replicas;
-  std::vector<AttemptRec> attempts;
+  Segments<ReplicaRec> replicas;
+  absl::flat_hash_map<ObjectId, WideIndex> wide_objects;  // looked up, never iterated
+  Segments<AttemptRec> attempts;
   uint32_t free_replica = kNil, free_attempt = kNil;  // threaded through `next`
 
   absl::flat_hash_map<uint64_t, uint16_t> slot_of_identity;

@@ -13,18 +13,27 @@ struct Recount {
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const ObjectRec& object = job.objects[ordinal];
   std::string name = ToString(ObjectId{job.id, ordinal});
-  uint32_t usable = 0, away = 0;
+  uint32_t usable = 0, previous = kNil;
   for (uint32_t r = object.replicas; r != kNil; r = state.replicas[r].next) {
     const ReplicaRec& replica = state.replicas[r];
     if (replica.worker >= state.workers.size() || state.workers[replica.worker] == nullptr) {
       return StrCat(name, ": a replica at a free worker slot ", replica.worker);
     }
-    ++(replica.usable ? usable : away);
+    const auto& held = state.workers[replica.worker]->held;
+    if (replica.held_at >= held.size() || held[replica.held_at] != ObjectId{job.id, ordinal})
+      return StrCat(name, ": not listed where its holder should have it");
+    if (object.wide) {
+      const WideIndex& index = state.wide_objects.find({job.id, ordinal})->second;
+      auto it = index.find(replica.worker);
+      if (it == index.end() || it->second != previous)
+        return StrCat(name, ": its index of holders is wrong");
+      previous = r;
+    }
+    usable += replica.usable;
     ++seen.objects[replica.worker];
     seen.object_bytes[replica.worker] += object.size_bytes;
   }
-  if (usable != object.usable || away != object.away)
-    return StrCat(name, ": replica counts are wrong");
+  if (usable != object.usable) return StrCat(name, ": replica counts are wrong");
   if (object.replicas != kNil && object.version == 0)
     return StrCat(name, ": replicas of no version");
   if (!object.announced && object.presence != state.Actual(job, object)) {
@@ -125,7 +134,7 @@ std::string CheckWants(const Job& job) {
 
 std::string CheckWorker(const State& state, const Worker& worker, const Recount& seen) {
   std::string name = ToString(worker.id);
-  if (worker.objects != seen.objects[worker.id.slot] ||
+  if (worker.held.size() != seen.objects[worker.id.slot] ||
       worker.object_bytes != seen.object_bytes[worker.id.slot]) {
     return StrCat(name, ": object counts are wrong");
   }

@@ -262,7 +262,7 @@ std::optional<WorkerView> SchedulerCore::GetWorker(WorkerId id) const {
   view.running = worker->started;
   view.assigned = worker->attempts;
   view.queued_home = worker->home_tasks;
-  view.objects = worker->objects;
+  view.objects = worker->held.size();
   view.object_bytes = worker->object_bytes;
   view.finished = worker->finished;
   return view;

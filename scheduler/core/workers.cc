@@ -288,13 +288,14 @@ bool State::AdvanceWorkerObjects(Work& work) {
   Worker& worker = *workers[work.job];
   if (!work.begun) {
     work.begun = true;
-    work.cursor = 0;
+    work.cursor = worker.held.size();
   }
+  work.cursor = std::min(work.cursor, worker.held.size());
   // A newer connection has its own items.
   bool current = work.kind == WorkKind::kWorkerForget || work.kind == WorkKind::kWorkerAway ||
                  work.limit == static_cast<uint32_t>(worker.epoch);
   if (work.kind == WorkKind::kWorkerAway && worker.connected()) current = false;
-  if (!current || work.cursor >= worker.held.size()) {
+  if (!current || work.cursor == 0) {
     --worker.walks;
     if (work.kind == WorkKind::kWorkerReturn && current) {
       worker.returning = false;
@@ -303,10 +304,9 @@ bool State::AdvanceWorkerObjects(Work& work) {
     if (work.kind == WorkKind::kWorkerForget) FreeSlot(worker);
     return false;
   }
-  ObjectId id = worker.held[work.cursor++];
+  ObjectId id = worker.held[--work.cursor];
   ObjectRec* object = FindObject(id);
-  ReplicaRec* replica = object == nullptr ? nullptr : FindReplica(*object, worker.id.slot);
-  if (replica == nullptr) return true;
+  ReplicaRec* replica = FindReplica(id, worker.id.slot);
   switch (work.kind) {
     case WorkKind::kWorkerAway:
       SetUsable(*object, *replica, false);
@@ -360,7 +360,7 @@ bool State::AdvanceRehome(Work& work) {
 }
 
 void State::FreeSlot(Worker& worker) {
-  TASKD_CHECK(worker.objects == 0 && worker.attempts == 0 && worker.home_tasks == 0 &&
+  TASKD_CHECK(worker.held.empty() && worker.attempts == 0 && worker.home_tasks == 0 &&
               worker.walks == 0);
   --counters.workers[static_cast<size_t>(worker.state)];
   free_slots.insert(worker.id.slot);
