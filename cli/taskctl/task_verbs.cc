@@ -188,7 +188,9 @@ std::string ExplanationText(const v1::TaskExplanation& e) {
       return Cell(value ? "yes" : "no", value ? Style::kGood : Style::kWarn);
     };
     for (const v1::WorkerFit& fit : e.workers())
-      workers.Add({"  " + fit.worker(), yes(fit.now()), yes(fit.when_idle()), fit.limit()});
+      workers.Add({fit.count() > 1 ? StrCat("  ", fit.count(), " like ", fit.worker())
+                                   : "  " + fit.worker(),
+                   yes(fit.now()), yes(fit.when_idle()), fit.limit()});
     text += workers.Take();
   }
   return text;

@@ -5,6 +5,7 @@
 #define TASKD_COMMON_BASE_SESSION_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,13 +15,46 @@
 
 namespace taskd {
 
+// An amount of a pool: a countable resource beside cpus and memory, "gpus" or one of the site's own.
+// Pools are interned by name.
+struct PoolAmount {
+  uint16_t pool = 0;
+  uint32_t milli = 0;  // thousandths; 0: no entry
+  auto operator<=>(const PoolAmount&) const = default;
+};
+
 struct Resources {
   uint32_t cpus_milli = 0;  // thousandths of a cpu
   uint64_t memory_bytes = 0;
-  bool operator==(const Resources&) const = default;
-  bool Fits(const Resources& capacity) const {
-    return cpus_milli <= capacity.cpus_milli && memory_bytes <= capacity.memory_bytes;
+  // By pool, ascending; the first empty entry ends the list.
+  std::array<PoolAmount, limits::kPoolsPerRequest> pools = {};
+
+  auto operator<=>(const Resources&) const = default;
+
+  uint32_t Pool(uint16_t pool) const {
+    for (const PoolAmount& amount : pools) {
+      if (amount.milli == 0) break;
+      if (amount.pool == pool) return amount.milli;
+    }
+    return 0;
   }
+  // Whether this is within `capacity` when `used` of it is taken.
+  bool Fits(const Resources& capacity, const Resources& used) const {
+    if (uint64_t{used.cpus_milli} + cpus_milli > capacity.cpus_milli ||
+        used.memory_bytes + memory_bytes > capacity.memory_bytes) {
+      return false;
+    }
+    for (const PoolAmount& amount : pools) {
+      if (amount.milli == 0) break;
+      if (uint64_t{used.Pool(amount.pool)} + amount.milli > capacity.Pool(amount.pool))
+        return false;
+    }
+    return true;
+  }
+  bool Fits(const Resources& capacity) const { return Fits(capacity, {}); }
+  // A sum has at most limits::kPoolsPerRequest pools: what is summed fits one worker.
+  Resources& operator+=(const Resources& other);
+  Resources& operator-=(const Resources& other);  // what is there
 };
 
 // The values of these enums are those of types.proto.
@@ -48,8 +82,12 @@ enum class FailureClass : uint8_t {
   kStore,
   kCrashLimit,
   kInputFailed,
-  kInputLost
+  kInputLost,
+  kOutOfMemory,
+  kUnschedulable
 };
+inline constexpr FailureClass kLastFailureClass = FailureClass::kUnschedulable;
+inline constexpr size_t kFailureClasses = static_cast<size_t>(kLastFailureClass) + 1;
 enum class WaitReason : uint8_t {
   kNone = 0,
   kInputs,
@@ -62,8 +100,12 @@ enum class WaitReason : uint8_t {
   kAtWorker,
   kJobOpen,
   kInputAway,
-  kWorkerAway
+  kWorkerAway,
+  kPool,
+  kRefused,
+  kSuspect
 };
+inline constexpr WaitReason kLastWaitReason = WaitReason::kSuspect;
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
 

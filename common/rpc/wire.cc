@@ -1,6 +1,9 @@
 #include "common/rpc/wire.h"
 
+#include <algorithm>
+
 #include "common/base/text.h"
+#include "common/rpc/interned_names.h"
 #include "taskd/v1/types.pb.h"
 #include "taskd/v1/worker_session.pb.h"
 
@@ -52,6 +55,12 @@ absl::Status DecodeRefs(const List& from, std::vector<AttemptRef>* to) {
 void Encode(const Resources& from, v1::Resources* to) {
   to->set_cpus_milli(from.cpus_milli);
   to->set_memory_bytes(from.memory_bytes);
+  for (const PoolAmount& amount : from.pools) {
+    if (amount.milli == 0) break;
+    v1::PoolAmount* pool = to->add_pools();
+    pool->set_name(PoolName(amount.pool));
+    pool->set_milli(amount.milli);
+  }
 }
 
 void Encode(TaskId from, v1::TaskRef* to) {
@@ -120,7 +129,33 @@ v1::WaitReason Encode(WaitReason reason) { return static_cast<v1::WaitReason>(re
 v1::WorkerState Encode(WorkerState state) { return static_cast<v1::WorkerState>(state); }
 v1::JobState Encode(JobState state) { return static_cast<v1::JobState>(state); }
 
-Resources Decode(const v1::Resources& from) { return {from.cpus_milli(), from.memory_bytes()}; }
+absl::StatusOr<PoolAmount> Decode(const v1::PoolAmount& from) {
+  if (from.name().empty() || from.milli() == 0)
+    return absl::InvalidArgumentError("a pool needs a name and an amount above 0");
+  uint16_t number = PoolNumber(from.name());
+  if (number == kNoPool) {
+    return absl::ResourceExhaustedError(StrCat("more than ", limits::kPoolNames,
+                                               " names of pools: '", from.name(), "' is too many"));
+  }
+  return PoolAmount{number, from.milli()};
+}
+
+absl::StatusOr<Resources> Decode(const v1::Resources& from) {
+  Resources out{from.cpus_milli(), from.memory_bytes()};
+  if (static_cast<uint32_t>(from.pools_size()) > limits::kPoolsPerRequest) {
+    return absl::InvalidArgumentError(
+        StrCat("at most ", limits::kPoolsPerRequest, " pools, not ", from.pools_size()));
+  }
+  for (int i = 0; i < from.pools_size(); ++i) {
+    auto amount = Decode(from.pools(i));
+    if (!amount.ok()) return amount.status();
+    if (out.Pool(amount->pool) != 0)
+      return absl::InvalidArgumentError(StrCat("pool '", from.pools(i).name(), "' is named twice"));
+    out.pools[i] = *amount;
+  }
+  std::sort(out.pools.begin(), out.pools.begin() + from.pools_size());
+  return out;
+}
 TaskId Decode(const v1::TaskRef& from) { return {from.job(), from.ordinal()}; }
 ObjectId Decode(const v1::ObjectRef& from) { return {from.job(), from.ordinal()}; }
 
@@ -189,10 +224,10 @@ absl::StatusOr<AttemptEnd> Decode(v1::AttemptEnd end) {
   return DecodeEnum(end, AttemptEnd::kFinished, AttemptEnd::kLost, "attempt end");
 }
 absl::StatusOr<FailureClass> Decode(v1::FailureClass failure) {
-  return DecodeEnum(failure, FailureClass::kNone, FailureClass::kInputLost, "failure class");
+  return DecodeEnum(failure, FailureClass::kNone, kLastFailureClass, "failure class");
 }
 absl::StatusOr<WaitReason> Decode(v1::WaitReason reason) {
-  return DecodeEnum(reason, WaitReason::kNone, WaitReason::kWorkerAway, "wait reason");
+  return DecodeEnum(reason, WaitReason::kNone, kLastWaitReason, "wait reason");
 }
 absl::StatusOr<WorkerState> Decode(v1::WorkerState state) {
   return DecodeEnum(state, WorkerState::kUp, WorkerState::kLost, "worker state");

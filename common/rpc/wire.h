@@ -14,6 +14,7 @@ class AttemptRef;
 class Inventory;
 class ObjectRef;
 class Outcome;
+class PoolAmount;
 class Replica;
 class Resources;
 class TaskRef;
@@ -47,7 +48,8 @@ v1::WaitReason Encode(WaitReason reason);
 v1::WorkerState Encode(WorkerState state);
 v1::JobState Encode(JobState state);
 
-Resources Decode(const v1::Resources& from);
+absl::StatusOr<PoolAmount> Decode(const v1::PoolAmount& from);
+absl::StatusOr<Resources> Decode(const v1::Resources& from);
 TaskId Decode(const v1::TaskRef& from);
 ObjectId Decode(const v1::ObjectRef& from);
 absl::StatusOr<AttemptRef> Decode(

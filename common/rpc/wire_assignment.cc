@@ -120,7 +120,9 @@ absl::StatusOr<Assignment> Decode(const v1::Assignment& from) {
   to.attempt = *attempt;
   if (from.output_count() > limits::kOutputsPerTask) return Bad(to.attempt, "too many outputs");
   to.body = from.body();
-  to.need = Decode(from.need());
+  auto need = Decode(from.need());
+  if (!need.ok()) return need.status();
+  to.need = *need;
   to.priority = from.priority();
   to.order = from.order();
   to.time_limit_ns = from.time_limit_ns();

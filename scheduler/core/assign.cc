@@ -25,6 +25,9 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   attempt.worker = worker.id;
   attempt.shape = task.shape;
   attempt.slotted = slotted;
+  attempt.variant =
+      slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
+  TASKD_CHECK(attempt.variant != kNoVariant);
   attempt.expected_ns = ExpectedNs(job, task);
   if (attempt.expected_ns == 0) attempt.expected_ns = config.lookahead_ns;
   attempt.next_of_task = task.attempts;
@@ -105,7 +108,7 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
   Assignment out;
   out.attempt = {{job.id, ordinal}, attempt.id};
   out.body = task.body;
-  out.need = shapes[task.shape].need;
+  out.need = VariantOf(attempt).need;
   QueueItem item = ItemOf(job, ordinal);
   out.priority = static_cast<int32_t>(~static_cast<uint32_t>(item.high >> 32) ^ 0x80000000u);
   out.order = (item.high << 32) | (item.low >> 32);

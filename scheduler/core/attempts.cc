@@ -10,7 +10,6 @@ namespace taskd::scheduler {
 
 namespace {
 constexpr uint64_t kStuckBackoffNs = 100'000'000;
-constexpr uint64_t kRefusedBackoffNs = 1'000'000'000;
 constexpr size_t kHistoryOfTask = 8;
 constexpr uint32_t kPromotionScan = 64;
 }  // namespace
@@ -26,8 +25,8 @@ uint32_t State::FindAttempt(AttemptRef ref) const {
 void State::Charge(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   if (attempt.slotted) {
-    worker.used_cpus += shapes[attempt.shape].need.cpus_milli;
-    worker.used_memory += shapes[attempt.shape].need.memory_bytes;
+    worker.used += VariantOf(attempt).need;
+    UsePools(VariantOf(attempt));
     ++load.slotted;
     return;
   }
@@ -40,9 +39,9 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   if (attempt.slotted) {
-    worker.used_cpus -= shapes[attempt.shape].need.cpus_milli;
-    worker.used_memory -= shapes[attempt.shape].need.memory_bytes;
+    worker.used -= VariantOf(attempt).need;
     --load.slotted;
+    ReturnPools(VariantOf(attempt));
     return;
   }
   --worker.ahead;
@@ -56,12 +55,12 @@ void State::Uncharge(Worker& worker, AttemptRec& attempt) {
 void State::PromoteAhead(Worker& worker) {
   uint32_t scanned = 0;
   for (uint32_t a = worker.first_attempt;
-       a != kNil && worker.ahead > 0 && worker.used_cpus < worker.capacity.cpus_milli &&
+       a != kNil && worker.ahead > 0 && worker.used.cpus_milli < worker.capacity.cpus_milli &&
        scanned < kPromotionScan;
        a = attempts[a].next, ++scanned) {
     AttemptRec& attempt = attempts[a];
     if (attempt.slotted || attempt.state != AttemptState::kAssigned ||
-        !CanRun(worker, attempt.shape))
+        !VariantOf(attempt).need.Fits(worker.capacity, worker.used))
       continue;
     Uncharge(worker, attempt);
     attempt.slotted = true;
@@ -175,7 +174,10 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
     case AttemptEnd::kStuck:
       return OnStuck(job, attempt.task, attempt, outcome);
     case AttemptEnd::kRefused:
-      return Requeue(job, attempt.task, now_ns + kRefusedBackoffNs);
+      Load(worker, attempt.shape).refused_until_ns = now_ns + limits::kRefusedNs;
+      Arm(TimerKind::kRefused, now_ns + limits::kRefusedNs, worker.id.slot, worker.epoch);
+      task.avoid = worker.id.slot;
+      return Requeue(job, attempt.task, 0);
     case AttemptEnd::kRetracted:
       task.moved = true;
       [[fallthrough]];
@@ -210,14 +212,12 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
         action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
     return Requeue(job, ordinal, now_ns + std::min(backoff, limits::kBackoffMaxNs));
   }
-  if (job.failures.size() < limits::kFailuresKept) {
-    job.failures.push_back({{job.id, ordinal},
-                            attempt.id,
-                            outcome.failure,
-                            outcome.exit_code,
-                            attempt.worker,
-                            outcome.message});
-  }
+  KeepFailure(job, {{job.id, ordinal},
+                    attempt.id,
+                    outcome.failure,
+                    outcome.exit_code,
+                    attempt.worker,
+                    outcome.message});
   FailTask(job, ordinal, outcome.failure, ordinal);
 }
 
@@ -231,11 +231,11 @@ void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const 
     learned |= RemoveReplica(*holder, bad.id.object);
   }
   TaskRec& task = job.tasks[ordinal];
-  task.avoid = attempt.worker.slot;
-  if (learned) {
+  if (learned) {  // the input is made again: its worker is as good as any
     task.stuck = 0;
     return Requeue(job, ordinal, 0);
   }
+  task.avoid = attempt.worker.slot;
   uint64_t backoff = kStuckBackoffNs << std::min<uint8_t>(task.stuck, 6);
   if (task.stuck < 255) ++task.stuck;
   Requeue(job, ordinal, now_ns + backoff);
@@ -313,17 +313,14 @@ void State::Orphan(uint32_t index) {
   if (over_limit && !workers[attempt.worker.slot]->leaving) return;
   SetOrphaned(attempt, true);
   if (over_limit) {
-    if (job.failures.size() < limits::kFailuresKept) {
-      job.failures.push_back(
-          {{job.id, attempt.task},
-           attempt.id,
-           FailureClass::kCrashLimit,
-           0,
-           attempt.worker,
-           StrCat(task.crashes,
-                  " workers were lost while it ran; raise its crash limit if they "
-                  "were lost for another reason")});
-    }
+    KeepFailure(job, {{job.id, attempt.task},
+                      attempt.id,
+                      FailureClass::kCrashLimit,
+                      0,
+                      attempt.worker,
+                      StrCat(task.crashes,
+                             " workers were lost while it ran; raise its crash limit if they "
+                             "were lost for another reason")});
     return FailTask(job, attempt.task, FailureClass::kCrashLimit, attempt.task);
   }
   JoinRecovery(task);

@@ -39,6 +39,7 @@ const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
 void State::PushReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   TASKD_CHECK(task.position == kNotInHeap);
+  if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   task.home = ChooseHome(job, ordinal);
   ++shapes[task.shape].queued;
   if (task.home == kNoSlot) {
@@ -72,15 +73,12 @@ void State::Reindex(CountIndex& index, const Worker& worker, uint32_t before, ui
   if (after > 0) index.insert({after, worker.id.slot});
 }
 
-bool State::CanRun(const Worker& worker, uint16_t shape) const {
-  const Resources& need = shapes[shape].need;
-  return worker.used_cpus + need.cpus_milli <= worker.capacity.cpus_milli &&
-         worker.used_memory + need.memory_bytes <= worker.capacity.memory_bytes;
-}
-
 bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const {
   const ShapeLoad* load = FindLoad(worker, shape);
-  if (load == nullptr || load->slotted == 0) return false;
+  if (load == nullptr || load->slotted == 0 || load->refused_until_ns > now_ns) return false;
+  if (shapes[shape].uses_cluster || !FitsIdle(worker, shape)) return false;
+  // It would start at a time that we do not know.
+  if (worker.ends_ns != 0 && shapes[shape].spec.needs_time_ns > 0) return false;
   if (load->ahead < load->slotted) return true;
   uint64_t each = expected_ns == 0 ? config.lookahead_ns : expected_ns;
   return load->ahead_ns + each <= config.lookahead_ns * load->slotted &&
@@ -88,11 +86,12 @@ bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected
 }
 
 void State::SetHungry(Worker& worker, bool is_hungry) {
-  if (worker.hungry) hungry.erase({worker.hungry_key, worker.id.slot});
+  if (worker.hungry) hungry.erase({{worker.kind, worker.hungry_key}, worker.id.slot});
   worker.hungry = is_hungry;
   if (!is_hungry) return;
-  worker.hungry_key = worker.used_cpus * 1000 / std::max<uint32_t>(worker.capacity.cpus_milli, 1);
-  hungry.insert({worker.hungry_key, worker.id.slot});
+  worker.hungry_key =
+      uint64_t{worker.used.cpus_milli} * 1000 / std::max<uint32_t>(worker.capacity.cpus_milli, 1);
+  hungry.insert({{worker.kind, worker.hungry_key}, worker.id.slot});
 }
 
 void State::MarkDirty(Worker& worker) {
@@ -107,14 +106,16 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
     MarkDirty(*workers[home]);
     if (CanRun(*workers[home], shape)) return;
   }
-  uint32_t looked = 0;
-  for (auto it = hungry.begin(); it != hungry.end() && looked < limits::kCandidates;
-       ++it, ++looked) {
-    if (!CanRun(*workers[it->second], shape)) continue;
-    MarkDirty(*workers[it->second]);
-    return;
-  }
-  if (home != kNoSlot || ahead_open.empty()) return;
+  bool woken = false;
+  auto wake = [&](Worker& worker) {
+    woken = worker.hungry && CanRun(worker, shape);
+    if (woken) MarkDirty(worker);
+    return woken;
+  };
+  const Batch::Shape& spec = shapes[shape].spec;
+  if (!spec.workers.empty() || !spec.hosts.empty()) VisitNamed(spec, wake);
+  if (!woken) VisitHungry(limits::kCandidates, wake);
+  if (woken || home != kNoSlot || ahead_open.empty()) return;
   Worker& worker = *workers[*ahead_open.begin()];
   ahead_open.erase(ahead_open.begin());
   MarkDirty(worker);
@@ -158,7 +159,11 @@ bool State::TakeFromHomes(Worker& worker) {
       QueueItem item = Load(victim, s).home.top();
       Job& job = *jobs[item.job()];
       TaskRec& task = job.tasks[item.ordinal()];
-      if (WaitNs(victim, s, ExpectedNs(job, task)) <= MoveNs(worker, job, item.ordinal())) continue;
+      if (task.avoid == worker.id.slot) continue;
+      if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) <=
+          MoveNs(worker, job, item.ordinal()) + PreferenceNs(worker, s)) {
+        continue;
+      }
       PopReady(task);
       Assign(worker, job, item.ordinal(), true, AssignReason::kMoved);
       return true;
@@ -234,7 +239,7 @@ bool State::Balance() {
       dirty.push_back(slot);
       return true;
     }
-    if (worker->used_cpus < worker->capacity.cpus_milli) {
+    if (worker->used.cpus_milli < worker->capacity.cpus_milli) {
       SetHungry(*worker, true);
       AskBack(*worker);
     }

@@ -30,6 +30,28 @@ struct OrdinalRange {
 // them against the limits and the tables, and that an edge names an object of this batch's earlier
 // tasks or of earlier batches.
 struct Batch {
+  // One way to run a task: what it takes of a worker, and of the pools that are counted once for the
+  // cluster (licences).
+  struct Variant {
+    Resources need;
+    std::vector<PoolAmount> cluster;
+    auto operator<=>(const Variant&) const = default;
+  };
+  // A resource request with its placement rule. Interned over all jobs: equal ones share queues.
+  // Names of workers, hosts and attributes are interned by the shell, lists are sorted.
+  struct Shape {
+    std::vector<Variant> variants;  // best first; at least one
+    std::vector<uint32_t> workers;  // any of these workers or hosts; both empty: anywhere
+    std::vector<uint32_t> hosts;
+    std::vector<uint32_t> attributes;  // all of these
+    bool preferred = false;      // the rule is a wish: waits for it as long as moving costs less
+    bool fail_fast = false;      // fails when no worker is left that the rule names
+    uint64_t needs_time_ns = 0;  // not on a worker that ends sooner
+    auto operator<=>(const Shape&) const = default;
+
+    static Shape Of(const Resources& need) { return {.variants = {{need, {}}}}; }
+    bool HasRule() const { return !workers.empty() || !hosts.empty() || !attributes.empty(); }
+  };
   struct Options {
     uint32_t retries = 0;
     uint64_t backoff_ns = 0;
@@ -60,7 +82,7 @@ struct Batch {
     PartRange parts;
     uint32_t parts_total = 0;  // parts of the source's objects; 0: unknown. Only weighs costs
   };
-  std::vector<Resources> shapes;  // appended to the job's tables
+  std::vector<Shape> shapes;  // appended to the job's tables
   std::vector<Options> options;
   std::vector<Collection> collections;
   std::vector<Task> tasks;     // outputs are numbered through the job in this order
@@ -76,7 +98,10 @@ struct WorkerHello {
   uint64_t identity = 0;     // of the daemon: stable over its restarts
   uint64_t incarnation = 0;  // of the process
   Resources capacity;
-  uint32_t host = 0;  // interned by the shell
+  uint32_t host = 0;  // names are interned by the shell
+  uint32_t name = 0;
+  std::vector<uint32_t> attributes;  // sorted
+  uint64_t ends_after_ns = 0;        // from now; 0: no end
 };
 // What it holds and runs, in chunks; unacked outcomes follow as a WorkerReport, then InventoryDone.
 struct WorkerInventory {
@@ -105,6 +130,14 @@ struct WorkerClosed {
 struct DrainWorker {
   Token token = 0;
   WorkerId worker;
+};
+
+// The size of a pool that is counted once for the cluster. Less than is in use: nothing is taken
+// away, nothing new starts until it fits again.
+struct SetPool {
+  Token token = 0;
+  uint16_t pool = 0;
+  uint32_t capacity_milli = 0;
 };
 
 struct OpenJob {
@@ -161,7 +194,7 @@ struct SetWants {
 using Event =
     std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
                  event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
-                 event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks, event::CancelJob,
+                 event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks, event::CancelJob,
                  event::CancelTasks, event::RetryTasks, event::SetWants>;
 
 }  // namespace taskd::scheduler

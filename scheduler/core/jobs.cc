@@ -39,15 +39,23 @@ void State::On(event::OpenJob& e) {
   jobs.push_back(std::move(job));
 }
 
-uint16_t State::InternShape(const Resources& need) {
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (shapes[s].need == need) return s;
-  }
+uint16_t State::InternShape(const Batch::Shape& spec) {
+  auto [it, fresh] = shape_of_spec.try_emplace(spec, static_cast<uint16_t>(shapes.size()));
+  if (!fresh) return it->second;
   shapes.emplace_back();
-  shapes.back().need = need;
+  Shape& shape = shapes.back();
+  shape.spec = spec;
+  if (spec.fail_fast) fail_fast_shapes.push_back(it->second);
+  for (const Batch::Variant& variant : spec.variants) {
+    for (PoolAmount amount : variant.cluster) {
+      std::vector<uint16_t>& users = pools[amount.pool].shapes;
+      if (users.empty() || users.back() != it->second) users.push_back(it->second);
+      shape.uses_cluster = true;
+    }
+  }
   ahead_of_shape.emplace_back();
   homes_of_shape.emplace_back();
-  return static_cast<uint16_t>(shapes.size() - 1);
+  return it->second;
 }
 
 void State::On(event::AddBatch& e) {
@@ -72,7 +80,7 @@ void State::On(event::AddBatch& e) {
 }
 
 void State::AppendBatch(Job& job, const Batch& batch) {
-  for (const Resources& need : batch.shapes) job.shapes.push_back(InternShape(need));
+  for (const Batch::Shape& spec : batch.shapes) job.shapes.push_back(InternShape(spec));
   job.options.insert(job.options.end(), batch.options.begin(), batch.options.end());
   uint32_t first_task = job.tasks.size();
   uint32_t edge = 0;

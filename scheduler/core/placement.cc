@@ -95,7 +95,7 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
   if (task_ns == 0) task_ns = kUnknownNs;
   const ShapeLoad* load = FindLoad(worker, shape);
   uint64_t before = load == nullptr ? 0 : load->ahead + load->home.size();
-  uint64_t need = std::max<uint32_t>(shapes[shape].need.cpus_milli, 1);
+  uint64_t need = std::max<uint32_t>(shapes[shape].spec.variants[0].need.cpus_milli, 1);
   uint64_t slots = std::max<uint64_t>(worker.capacity.cpus_milli / need, 1);
   uint64_t wait = before * task_ns / slots;
   return CanRun(worker, shape) ? wait : wait + task_ns / 2;
@@ -108,17 +108,18 @@ uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
 
 uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   const TaskRec& task = job.tasks[ordinal];
-  if (task.edge_count == 0) return kNoSlot;
+  const Batch::Shape& spec = shapes[task.shape].spec;
+  bool choosy = spec.preferred || task.avoid != kNoSlot;
+  if (task.edge_count == 0 && !choosy) return kNoSlot;
   Holdings holdings = HoldingsOf(*this, job, ordinal);
-  if (holdings.total < kMovableBytes) return kNoSlot;
+  if (holdings.total < kMovableBytes && !choosy) return kNoSlot;
   uint64_t task_ns = ExpectedNs(job, task);
   uint16_t best = kNoSlot;
   uint64_t best_cost = 0;
   auto consider = [&](uint16_t slot) {
     const Worker& worker = *workers[slot];
-    if (!worker.up() || slot == task.avoid || !shapes[task.shape].need.Fits(worker.capacity))
-      return;
-    uint64_t cost = WaitNs(worker, task.shape, task_ns) +
+    if (!worker.up() || slot == task.avoid || !FitsIdle(worker, task.shape)) return;
+    uint64_t cost = WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
                     TransferNs(holdings.total - std::min(holdings.total, holdings.At(slot)));
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {
       best = slot;
@@ -126,8 +127,15 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
     }
   };
   for (uint32_t i = 0; i < holdings.count; ++i) consider(holdings.entries[i].slot);
-  uint32_t idle = 0;
-  for (auto it = hungry.begin(); it != hungry.end() && idle < 2; ++it, ++idle) consider(it->second);
+  uint32_t named = 0;
+  VisitNamed(spec, [&](const Worker& worker) {
+    consider(worker.id.slot);
+    return ++named == limits::kCandidates;
+  });
+  VisitHungry(2, [&](const Worker& worker) {
+    consider(worker.id.slot);
+    return false;
+  });
   budget -= holdings.count;
   return best;
 }

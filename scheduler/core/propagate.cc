@@ -194,6 +194,8 @@ bool State::Advance(Work& work) {
       return AdvanceWorkerAttempts(work);
     case WorkKind::kWorkerRehome:
       return AdvanceRehome(work);
+    case WorkKind::kFailShape:
+      return FailOneOf(static_cast<uint16_t>(work.index));
     default:
       break;
   }

@@ -20,6 +20,7 @@ namespace taskd::scheduler {
 
 inline constexpr uint32_t kNil = 0xFFFFFFFFu;
 inline constexpr uint16_t kNoSlot = 0xFFFFu;
+inline constexpr uint8_t kNoVariant = 0xFFu;
 
 // Whether a source of input (an object, or a collection as a whole) can be read. Kept as last told
 // to the consumers: it changes only when a worklist item announces the change, see propagate.cc.
@@ -189,6 +190,7 @@ struct AttemptRec {
   bool listed = false;  // by the inventory under way
   uint16_t retract_for = kNoSlot;
   uint16_t shape = 0;
+  uint8_t variant = 0;       // of the shape
   uint64_t expected_ns = 0;  // charged to its worker's look-ahead while not slotted
   uint64_t started_ns = 0;   // 0: not reported
 };
@@ -197,6 +199,7 @@ struct AttemptRec {
 struct ShapeLoad {
   uint32_t slotted = 0, ahead = 0;
   uint64_t ahead_ns = 0;
+  uint64_t refused_until_ns = 0;  // the worker said that it cannot, for a reason we do not see
   TaskQueue home;
 };
 
@@ -211,9 +214,12 @@ struct Worker {
   bool draining = false;
   bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
   bool said_goodbye = false;                                // what it ran was stopped on purpose
-  bool leaving = false;  // being forgotten: slot is freed by the worklist
-  Resources capacity;
-  uint64_t used_cpus = 0, used_memory = 0;  // may exceed capacity for a moment: the worker decides
+  bool leaving = false;      // being forgotten: slot is freed by the worklist
+  Resources capacity, used;  // used may exceed capacity for a moment: the worker decides
+  uint32_t name = 0;         // names are those of the shell
+  std::vector<uint32_t> attributes;
+  uint16_t kind = 0;                              // workers alike, see Classify
+  uint64_t ends_ns = 0;                           // when its time is over; 0: never
   std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
   uint32_t first_attempt = kNil, last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
@@ -239,9 +245,17 @@ struct Worker {
 };
 
 struct Shape {
-  Resources need;
+  Batch::Shape spec;
+  bool failing = false;  // a worklist item fails what waits in `queue`
+  bool uses_cluster =
+      false;  // some variant takes of a cluster pool: no look-ahead, it starts unasked
   TaskQueue queue;
   uint64_t queued = 0;  // in `queue` and in every home queue
+};
+
+struct ClusterPool {
+  uint64_t capacity_milli = 0, used_milli = 0;
+  std::vector<uint16_t> shapes;  // that use it
 };
 
 }  // namespace taskd::scheduler

@@ -10,6 +10,7 @@
 //   attempts.cc     started, outcomes, cancel, lost
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
+//   fit.cc          variants, placement rules, cluster pools, kinds of workers
 //   balance.cc      queues, free slots, look-ahead, moving and taking back
 //   validate.cc, views.cc    read only
 //
@@ -53,6 +54,7 @@ enum class WorkKind : uint8_t {
   kRevisitWants,    // job: make again what the graph wants
   kReviveTask,      // job, index: a failed task that starts anew
   kSweepObjects,    // job: free what nobody wants
+  kFailShape,       // index: the shape: its rule names no worker that is left
   kWorkerAway,      // worker: its replicas cannot be read
   kWorkerDemand,    // worker: past rerun_after
   kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
@@ -73,7 +75,7 @@ struct Work {
   Presence before = Presence::kMissing, after = Presence::kMissing;
 };
 
-enum class TimerKind : uint8_t { kBackoff, kSilent, kRerun, kForget };
+enum class TimerKind : uint8_t { kBackoff, kSilent, kRerun, kForget, kRefused };
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
@@ -107,6 +109,7 @@ class State {
   void On(event::WorkerGoodbye& e);
   void On(event::WorkerClosed& e);
   void On(event::DrainWorker& e);
+  void On(event::SetPool& e);
   void On(event::OpenJob& e);
   void On(event::AddBatch& e);
   void On(event::SealJob& e);
@@ -148,6 +151,7 @@ class State {
   void FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit);
   // An input will never exist: it fails as its culprit did, or is cancelled as that was.
   void EndByInput(Job& job, Ordinal ordinal, Ordinal culprit);
+  void KeepFailure(Job& job, FailureView failure);
   void CancelTask(Job& job, Ordinal ordinal);
   void CancelUnended(Job& job, Ordinal ordinal);
   void ReleaseInputs(Job& job, const TaskRec& task);
@@ -210,6 +214,8 @@ class State {
   Worker* WorkerAt(uint16_t slot) { return slot < workers.size() ? workers[slot].get() : nullptr; }
   Worker* FindWorker(WorkerId id);
   Worker& NewWorker(const event::WorkerHello& e);
+  void SetPlace(Worker& worker, const event::WorkerHello& e);
+  void ForgetNames(const Worker& worker);
   void SetWorkerState(Worker& worker, WorkerState state);
   void LoseConnection(Worker& worker);
   void BecomeAway(Worker& worker, LossCause cause);
@@ -228,6 +234,61 @@ class State {
   }
   void Heard(Worker& worker);
 
+  // --- fit.cc
+  bool MatchesRule(const Worker& worker, const Batch::Shape& rule) const;
+  bool EndsTooSoon(const Worker& worker, const Batch::Shape& shape) const;
+  // The best variant that fits the worker beside `used`; kNoVariant: none, or its rule or the
+  // worker's end forbid it.
+  uint8_t FittingVariant(const Worker& worker, uint16_t shape, const Resources& used) const;
+  // Likewise in what is free now, pools of the cluster included.
+  uint8_t VariantNow(const Worker& worker, uint16_t shape) const;
+  bool CanRun(const Worker& worker, uint16_t shape) const {
+    return VariantNow(worker, shape) != kNoVariant;
+  }
+  bool FitsIdle(const Worker& worker, uint16_t shape) const {
+    return FittingVariant(worker, shape, {}) != kNoVariant;
+  }
+  bool PoolsFree(const Batch::Variant& variant) const;
+  void UsePools(const Batch::Variant& variant);
+  void ReturnPools(const Batch::Variant& variant);
+  void WakeForPool(const ClusterPool& pool);
+  bool SomeNamedLeft(uint16_t shape);
+  void CheckNamed(uint16_t shape);  // fails what waits in it when its rule names nobody any more
+  void CheckAllNamed();
+  bool FailOneOf(uint16_t shape);
+  uint64_t PreferenceNs(const Worker& worker, uint16_t shape) const;
+  void Classify(Worker& worker);
+  const Batch::Variant& VariantOf(const AttemptRec& attempt) const {
+    return shapes[attempt.shape].spec.variants[attempt.variant];
+  }
+  // Workers that the rule names, until `visit` returns true.
+  template <typename Visit>
+  void VisitNamed(const Batch::Shape& rule, Visit visit) {
+    for (const auto* names : {&rule.workers, &rule.hosts}) {
+      for (uint32_t name : *names) {
+        auto it = slots_of_name.find(name);
+        if (it == slots_of_name.end()) continue;
+        for (uint16_t slot : it->second) {
+          if (visit(*workers[slot])) return;
+        }
+      }
+    }
+  }
+  // Workers with something free and nothing to do, least busy first in each kind, a few of each.
+  template <typename Visit>
+  void VisitHungry(uint32_t of_each_kind, Visit visit) {
+    uint32_t kinds = 0;
+    for (auto it = hungry.begin(); it != hungry.end() && kinds < limits::kKindsLooked;) {
+      uint16_t kind = it->first.first;
+      for (uint32_t n = 0; n < of_each_kind && it != hungry.end() && it->first.first == kind;
+           ++n, ++it) {
+        if (visit(*workers[it->second])) return;
+      }
+      it = hungry.lower_bound({{static_cast<uint16_t>(kind + 1), 0}, 0});
+      ++kinds;
+    }
+  }
+
   // --- placement.cc
   uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
   uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
@@ -237,8 +298,7 @@ class State {
   // --- balance.cc
   QueueItem ItemOf(const Job& job, Ordinal ordinal) const;
   void PushReady(Job& job, Ordinal ordinal);
-  void PopReady(TaskRec& task);                             // takes it out of its queue
-  bool CanRun(const Worker& worker, uint16_t shape) const;  // in what is free
+  void PopReady(TaskRec& task);  // takes it out of its queue
   bool HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const;
   ShapeLoad& Load(Worker& worker, uint16_t shape);
   const ShapeLoad* FindLoad(const Worker& worker, uint16_t shape) const;
@@ -258,10 +318,13 @@ class State {
   const Job* FindJob(JobId id) const { return id < jobs.size() ? jobs[id].get() : nullptr; }
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
-  uint16_t InternShape(const Resources& need);
+  uint16_t InternShape(const Batch::Shape& spec);
   void AppendBatch(Job& job, const Batch& batch);
   void Answer(Token token, uint32_t code, std::string message, JobId job = 0,
               uint32_t next_batch = 0);
+
+  // --- explain.cc
+  TaskView ViewOf(const Job& job, Ordinal ordinal) const;
 
   void RunTimers();
   template <typename A>
@@ -279,6 +342,7 @@ class State {
   std::vector<uint16_t> generations;             // by slot
   absl::btree_set<uint16_t> free_slots;
   std::vector<Shape> shapes;
+  std::vector<uint16_t> fail_fast_shapes;
   Segments<ReplicaRec> replicas;
   absl::flat_hash_map<ObjectId, WideIndex> wide_objects;  // looked up, never iterated
   Segments<AttemptRec> attempts;
@@ -288,13 +352,18 @@ class State {
   absl::flat_hash_map<StreamId, uint16_t> slot_of_stream;
   absl::btree_map<std::pair<uint64_t, uint64_t>, JobId> job_of_submission;
   absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;  // sorted
+  absl::btree_map<Batch::Shape, uint16_t> shape_of_spec;
+  absl::btree_map<uint16_t, ClusterPool> pools;
+  // Workers by their own name and by their host's.
+  absl::flat_hash_map<uint32_t, absl::btree_set<uint16_t>> slots_of_name;
+  absl::btree_map<std::pair<Resources, std::vector<uint32_t>>, uint16_t> kind_of_worker;
 
   std::deque<Work> worklist;
   std::deque<Work> commands;         // go to the worklist one by one, when that is empty
   std::deque<uint16_t> dirty;        // workers that may have a free slot
   std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
-  absl::btree_set<std::pair<uint64_t, uint16_t>>
-      hungry;                            // (busy cpus per mille, slot): a free slot, nothing to do
+  // ((kind, busy cpus per mille), slot): something free, nothing to do.
+  absl::btree_set<std::pair<std::pair<uint16_t, uint64_t>, uint16_t>> hungry;
   absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks: (count, slot).
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;

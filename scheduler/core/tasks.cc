@@ -211,6 +211,11 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
   }
 }
 
+// Culprits with text, as many as are shown.
+void State::KeepFailure(Job& job, FailureView failure) {
+  if (job.failures.size() < limits::kFailuresKept) job.failures.push_back(std::move(failure));
+}
+
 void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
   TaskRec& task = job.tasks[ordinal];
   task.failure = failure;

@@ -140,7 +140,7 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
   }
   if (worker.home_tasks != seen.home[worker.id.slot])
     return StrCat(name, ": home counts are wrong");
-  uint64_t cpus = 0, memory = 0;
+  Resources used;
   uint32_t attempts = 0, started = 0, ahead = 0;
   for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
     const AttemptRec& attempt = state.attempts[a];
@@ -149,14 +149,12 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
     started += attempt.started_ns != 0;
     ahead += !attempt.slotted;
     if (!attempt.slotted) continue;
-    cpus += state.shapes[attempt.shape].need.cpus_milli;
-    memory += state.shapes[attempt.shape].need.memory_bytes;
+    used += state.VariantOf(attempt).need;
   }
   if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
     return StrCat(name, ": attempt counts are wrong");
   }
-  if (cpus != worker.used_cpus || memory != worker.used_memory)
-    return StrCat(name, ": charged resources are wrong");
+  if (used != worker.used) return StrCat(name, ": charged resources are wrong");
   if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0)
     return StrCat(name, ": tasks wait for it in vain");
   return "";

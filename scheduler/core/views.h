@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/ids.h"
@@ -69,20 +70,51 @@ struct WaitingInputView {
   ObjectId object;
   TaskState producer = TaskState::kWaiting;
   bool lost = false;  // it existed before
+  // What it waits for in the end: the first unfinished task, along first missing inputs, that lacks
+  // no input; and what that waits for.
+  TaskId root;
+  TaskState root_state = TaskState::kWaiting;
+  WaitReason root_reason = WaitReason::kNone;
 };
+// The nearest thing that keeps a task from a worker.
+enum class LimitKind : uint8_t {
+  kNone = 0,
+  kReserved,     // it is kept for another task that waits long
+  kBusy,         // needs more than is free: fits when idle
+  kRefused,      // it refused a moment ago
+  kClusterPool,  // of what is free in the cluster
+  kAway,
+  kDraining,
+  kEnds,  // its time is over before the task's is
+  kCpus,
+  kMemory,
+  kPool,
+  kRule,  // the placement rule names others
+};
+struct FitLimit {
+  LimitKind kind = LimitKind::kNone;
+  uint64_t has = 0, needs = 0;  // thousandths, bytes or ns: by kind
+  uint16_t pool = 0;
+  auto operator<=>(const FitLimit&) const = default;
+};
+// "has 4 cpus, the task needs 16".
+std::string ToString(const FitLimit& limit, std::string_view pool_name);
+
+// Workers of one kind that answer alike.
 struct WorkerFitView {
-  WorkerId worker;
+  WorkerId worker;  // one of them
   bool now = false;
   bool when_idle = false;
-  std::string limit;  // what is too small, or why not now
+  FitLimit limit;
+  uint32_t count = 1;
 };
 struct Explanation {
   TaskView task;
   std::vector<WaitingInputView> inputs;           // those not available, the first few
   uint64_t inputs_missing = 0, inputs_total = 0;  // edges
-  std::vector<WorkerFitView> workers;
-  std::vector<AttemptView> attempts;  // every live one, and the last ends
-  uint64_t ahead_in_queue = 0;        // upper bound: tasks in the queue that it waits in
+  std::vector<WorkerFitView> workers;  // who can now, who could when idle, then nearest misses
+  std::vector<AttemptView> attempts;   // every live one, and the last ends
+  uint64_t ahead_in_queue = 0;         // upper bound: tasks in the queue that it waits in
   FailureView failure;
 };
 
@@ -132,13 +164,13 @@ struct LatencyHistogram {
 
 // Totals since the start, and gauges; read between steps by the exporter.
 struct Counters {
-  StateCounts tasks = {};                         // gauge, by TaskState
-  std::array<uint64_t, 8> attempts_ended = {};    // by AttemptEnd
-  std::array<uint64_t, 13> attempts_failed = {};  // by FailureClass
-  std::array<uint64_t, 3> assigned = {};          // by AssignReason
-  std::array<uint64_t, 7> workers = {};           // gauge, by WorkerState
-  std::array<uint64_t, 4> workers_lost = {};      // by LossCause
-  uint64_t running = 0;                           // gauge: started attempts
+  StateCounts tasks = {};                                      // gauge, by TaskState
+  std::array<uint64_t, 8> attempts_ended = {};                 // by AttemptEnd
+  std::array<uint64_t, kFailureClasses> attempts_failed = {};  // by FailureClass
+  std::array<uint64_t, 3> assigned = {};                       // by AssignReason
+  std::array<uint64_t, 7> workers = {};                        // gauge, by WorkerState
+  std::array<uint64_t, 4> workers_lost = {};                   // by LossCause
+  uint64_t running = 0;                                        // gauge: started attempts
   uint64_t retracts_sent = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
   uint64_t objects_lost = 0;  // wanted objects whose last replica went

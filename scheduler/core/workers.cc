@@ -55,6 +55,27 @@ Worker& State::NewWorker(const event::WorkerHello& e) {
   return worker;
 }
 
+// What it says of itself may differ from its last hello.
+void State::SetPlace(Worker& worker, const event::WorkerHello& e) {
+  ForgetNames(worker);
+  worker.host = e.host;
+  worker.name = e.name;
+  for (uint32_t name : {e.name, e.host}) slots_of_name[name].insert(worker.id.slot);
+  worker.capacity = e.capacity;
+  worker.attributes = e.attributes;
+  worker.ends_ns = e.ends_after_ns == 0 ? 0 : now_ns + e.ends_after_ns;
+  Classify(worker);
+}
+
+void State::ForgetNames(const Worker& worker) {
+  for (uint32_t name : {worker.name, worker.host}) {
+    auto it = slots_of_name.find(name);
+    if (it == slots_of_name.end()) continue;
+    it->second.erase(worker.id.slot);
+    if (it->second.empty()) slots_of_name.erase(it);
+  }
+}
+
 void State::On(event::WorkerHello& e) {
   Worker* worker = nullptr;
   if (auto it = slot_of_identity.find(e.identity); it != slot_of_identity.end()) {
@@ -81,8 +102,7 @@ void State::On(event::WorkerHello& e) {
   }
   worker->stream = e.stream;
   slot_of_stream[e.stream] = worker->id.slot;
-  worker->host = e.host;
-  worker->capacity = e.capacity;
+  SetPlace(*worker, e);
   worker->reconciling = true;
   worker->returning = false;
   worker->listed.clear();
@@ -247,6 +267,7 @@ void State::Forget(Worker& worker) {
   worker.reconciling = worker.returning = false;
   worker.leaving = true;
   SetWorkerState(worker, WorkerState::kLost);
+  CheckAllNamed();
   ++worker.walks;
   Enqueue({.kind = WorkKind::kWorkerDropAttempts, .job = worker.id.slot});
   Enqueue({.kind = WorkKind::kWorkerForget, .job = worker.id.slot});
@@ -265,6 +286,7 @@ void State::On(event::DrainWorker& e) {
   Worker* worker = FindWorker(e.worker);
   if (worker == nullptr) return Answer(e.token, 5, StrCat("no worker ", ToString(e.worker)));
   worker->draining = true;
+  CheckAllNamed();
   if (worker->up()) {
     SetWorkerState(*worker, WorkerState::kDraining);
     Emit(action::Drain{worker->stream});
@@ -362,6 +384,7 @@ bool State::AdvanceRehome(Work& work) {
 void State::FreeSlot(Worker& worker) {
   TASKD_CHECK(worker.held.empty() && worker.attempts == 0 && worker.home_tasks == 0 &&
               worker.walks == 0);
+  ForgetNames(worker);
   --counters.workers[static_cast<size_t>(worker.state)];
   free_slots.insert(worker.id.slot);
   workers[worker.id.slot].reset();
@@ -382,7 +405,9 @@ void State::RunTimers() {
     }
     Worker* worker = WorkerAt(static_cast<uint16_t>(timer.a));
     if (worker == nullptr || worker->epoch != timer.b || worker->leaving) continue;
-    if (timer.kind == TimerKind::kRerun) {
+    if (timer.kind == TimerKind::kRefused) {
+      MarkDirty(*worker);
+    } else if (timer.kind == TimerKind::kRerun) {
       if (worker->state == WorkerState::kSuspect) BecomeAway(*worker, LossCause::kClosed);
     } else if (timer.kind == TimerKind::kForget) {
       Forget(*worker);

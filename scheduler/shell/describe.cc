@@ -1,5 +1,6 @@
 #include "scheduler/shell/describe.h"
 
+#include "common/rpc/interned_names.h"
 #include "common/rpc/wire.h"
 
 namespace taskd::scheduler {
@@ -82,6 +83,9 @@ void Describer::Explain(const Explanation& view, v1::TaskExplanation* to) const 
     waiting->set_name(jobs_.ObjectName(input.object));
     waiting->set_producer_state(rpc::Encode(input.producer));
     waiting->set_lost(input.lost);
+    waiting->set_root_key(Key(input.root));
+    waiting->set_root_state(rpc::Encode(input.root_state));
+    waiting->set_root_reason(rpc::Encode(input.root_reason));
   }
   to->set_inputs_missing(view.inputs_missing);
   to->set_inputs_total(view.inputs_total);
@@ -90,7 +94,8 @@ void Describer::Explain(const Explanation& view, v1::TaskExplanation* to) const 
     worker->set_worker(directory_.Name(fit.worker));
     worker->set_now(fit.now);
     worker->set_when_idle(fit.when_idle);
-    worker->set_limit(fit.limit);
+    worker->set_limit(ToString(fit.limit, rpc::PoolName(fit.limit.pool)));
+    worker->set_count(fit.count);
   }
   for (const AttemptView& attempt : view.attempts) {
     v1::AttemptInfo* info = to->add_attempts();

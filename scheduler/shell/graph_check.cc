@@ -9,6 +9,7 @@
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/graph/template_names.h"
+#include "scheduler/shell/shape_check.h"
 #include "taskd/v1/graph.pb.h"
 
 namespace taskd::scheduler {
@@ -190,9 +191,13 @@ class BatchCheck {
 
   absl::Status Shapes() {
     for (const v1::Shape& shape : batch_.shapes()) {
-      if (shape.need().cpus_milli() == 0)
-        return Bad(StrCat("shape ", t_.now_.shapes, " needs no cpu; give at least 0.001"));
-      out_->batch.shapes.push_back({shape.need().cpus_milli(), shape.need().memory_bytes()});
+      absl::StatusOr<Batch::Shape> checked = CheckShape(shape);
+      if (!checked.ok()) {
+        return absl::Status(checked.status().code(), Bad(StrCat("shape ", t_.now_.shapes, " ",
+                                                                ToStd(checked.status().message())))
+                                                         .message());
+      }
+      out_->batch.shapes.push_back(*std::move(checked));
       if (++t_.now_.shapes > limits::kShapesPerJob) {
         return Bad(StrCat("more than ", limits::kShapesPerJob,
                           " different resource requests in one job; round them"));

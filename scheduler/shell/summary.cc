@@ -4,6 +4,7 @@
 #include "common/base/names.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/rpc/interned_names.h"
 #include "scheduler/shell/describe.h"
 
 namespace taskd::scheduler {
@@ -37,6 +38,10 @@ std::string HowFailed(const FailureView& failure) {
       return "was running on too many workers when they died";
     case FailureClass::kInputLost:
       return "lost an input that no task can make again";
+    case FailureClass::kOutOfMemory:
+      return "used more memory than it may";
+    case FailureClass::kUnschedulable:
+      return "is pinned, and no worker is left that its placement rule names";
     case FailureClass::kInputFailed:
     case FailureClass::kNone:
       break;
@@ -112,8 +117,17 @@ std::string Describer::Waiting(const Explanation& view) const {
     case WaitReason::kNoWorker:
       return StrCat(key, " is ready, but no worker is connected; start one with taskd-worker.");
     case WaitReason::kUnschedulable:
-      return StrCat(key, " is ready, but no connected worker is large enough", Fitting(view),
-                    "; start a larger worker, or ask for less.");
+      return StrCat(key, " is ready, but no connected worker fits", Fitting(view),
+                    "; start one that does, or ask for less.");
+    case WaitReason::kPool:
+      return StrCat(key, " is ready, but a pool of the cluster is used up", Fitting(view), ".");
+    case WaitReason::kRefused:
+      return StrCat(key,
+                    " is ready; the workers that fit refused it a moment ago and are asked again.");
+    case WaitReason::kSuspect:
+      return StrCat(key,
+                    " was on workers that died before they said whether it ran; it waits for a "
+                    "worker of its own.");
     case WaitReason::kDrain:
       return StrCat(
           key, " is ready, but every worker that fits is draining or away; start another one.");
@@ -170,7 +184,11 @@ std::string Describer::AttemptText(const Explanation& view) const {
 // " (worker-1 has 4 cpus, the task needs 16)"
 std::string Describer::Fitting(const Explanation& view) const {
   for (const WorkerFitView& fit : view.workers) {
-    if (!fit.limit.empty()) return StrCat(" (", directory_.Name(fit.worker), " ", fit.limit, ")");
+    if (fit.limit.kind == LimitKind::kNone) continue;
+    std::string who = fit.count == 1 ? directory_.Name(fit.worker)
+                                     : StrCat("each of ", fit.count, " workers like ",
+                                              directory_.Name(fit.worker));
+    return StrCat(" (", who, " ", ToString(fit.limit, rpc::PoolName(fit.limit.pool)), ")");
   }
   return "";
 }

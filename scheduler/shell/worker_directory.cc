@@ -2,11 +2,6 @@
 
 namespace taskd::scheduler {
 
-uint32_t WorkerDirectory::InternHost(const std::string& host) {
-  std::lock_guard lock(mutex_);
-  return hosts_.try_emplace(host, static_cast<uint32_t>(hosts_.size() + 1)).first->second;
-}
-
 void WorkerDirectory::Set(WorkerId worker, const WorkerProfile& profile) {
   std::lock_guard lock(mutex_);
   workers_[worker] = profile;

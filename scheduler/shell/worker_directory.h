@@ -29,9 +29,6 @@ struct WorkerProfile {
 
 class WorkerDirectory {
  public:
-  // The small number that the core knows a host by.
-  uint32_t InternHost(const std::string& host);
-
   void Set(WorkerId worker, const WorkerProfile& profile);
   void SetStatistics(WorkerId worker, uint64_t store_bytes, uint64_t fetched_bytes,
                      uint64_t served_bytes);
@@ -42,7 +39,6 @@ class WorkerDirectory {
 
  private:
   mutable std::mutex mutex_;
-  absl::flat_hash_map<std::string, uint32_t> hosts_;
   absl::flat_hash_map<WorkerId, WorkerProfile> workers_;
 };
 

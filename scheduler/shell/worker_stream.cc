@@ -1,10 +1,12 @@
 #include "scheduler/shell/worker_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/text.h"
 #include "common/io/log.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/interned_names.h"
 #include "common/rpc/wire.h"
 
 namespace taskd::scheduler {
@@ -120,7 +122,10 @@ bool WorkerStream::Hello(const v1::WorkerToScheduler& message) {
     return false;
   }
   const v1::WorkerHello& hello = message.hello();
-  if (absl::Status status = CheckHello(hello); !status.ok()) {
+  absl::StatusOr<Resources> capacity = rpc::Decode(hello.capacity());
+  absl::Status status = CheckHello(hello);
+  if (status.ok()) status = capacity.status();
+  if (!status.ok()) {
     io::LogWarning(StrCat("refused a worker: ", ToStd(status.message())));
     Refuse(status);
     return false;
@@ -131,9 +136,14 @@ bool WorkerStream::Hello(const v1::WorkerToScheduler& message) {
                 hello.version(), hello.identity()};
     greeted_ = true;
   }
-  uint32_t host = service_->directory_->InternHost(hello.host());
-  service_->loop_->Post(event::WorkerHello{id_, hello.identity(), hello.incarnation(),
-                                           rpc::Decode(hello.capacity()), host});
+  event::WorkerHello event{id_, hello.identity(), hello.incarnation(), *capacity};
+  event.host = rpc::PlaceNumber(hello.host());
+  event.name = rpc::PlaceNumber(hello.name());
+  for (const std::string& attribute : hello.attributes())
+    event.attributes.push_back(rpc::PlaceNumber(attribute));
+  std::sort(event.attributes.begin(), event.attributes.end());
+  event.ends_after_ns = hello.ends_after_ns();
+  service_->loop_->Post(std::move(event));
   return true;
 }
 

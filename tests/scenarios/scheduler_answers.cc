@@ -28,7 +28,12 @@ std::string AskExplain(const SchedulerCore& core, const SchedulerNames& names, T
                            e->task.reason == WaitReason::kNone ? "" : Name(e->task.reason));
   if (e->inputs_missing != 0) out += StrCat(" missing=", e->inputs_missing, "/", e->inputs_total);
   for (const WaitingInputView& i : e->inputs) {
-    out += StrCat(" ", names.TextOf(i.object), "(", Name(i.producer), i.lost ? ",lost" : "", ")");
+    out += StrCat(" ", names.TextOf(i.object), "(", Name(i.producer), i.lost ? ",lost" : "");
+    if (i.root != TaskId{id.job, core.GetObject(i.object)->producer.ordinal}) {
+      out += StrCat(",for ", names.TextOf(i.root), ":", Name(i.root_state));
+      if (i.root_reason != WaitReason::kNone) out += StrCat(" ", Name(i.root_reason));
+    }
+    out += ")";
   }
   if (e->ahead_in_queue != 0) out += StrCat(" ahead=", e->ahead_in_queue);
   for (const WorkerFitView& w : e->workers) {
@@ -36,7 +41,10 @@ std::string AskExplain(const SchedulerCore& core, const SchedulerNames& names, T
                   w.now         ? ":now"
                   : w.when_idle ? ":idle"
                                 : ":never",
-                  w.limit.empty() ? "" : "(" + w.limit + ")");
+                  w.limit.kind == LimitKind::kNone
+                      ? ""
+                      : "(" + ToString(w.limit, "pool" + std::to_string(w.limit.pool)) + ")",
+                  w.count == 1 ? "" : StrCat("x", w.count));
   }
   for (const AttemptView& a : e->attempts) {
     out += StrCat(" #", Text(a.attempt), "@", names.TextOf(a.worker), ":",

@@ -170,7 +170,9 @@ bool SchedulerDriver::FromWorker(const Words& words) {
     if (!words.Has("mem")) capacity.memory_bytes = uint64_t{1} << 30;
     events_.push_back(
         event::WorkerHello{stream, worker.identity, incarnation, capacity,
-                           static_cast<uint32_t>(words.Number("host", worker.identity))});
+                           static_cast<uint32_t>(words.Number("host", worker.identity)),
+                           static_cast<uint32_t>(worker.identity), ParseNumbers(words.Get("attrs")),
+                           words.Duration("ends", 0)});
     if (verb == "worker") events_.push_back(event::InventoryDone{stream});
     return true;
   }
@@ -233,6 +235,9 @@ bool SchedulerDriver::FromClient(const Words& words) {
           {static_cast<uint32_t>(ParseNumber(numbers[0]))},
           {numbers.size() > 1 ? static_cast<uint32_t>(ParseNumber(numbers[1])) : 0u}});
     }
+  } else if (verb == "pool") {  // pool 7 2
+    events_.push_back(event::SetPool{next_token_++, static_cast<uint16_t>(ParseNumber(words[1])),
+                                     static_cast<uint32_t>(ParseNumber(words[2])) * 1000});
   } else if (verb == "cancel_job") {
     events_.push_back(event::CancelJob{next_token_++, job});
   } else if (verb == "cancel_tasks" || verb == "retry_tasks") {  // "retry_tasks cancelled a b*3"
@@ -335,6 +340,7 @@ std::string SchedulerDriver::TextOfAction(const action::Assign& a) {
   if (t.body != 0) out += StrCat(" body=", t.body);
   if (t.need.cpus_milli != 1000) out += StrCat(" cpus_milli=", t.need.cpus_milli);
   if (t.need.memory_bytes != 0) out += StrCat(" mem=", t.need.memory_bytes);
+  out += PoolsText(t.need);
   if (t.priority != 0) out += StrCat(" prio=", t.priority);
   if (t.time_limit_ns != 0) out += StrCat(" limit=", TimeText(t.time_limit_ns));
   for (const InputEdge& edge : t.edges) {

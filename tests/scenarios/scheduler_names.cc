@@ -111,11 +111,27 @@ Batch::Edge SchedulerNames::ParseEdge(const Job& job, JobId id, std::string text
 }
 
 uint16_t SchedulerNames::Shape(Job& job, const Words& words, Batch& batch) {
-  const Resources need = ParseResources(words, 1000);
-  auto it = std::find(job.shapes.begin(), job.shapes.end(), need);
+  Batch::Shape spec = Batch::Shape::Of(ParseResources(words, 1000));
+  spec.variants[0].cluster = ParsePools(words.Get("cluster"));
+  if (words.Has("alt")) {  // CPUS or CPUS/MEM
+    const Words other(StrCat("x cpus=", Split(words.Get("alt"), '/').at(0)));
+    Resources need = ParseResources(other, 1000);
+    if (Split(words.Get("alt"), '/').size() > 1)
+      need.memory_bytes = ParseBytesOf(Split(words.Get("alt"), '/')[1]);
+    spec.variants.push_back({need, {}});
+  }
+  for (const std::string& name : Split(words.Get("on"), ','))
+    spec.workers.push_back(static_cast<uint32_t>(WorkerNamed(name).identity));
+  std::sort(spec.workers.begin(), spec.workers.end());
+  spec.hosts = ParseNumbers(words.Get("hosts"));
+  spec.attributes = ParseNumbers(words.Get("attrs"));
+  spec.preferred = words.Get("rule") == "preferred";
+  spec.fail_fast = words.Get("rule") == "fail_fast";
+  spec.needs_time_ns = words.Duration("needs", 0);
+  auto it = std::find(job.shapes.begin(), job.shapes.end(), spec);
   if (it == job.shapes.end()) {
-    job.shapes.push_back(need);
-    batch.shapes.push_back(need);
+    job.shapes.push_back(spec);
+    batch.shapes.push_back(spec);
     return static_cast<uint16_t>(job.shapes.size() - 1);
   }
   return static_cast<uint16_t>(it - job.shapes.begin());

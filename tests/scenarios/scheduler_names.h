@@ -66,7 +66,7 @@ class SchedulerNames {
     std::vector<Ordinal> producer;  // of each object
     std::map<std::string, Range> templates;
     std::map<std::string, uint32_t> collections;  // name -> index
-    std::vector<Resources> shapes;
+    std::vector<scheduler::Batch::Shape> shapes;
     std::vector<scheduler::Batch::Options> options;
     uint32_t batches = 0;
   };

@@ -158,11 +158,40 @@ Resources ParseResources(const Words& words, uint32_t default_cpus_milli) {
     if (!cpus.ok()) throw ScenarioError{std::string(cpus.status().message())};
     out.cpus_milli = *cpus;
   }
+  const std::vector<PoolAmount> pools = ParsePools(words.Get("pools"));
+  if (pools.size() > out.pools.size()) throw ScenarioError{"too many pools"};
+  std::copy(pools.begin(), pools.end(), out.pools.begin());
+  return out;
+}
+
+std::vector<PoolAmount> ParsePools(std::string_view text) {
+  std::vector<PoolAmount> out;
+  for (const std::string& item : Split(text, ',')) {
+    const auto parts = Split(item, ':');
+    out.push_back({static_cast<uint16_t>(ParseNumber(parts.at(0))),
+                   static_cast<uint32_t>(ParseNumber(parts.at(1))) * 1000});
+  }
+  return out;
+}
+
+std::vector<uint32_t> ParseNumbers(std::string_view text) {
+  std::vector<uint32_t> out;
+  for (const std::string& item : Split(text, ','))
+    out.push_back(static_cast<uint32_t>(ParseNumber(item)));
+  return out;
+}
+
+std::string PoolsText(const Resources& resources) {
+  std::string out;
+  for (const PoolAmount& amount : resources.pools) {
+    if (amount.milli != 0)
+      out += StrCat(out.empty() ? " pools=" : ",", amount.pool, ":", amount.milli / 1000);
+  }
   return out;
 }
 
 FailureClass ParseFailureClass(std::string_view text) {
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(FailureClass::kInputLost); ++i) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(kLastFailureClass); ++i) {
     if (Name(static_cast<FailureClass>(i)) == text) return static_cast<FailureClass>(i);
   }
   throw ScenarioError{StrCat("'", text, "' is not a failure class")};

@@ -57,6 +57,9 @@ std::string Text(PartRange parts);
 std::string TimeText(uint64_t ns);  // "1.5s", exact to the nanosecond
 std::string Quoted(std::string_view text);
 Resources ParseResources(const Words& words, uint32_t default_cpus_milli);
+std::vector<PoolAmount> ParsePools(std::string_view text);  // "1:2,3:1": pool:whole amount
+std::vector<uint32_t> ParseNumbers(std::string_view text);  // "1,2"
+std::string PoolsText(const Resources& resources);          // " pools=1:2", "" without
 FailureClass ParseFailureClass(std::string_view text);
 
 inline constexpr uint32_t kUsualCrc = 7;  // not shown

@@ -219,6 +219,10 @@ void Walk(S& s, const se::DrainWorker& e) {
   s.Name("DrainWorker"), s.Add(e.token), s.Add(e.worker);
 }
 template <typename S>
+void Walk(S& s, const se::SetPool& e) {
+  s.Name("SetPool"), s.Add(e.token), s.Add(uint64_t{e.pool}), s.Add(uint64_t{e.capacity_milli});
+}
+template <typename S>
 void Walk(S& s, const se::OpenJob& e) {
   s.Name("OpenJob"), s.Add(e.token), s.Add(e.submission_lo);
 }

@@ -228,7 +228,8 @@ class JobBuilder {
       scheduler::Batch& batch = job_.batches.emplace_back();
       for (size_t i = begin; i < begin + count; ++i) {
         const TaskPlan& t = job_.tasks[i];
-        while (shapes <= t.shape) batch.shapes.push_back(job_.shapes[shapes++]);
+        while (shapes <= t.shape)
+          batch.shapes.push_back(scheduler::Batch::Shape::Of(job_.shapes[shapes++]));
         while (options <= t.option) batch.options.push_back(job_.options[options++]);
         for (const EdgePlan& e : t.edges) {
           if ((e.source & scheduler::kCollectionBit) != 0) {

@@ -64,8 +64,7 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
 void SimWorker::CheckResources() {
   Resources used;
   for (const auto& [ref, exec] : execs_) {
-    used.cpus_milli += exec.need.cpus_milli;
-    used.memory_bytes += exec.need.memory_bytes;
+    used += exec.need;
   }
   if (!used.Fits(capacity_)) {
     world_.Fail(StrCat("worker", index_, " is oversubscribed: ", used.cpus_milli, " of ",

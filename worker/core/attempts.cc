@@ -135,12 +135,11 @@ void WorkerCore::Impl::DropOutputs(const Attempt& attempt, uint32_t count) {
 void WorkerCore::Impl::StartWhatFits() {
   if (stopping_) return;
   while (budget_ > 0) {
-    const Resources free = {config_.capacity.cpus_milli - in_use_.cpus_milli,
-                            config_.capacity.memory_bytes - in_use_.memory_bytes};
+    const uint32_t free_cpus = config_.capacity.cpus_milli - in_use_.cpus_milli;
     const std::pair<Rank, uint32_t>* best = nullptr;
     for (const auto& [need, queue] : queues_) {  // ordered by cpus: the rest is larger
-      if (need.first > free.cpus_milli) break;
-      if (need.second > free.memory_bytes) continue;
+      if (need.cpus_milli > free_cpus) break;
+      if (!need.Fits(config_.capacity, in_use_)) continue;
       if (best == nullptr || *queue.begin() < *best) best = &*queue.begin();
     }
     if (best == nullptr) return;
@@ -154,8 +153,7 @@ void WorkerCore::Impl::Start(uint32_t slot) {
   Attempt& attempt = attempts_[slot];
   attempt.phase = Phase::kRunning;
   ++counters_.running;
-  in_use_.cpus_milli += attempt.need.cpus_milli;
-  in_use_.memory_bytes += attempt.need.memory_bytes;
+  in_use_ += attempt.need;
   if (connected_) Emit(action::SendStarted{session_, attempt.ref()});
   Emit(action::StartExec{attempt.ref()});
 }
@@ -166,13 +164,13 @@ void WorkerCore::Impl::Enqueue(uint32_t slot) {
   attempt.phase = Phase::kQueued;
   --counters_.fetching;
   ++counters_.queued;
-  queues_[{attempt.need.cpus_milli, attempt.need.memory_bytes}].emplace(attempt.rank, slot);
+  queues_[attempt.need].emplace(attempt.rank, slot);
 }
 
 void WorkerCore::Impl::Dequeue(uint32_t slot) {
   Attempt& attempt = attempts_[slot];
   TASKD_CHECK(attempt.phase == Phase::kQueued);
-  auto queue = queues_.find({attempt.need.cpus_milli, attempt.need.memory_bytes});
+  auto queue = queues_.find(attempt.need);
   TASKD_CHECK(queue != queues_.end() && queue->second.erase({attempt.rank, slot}) == 1);
   if (queue->second.empty()) queues_.erase(queue);
   --counters_.queued;
@@ -214,8 +212,7 @@ void WorkerCore::Impl::Remove(uint32_t slot) {
       break;
     case Phase::kRunning:
       --counters_.running;
-      in_use_.cpus_milli -= attempt.need.cpus_milli;
-      in_use_.memory_bytes -= attempt.need.memory_bytes;
+      in_use_ -= attempt.need;
       break;
     case Phase::kUnused:
       TASKD_CHECK(false);

@@ -244,8 +244,7 @@ class WorkerCore::Impl {
   std::vector<Attempt> attempts_;
   std::vector<uint32_t> attempts_unused_;
   absl::flat_hash_map<AttemptRef, uint32_t> attempt_index_;
-  absl::btree_map<std::pair<uint32_t, uint64_t>, absl::btree_set<std::pair<Rank, uint32_t>>>
-      queues_;  // by need
+  absl::btree_map<Resources, absl::btree_set<std::pair<Rank, uint32_t>>> queues_;  // by need
   Resources in_use_;
 
   // Pieces and requests.

@@ -46,7 +46,7 @@ std::string WorkerCore::Impl::ValidateAttempts() const {
         return StrCat(name, " is queued without its input ", ToString(piece.key.id.object));
       }
     }
-    auto queue = queues_.find({attempt.need.cpus_milli, attempt.need.memory_bytes});
+    auto queue = queues_.find(attempt.need);
     const bool queued = queue != queues_.end() && queue->second.contains({attempt.rank, slot});
     if (queued != (attempt.phase == Phase::kQueued))
       return StrCat(name, " is wrongly queued or not");
@@ -146,8 +146,7 @@ std::string WorkerCore::Impl::ValidateTotals() const {
   for (const Attempt& attempt : attempts_) {
     ++phases[static_cast<uint8_t>(attempt.phase)];
     if (attempt.phase != Phase::kRunning) continue;
-    in_use.cpus_milli += attempt.need.cpus_milli;
-    in_use.memory_bytes += attempt.need.memory_bytes;
+    in_use += attempt.need;
   }
   if (in_use != in_use_ || !in_use_.Fits(config_.capacity))
     return "resources in use are miscounted or too much";

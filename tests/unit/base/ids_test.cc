@@ -57,13 +57,15 @@ TEST(Names, EveryValueHasItsOwn) {
   EXPECT_EQ(Name(AttemptState::kCancelling), "cancelling");
   EXPECT_EQ(Name(AttemptEnd::kLost), "lost");
   EXPECT_EQ(Name(FailureClass::kInputLost), "input_lost");
+  EXPECT_EQ(Name(kLastFailureClass), "unschedulable");
   EXPECT_EQ(Name(WaitReason::kWorkerAway), "worker_away");
+  EXPECT_EQ(Name(kLastWaitReason), "suspect");
   EXPECT_EQ(Name(WorkerState::kLost), "lost");
   EXPECT_EQ(Name(JobState::kCancelled), "cancelled");
   EXPECT_EQ(Name(static_cast<TaskState>(0)), "unknown");
   EXPECT_EQ(Name(static_cast<FailureClass>(99)), "unknown");
   absl::flat_hash_set<std::string> seen;
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(FailureClass::kInputLost); ++i) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(kLastFailureClass); ++i) {
     EXPECT_TRUE(seen.insert(std::string(Name(static_cast<FailureClass>(i)))).second) << int{i};
   }
 }

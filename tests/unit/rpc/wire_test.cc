@@ -133,8 +133,8 @@ TEST(Wire, EveryEnumValueAndNoOther) {
   CheckEnum<TaskState, v1::TaskState>(TaskState::kWaiting, TaskState::kCancelled);
   CheckEnum<AttemptState, v1::AttemptState>(AttemptState::kAssigned, AttemptState::kCancelling);
   CheckEnum<AttemptEnd, v1::AttemptEnd>(AttemptEnd::kFinished, AttemptEnd::kLost);
-  CheckEnum<FailureClass, v1::FailureClass>(FailureClass::kNone, FailureClass::kInputLost);
-  CheckEnum<WaitReason, v1::WaitReason>(WaitReason::kNone, WaitReason::kWorkerAway);
+  CheckEnum<FailureClass, v1::FailureClass>(FailureClass::kNone, kLastFailureClass);
+  CheckEnum<WaitReason, v1::WaitReason>(WaitReason::kNone, kLastWaitReason);
   CheckEnum<WorkerState, v1::WorkerState>(WorkerState::kUp, WorkerState::kLost);
   CheckEnum<JobState, v1::JobState>(JobState::kOpen, JobState::kCancelled);
 }
@@ -145,8 +145,8 @@ TEST(Wire, TheEnumsOfBothSidesEndAlike) {
   EXPECT_EQ(v1::TaskState_MAX, static_cast<int>(TaskState::kCancelled));
   EXPECT_EQ(v1::AttemptState_MAX, static_cast<int>(AttemptState::kCancelling));
   EXPECT_EQ(v1::AttemptEnd_MAX, static_cast<int>(AttemptEnd::kLost));
-  EXPECT_EQ(v1::FailureClass_MAX, static_cast<int>(FailureClass::kInputLost));
-  EXPECT_EQ(v1::WaitReason_MAX, static_cast<int>(WaitReason::kWorkerAway));
+  EXPECT_EQ(v1::FailureClass_MAX, static_cast<int>(kLastFailureClass));
+  EXPECT_EQ(v1::WaitReason_MAX, static_cast<int>(kLastWaitReason));
   EXPECT_EQ(v1::WorkerState_MAX, static_cast<int>(WorkerState::kLost));
   EXPECT_EQ(v1::JobState_MAX, static_cast<int>(JobState::kCancelled));
 }

@@ -30,7 +30,7 @@ TEST_F(SummaryTest, EveryReasonHasASentenceOfItsOwn) {
   view_.inputs = {{{3, 1}, TaskState::kActive, false}};
   view_.inputs_missing = 3;
   view_.inputs_total = 5;
-  view_.workers = {{kWorker, false, false, "has 4 cpus, the task needs 16"}};
+  view_.workers = {{kWorker, false, false, {LimitKind::kCpus, 4000, 16000}}};
   struct Case {
     WaitReason reason;
     const char* message;
@@ -43,7 +43,7 @@ TEST_F(SummaryTest, EveryReasonHasASentenceOfItsOwn) {
         {WaitReason::kBehindOthers, "every worker that fits is busy (node1 has 4 cpus"},
         {WaitReason::kNoWorker, "no worker is connected; start one"},
         {WaitReason::kUnschedulable,
-         "no connected worker is large enough (node1 has 4 cpus, the task needs 16)"},
+         "no connected worker fits (node1 has 4 cpus, the task needs 16)"},
         {WaitReason::kBackoff, "tried again after a pause"},
         {WaitReason::kDrain, "draining or away"},
         {WaitReason::kJobOpen, "sealed"}}) {
