@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -17,12 +18,13 @@ class NameTable {
 
   std::optional<uint32_t> Number(std::string_view name) {
     std::lock_guard lock(mutex_);
-    auto found = numbers_.find(name);
+    std::string key(name);
+    auto found = numbers_.find(key);
     if (found != numbers_.end()) return found->second;
     if (names_.size() >= limit_) return std::nullopt;
     auto number = static_cast<uint32_t>(names_.size());
-    names_.emplace_back(name);
-    numbers_.emplace(std::string(name), number);
+    names_.push_back(key);
+    numbers_.emplace(std::move(key), number);
     return number;
   }
 

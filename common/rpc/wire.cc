@@ -1,7 +1,5 @@
 #include "common/rpc/wire.h"
 
-#include <algorithm>
-
 #include "common/base/text.h"
 #include "common/rpc/interned_names.h"
 #include "taskd/v1/types.pb.h"
@@ -146,14 +144,15 @@ absl::StatusOr<Resources> Decode(const v1::Resources& from) {
     return absl::InvalidArgumentError(
         StrCat("at most ", limits::kPoolsPerRequest, " pools, not ", from.pools_size()));
   }
-  for (int i = 0; i < from.pools_size(); ++i) {
-    auto amount = Decode(from.pools(i));
+  for (const v1::PoolAmount& pool : from.pools()) {
+    auto amount = Decode(pool);
     if (!amount.ok()) return amount.status();
     if (out.Pool(amount->pool) != 0)
-      return absl::InvalidArgumentError(StrCat("pool '", from.pools(i).name(), "' is named twice"));
-    out.pools[i] = *amount;
+      return absl::InvalidArgumentError(StrCat("pool '", pool.name(), "' is named twice"));
+    Resources one;
+    one.pools[0] = *amount;
+    out += one;
   }
-  std::sort(out.pools.begin(), out.pools.begin() + from.pools_size());
   return out;
 }
 TaskId Decode(const v1::TaskRef& from) { return {from.job(), from.ordinal()}; }

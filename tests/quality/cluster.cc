@@ -83,7 +83,7 @@ void Cluster::Submit(uint32_t index) {
   Ordinal outputs = 0;
   for (const GraphTask& task : graph.tasks) {
     auto [shape, new_shape] = shapes.try_emplace(task.cpus, shapes.size());
-    if (new_shape) add.batch.shapes.push_back({.cpus_milli = task.cpus * 1000});
+    if (new_shape) add.batch.shapes.push_back(Batch::Shape::Of({.cpus_milli = task.cpus * 1000}));
     uint64_t bytes = 0;
     for (uint64_t b : task.output_bytes) bytes += b;
     std::pair<uint64_t, uint64_t> hint = {task.duration_ns, bytes};

@@ -63,7 +63,7 @@ void GraphSource::AddTask(scheduler::Batch& batch) {
 scheduler::Batch GraphSource::Next() {
   scheduler::Batch batch;
   if (batches_++ == 0) {
-    batch.shapes.push_back({.cpus_milli = 1000});
+    batch.shapes.push_back(scheduler::Batch::Shape::Of({.cpus_milli = 1000}));
     batch.options.emplace_back();
   }
   uint32_t size = std::min(limits::kTasksPerBatch, tasks_ - next_);
