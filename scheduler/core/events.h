@@ -194,8 +194,8 @@ struct SetWants {
 using Event =
     std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
                  event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
-                 event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks, event::CancelJob,
-                 event::CancelTasks, event::RetryTasks, event::SetWants>;
+                 event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
+                 event::CancelJob, event::CancelTasks, event::RetryTasks, event::SetWants>;
 
 }  // namespace taskd::scheduler
 
