@@ -1,6 +1,6 @@
 """Peak live results of scheduler/order against dask.order's, on real graphs of dask: one command.
 
-    tests/quality/order_compare.py [--python /tmp/venv-dask/bin/python] [--bin build/release/bin] [--json FILE]
+    python3 tests/quality/order_compare.py [--python /tmp/venv-dask/bin/python] [--bin build/release/bin] [--json FILE]
 
 dask comes from PyPI, in a virtual environment outside the repository:
 

@@ -19,14 +19,16 @@ absl::StatusOr<DaskGraph> ReadOne(const std::filesystem::path& path) {
   std::string line;
   auto next = [&] { return ++number, static_cast<bool>(std::getline(file, line)); };
   auto bad = [&](std::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ":", number, ": ", std::string(what)));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.string(), ":", number, ": ", std::string(what)));
   };
   if (!next() || line != "taskd-order-graph 1") return bad("not a graph of version 1");
   DaskGraph g;
   uint32_t tasks = 0;
   if (!next()) return bad("no head");
   std::vector<std::string> head = absl::StrSplit(line, ' ');
-  if (head.size() != 5 || head[0] != "graph" || head[3] != "tasks" || !absl::SimpleAtoi(head[4], &tasks))
+  if (head.size() != 5 || head[0] != "graph" || head[3] != "tasks" ||
+      !absl::SimpleAtoi(head[4], &tasks))
     return bad("expected: graph NAME SIZE tasks N");
   g.name = head[1];
   g.size = head[2];
@@ -39,7 +41,8 @@ absl::StatusOr<DaskGraph> ReadOne(const std::filesystem::path& path) {
       if (error != std::errc()) return bad("expected numbers");
       at = after;
     }
-    if (numbers.empty() || numbers[0] >= tasks || seen[numbers[0]]) return bad("the rank is not a new one");
+    if (numbers.empty() || numbers[0] >= tasks || seen[numbers[0]])
+      return bad("the rank is not a new one");
     seen[numbers[0]] = true;
     g.dask_rank.push_back(numbers[0]);
     for (size_t i = 1; i < numbers.size(); ++i) {
@@ -65,7 +68,8 @@ absl::StatusOr<std::vector<DaskGraph>> ReadDaskGraphs(const std::string& folder)
   }
   if (error) return absl::NotFoundError(absl::StrCat(folder, ": ", error.message()));
   std::sort(graphs.begin(), graphs.end(), [](const DaskGraph& a, const DaskGraph& b) {
-    return std::tuple(a.name, a.dask_rank.size(), a.size) < std::tuple(b.name, b.dask_rank.size(), b.size);
+    return std::tuple(a.name, a.dask_rank.size(), a.size) <
+           std::tuple(b.name, b.dask_rank.size(), b.size);
   });
   return graphs;
 }

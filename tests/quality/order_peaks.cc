@@ -23,7 +23,9 @@ struct Row {
   uint64_t tasks = 0;
   order::Peak ours, dask;
   uint64_t ns_per_task = 0;
-  double ratio() const { return static_cast<double>(ours.weight) / static_cast<double>(dask.weight); }
+  double ratio() const {
+    return static_cast<double>(ours.weight) / static_cast<double>(dask.weight);
+  }
   double transient_ratio() const {
     return static_cast<double>(ours.transient) / static_cast<double>(dask.transient);
   }
@@ -53,11 +55,12 @@ std::map<std::string, double> MeansByGraph(const std::vector<Row>& rows) {
 }
 
 void Print(const std::vector<Row>& rows) {
-  std::printf("%-24s %-8s %8s %7s %7s %7s %10s %8s\n", "graph", "size", "tasks", "ours", "dask", "ratio",
-              "transient", "ns/task");
+  std::printf("%-24s %-8s %8s %7s %7s %7s %10s %8s\n", "graph", "size", "tasks", "ours", "dask",
+              "ratio", "transient", "ns/task");
   for (const Row& r : rows) {
     std::printf("%-24s %-8s %8llu %7llu %7llu %7.3f %10.3f %8llu\n", r.name.c_str(), r.size.c_str(),
-                static_cast<unsigned long long>(r.tasks), static_cast<unsigned long long>(r.ours.weight),
+                static_cast<unsigned long long>(r.tasks),
+                static_cast<unsigned long long>(r.ours.weight),
                 static_cast<unsigned long long>(r.dask.weight), r.ratio(), r.transient_ratio(),
                 static_cast<unsigned long long>(r.ns_per_task));
   }
@@ -77,7 +80,8 @@ void WriteJson(const std::vector<Row>& rows, const std::string& path) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     out << absl::StrFormat(
-        "%s\n  {\"graph\": \"%s\", \"size\": \"%s\", \"tasks\": %d, \"peak\": %d, \"dask_peak\": %d, "
+        "%s\n  {\"graph\": \"%s\", \"size\": \"%s\", \"tasks\": %d, \"peak\": %d, \"dask_peak\": "
+        "%d, "
         "\"ratio\": %.4f, \"transient\": %d, \"dask_transient\": %d, \"ns_per_task\": %d}",
         i == 0 ? "" : ",", r.name, r.size, r.tasks, r.ours.weight, r.dask.weight, r.ratio(),
         r.ours.transient, r.dask.transient, r.ns_per_task);
