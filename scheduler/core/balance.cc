@@ -69,8 +69,10 @@ void State::PopReady(TaskRec& task) {
 }
 
 void State::Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after) {
-  if (before > 0) index.erase({before, worker.id.slot});
-  if (after > 0) index.insert({after, worker.id.slot});
+  uint16_t was = CountClass(before), is = CountClass(after);
+  if (was == is) return;
+  if (was > 0) index.erase({was, worker.id.slot});
+  if (is > 0) index.insert({is, worker.id.slot});
 }
 
 bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const {

@@ -19,6 +19,7 @@
 #ifndef TASKD_SCHEDULER_CORE_STATE_H_
 #define TASKD_SCHEDULER_CORE_STATE_H_
 
+#include <bit>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -88,8 +89,19 @@ struct Recovery {
   uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
 };
 
-// Workers of a shape by how many tasks of it they have: (count, slot).
-using CountIndex = absl::btree_set<std::pair<uint32_t, uint16_t>>;
+// Workers of a shape by about how many tasks of it they have: (class of the count, slot). Whoever
+// takes from the fullest does well with one that is within a quarter of it, and most changes of a
+// count by one then move nothing.
+using CountIndex = absl::btree_set<std::pair<uint16_t, uint16_t>>;
+
+// 0 for 0, exact below 8, then four classes for each power of two; increasing.
+constexpr uint16_t CountClass(uint32_t count) {
+  if (count < 8) return static_cast<uint16_t>(count);
+  uint32_t shift = static_cast<uint32_t>(std::bit_width(count)) - 3;
+  return static_cast<uint16_t>(shift * 4 + (count >> shift));
+}
+static_assert(CountClass(7) == 7 && CountClass(8) == 8 && CountClass(9) == 8 &&
+              CountClass(10) == 9 && CountClass(15) == 11 && CountClass(16) == 12);
 
 // Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
 using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
