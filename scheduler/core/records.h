@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/heap.h"
 #include "common/base/ids.h"
+#include "common/base/run_heap.h"
 #include "common/base/segments.h"
 #include "common/base/session.h"
 #include "scheduler/core/events.h"
@@ -139,7 +140,7 @@ struct QueueTraits {
   static bool Less(const State&, const QueueItem& a, const QueueItem& b) { return a < b; }
   static void SetPosition(State& state, const QueueItem& item, uint32_t position);
 };
-using TaskQueue = IndexedHeap<QueueItem, State, QueueTraits>;
+using TaskQueue = RunHeap<QueueItem, State, QueueTraits>;
 
 struct GroupRec {
   uint64_t average_ns = 0;  // of run times, weight 1/8 for the newest; 0: unknown

@@ -24,5 +24,19 @@ TEST(SegmentsDeathTest, OutOfRangeStopsTheProcess) {
   EXPECT_DEATH(s[1], "");
 }
 
+TEST(Segments, ShrinksFromItsEnd) {
+  Segments<uint32_t, 4> array;
+  for (uint32_t i = 0; i < 20; ++i) array.Append(i);
+  for (uint32_t size = 19; size > 0; --size) {
+    array.RemoveLast();
+    ASSERT_EQ(array.size(), size);
+    ASSERT_EQ(array[size - 1], size - 1);
+  }
+  array.RemoveLast();
+  EXPECT_TRUE(array.empty());
+  for (uint32_t i = 0; i < 20; ++i) array.Append(i + 100);
+  for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(array[i], i + 100);
+}
+
 }  // namespace
 }  // namespace taskd
