@@ -55,6 +55,8 @@ inline constexpr uint64_t kRerunAfterClosedNs = 500'000'000;  // a hiccup of the
 inline constexpr uint64_t kSilentNs = 5'000'000'000;          // five heartbeats
 inline constexpr uint64_t kForgetAfterNs = 30'000'000'000;
 inline constexpr uint64_t kHeartbeatNs = 1'000'000'000;
+inline constexpr uint32_t kEndedJobsKept = 10'000;       // whole, with their results and lineage
+inline constexpr uint32_t kForgottenJobsKept = 100'000;  // as compact records of 200 bytes
 inline constexpr uint64_t kBackoffMaxNs = 600'000'000'000;
 
 // Worker.

@@ -48,6 +48,14 @@ class Segments {
     if (segments_.size() > size_ / kPerSegment + 2) segments_.pop_back();
   }
 
+  // Frees the newest segment that has elements, however full it is.
+  void DropLastSegment() {
+    TASKD_CHECK(size_ > 0);
+    const uint32_t kept = (size_ - 1) / kPerSegment;
+    segments_.resize(kept);
+    size_ = kept * kPerSegment;
+  }
+
  private:
   std::vector<std::unique_ptr<std::array<T, kPerSegment>>> segments_;
   uint32_t size_ = 0;

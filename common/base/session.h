@@ -181,6 +181,7 @@ struct Outcome {
   std::string message;
   uint64_t run_ns = 0;  // 0: never started
   uint64_t fetched_bytes = 0;
+  Ordinal first_output = 0;  // of the assignment: names the outputs of a job that was forgotten
   std::vector<OutputInfo> outputs;
   std::vector<BadHolder> bad_holders;
 };

@@ -104,6 +104,7 @@ void Encode(const Outcome& from, v1::Outcome* to) {
   to->set_message(from.message);
   to->set_run_ns(from.run_ns);
   to->set_fetched_bytes(from.fetched_bytes);
+  to->set_first_output(from.first_output);
   for (const OutputInfo& output : from.outputs) {
     v1::OutputInfo* added = to->add_outputs();
     added->set_size_bytes(output.size_bytes);
@@ -201,6 +202,7 @@ absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
   to.message = from.message().substr(0, limits::kMessageBytes);
   to.run_ns = from.run_ns();
   to.fetched_bytes = from.fetched_bytes();
+  to.first_output = from.first_output();
   for (const v1::OutputInfo& output : from.outputs())
     to.outputs.push_back({output.size_bytes(), output.crc32c()});
   for (const v1::BadHolder& bad : from.bad_holders()) {

@@ -65,6 +65,10 @@ struct Reply {
 struct JobChanged {
   JobId job = 0;
 };
+// The job's records are gone; a compact one answers GetJob for a while.
+struct JobForgotten {
+  JobId job = 0;
+};
 // An object that some client wants came to exist, or never will (its task failed or was cancelled).
 struct ObjectChanged {
   ObjectId object;
@@ -96,10 +100,10 @@ struct Journal {
 
 }  // namespace action
 
-using Action =
-    std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
-                 action::Retract, action::Cancel, action::Free, action::AckOutcomes, action::Drain,
-                 action::Reply, action::JobChanged, action::ObjectChanged, action::Journal>;
+using Action = std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
+                            action::Retract, action::Cancel, action::Free, action::AckOutcomes,
+                            action::Drain, action::Reply, action::JobChanged, action::JobForgotten,
+                            action::ObjectChanged, action::Journal>;
 
 }  // namespace taskd::scheduler
 

@@ -36,6 +36,7 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   (worker.last_attempt == kNil ? worker.first_attempt : attempts[worker.last_attempt].next) = index;
   worker.last_attempt = index;
   ++worker.attempts;
+  ++job.attempts;
   Charge(worker, attempt);
 
   task.last_worker = worker.id;

@@ -80,6 +80,7 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
       attempt.next;
   (attempt.next == kNil ? worker.last_attempt : attempts[attempt.next].previous) = attempt.previous;
   --worker.attempts;
+  if (--job.attempts == 0 && job.swept) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
   Uncharge(worker, attempt);
   if (attempt.started_ns != 0) {
     --worker.started;
@@ -190,7 +191,15 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
 void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
   if (outcome.end != AttemptEnd::kFinished) return;
   const Job* job = FindJob(outcome.attempt.task.job);
-  if (job == nullptr || outcome.attempt.task.ordinal >= job->tasks.size()) return;
+  if (job == nullptr) {
+    for (uint32_t i = 0; i < outcome.outputs.size(); ++i) {
+      Emit(action::Free{
+          worker.stream,
+          {{outcome.attempt.task.job, outcome.first_output + i}, outcome.attempt.attempt}});
+    }
+    return;
+  }
+  if (outcome.attempt.task.ordinal >= job->tasks.size()) return;
   const TaskRec& task = job->tasks[outcome.attempt.task.ordinal];
   for (uint32_t i = 0; i < task.output_count && i < outcome.outputs.size(); ++i) {
     ReportReplica(worker, {{{job->id, task.first_output + i}, outcome.attempt.attempt}});

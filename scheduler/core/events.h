@@ -144,6 +144,7 @@ struct OpenJob {
   Token token = 0;
   uint64_t submission_hi = 0, submission_lo = 0;  // the same id names the same job
   int32_t priority = 0;
+  uint64_t ttl_ns = 0;  // forgotten so long after its end; 0: when the history is full
 };
 struct AddBatch {
   Token token = 0;
@@ -183,6 +184,11 @@ struct RetryTasks {
   std::vector<OrdinalRange> tasks;
   bool cancelled_too = false;  // else cancelled tasks stay as they are
 };
+// Frees the objects of a job that has ended and drops its records; a compact one stays for a while.
+struct ForgetJob {
+  Token token = 0;
+  JobId job = 0;
+};
 // The complete set of objects that a client wants; replaces its previous set. Empty when it leaves.
 struct SetWants {
   ClientId client = 0;
@@ -191,11 +197,11 @@ struct SetWants {
 
 }  // namespace event
 
-using Event =
-    std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
-                 event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
-                 event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
-                 event::CancelJob, event::CancelTasks, event::RetryTasks, event::SetWants>;
+using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
+                           event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed,
+                           event::DrainWorker, event::SetPool, event::OpenJob, event::AddBatch,
+                           event::SealJob, event::SetRanks, event::CancelJob, event::CancelTasks,
+                           event::RetryTasks, event::ForgetJob, event::SetWants>;
 
 }  // namespace taskd::scheduler
 

@@ -24,19 +24,24 @@ void State::Changed(Job& job) {
 
 void State::On(event::OpenJob& e) {
   auto [it, fresh] = job_of_submission.try_emplace({e.submission_hi, e.submission_lo}, 0);
-  if (!fresh) return Answer(e.token, 0, "", it->second, jobs[it->second]->batches);
+  if (!fresh) {
+    const Job* known = FindJob(it->second);
+    return Answer(e.token, 0, "", it->second,
+                  known != nullptr ? known->batches : forgotten.at(it->second).view.batches);
+  }
   auto job = std::make_unique<Job>();
-  job->id = static_cast<JobId>(jobs.size());
+  job->id = jobs.next_id();
   job->submission_hi = e.submission_hi;
   job->submission_lo = e.submission_lo;
   job->priority = e.priority;
+  job->ttl_ns = e.ttl_ns;
   job->opened_ns = now_ns;
   it->second = job->id;
   ++counters.jobs_open;
   Emit(action::Journal{action::RecordKind::kOpenJob, job->id});
   Changed(*job);
   Answer(e.token, 0, "", job->id, 0);
-  jobs.push_back(std::move(job));
+  jobs.Add(std::move(job));
 }
 
 uint16_t State::InternShape(const Batch::Shape& spec) {
@@ -59,8 +64,11 @@ uint16_t State::InternShape(const Batch::Shape& spec) {
 }
 
 void State::On(event::AddBatch& e) {
-  Job* job = FindJob(e.job);
-  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  auto kept = forgotten.find(e.job);
+  if (kept != forgotten.end() && e.number < kept->second.view.batches)
+    return Answer(e.token, 0, "", e.job, kept->second.view.batches);
+  Job* job = JobForCommand(e.token, e.job);
+  if (job == nullptr) return;
   if (e.number < job->batches) return Answer(e.token, 0, "", job->id, job->batches);
   if (e.number > job->batches) {
     return Answer(
@@ -151,8 +159,11 @@ void State::AppendBatch(Job& job, const Batch& batch) {
 }
 
 void State::On(event::SealJob& e) {
-  Job* job = FindJob(e.job);
-  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  auto kept = forgotten.find(e.job);
+  if (kept != forgotten.end() && e.batches == kept->second.view.batches)
+    return Answer(e.token, 0, "", e.job, e.batches);
+  Job* job = JobForCommand(e.token, e.job);
+  if (job == nullptr) return;
   if (e.batches != job->batches) {
     return Answer(e.token, kInvalid,
                   StrCat("job ", e.job, " has ", job->batches, " batches, not ", e.batches,
@@ -184,6 +195,7 @@ void State::On(event::SetRanks& e) {
 }
 
 void State::On(event::CancelJob& e) {
+  if (forgotten.contains(e.job)) return Answer(e.token, 0, "", e.job);  // it has ended
   Job* job = FindJob(e.job);
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
   if (!job->cancelled && (!job->ended || job->retries_pending > 0)) {
@@ -204,6 +216,8 @@ void State::CheckJobEnd(Job& job) {
   --counters.jobs_open;
   ++counters.jobs_ended;
   Changed(job);
+  if (job.ttl_ns > 0) Arm(TimerKind::kForgetJob, now_ns + job.ttl_ns, job.id, 0);
+  Reclassify(job);
 }
 
 }  // namespace taskd::scheduler

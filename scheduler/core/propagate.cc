@@ -199,7 +199,10 @@ bool State::Advance(Work& work) {
     default:
       break;
   }
-  Job& job = *jobs[work.job];
+  if (work.kind == WorkKind::kDropHusk) return DropHusk();
+  Job* found = FindJob(work.job);
+  if (found == nullptr) return false;  // forgotten meanwhile
+  Job& job = *found;
   switch (work.kind) {
     case WorkKind::kStartTasks:
       StartTask(job, work.index++, Start::kFirst);
@@ -248,6 +251,11 @@ bool State::Advance(Work& work) {
       if (work.index >= job.tasks.size()) return false;
       CancelTask(job, work.index++);
       return work.index < job.tasks.size();
+    case WorkKind::kForgetObjects:
+      return ForgetObject(job, work);
+    case WorkKind::kForgetRecords:
+      ForgetRecords(job);
+      return false;
     case WorkKind::kSweepObjects:
       // Goes once round the worklist: tasks that start before it may acquire members of collections
       // first.

@@ -170,11 +170,25 @@ struct Job {
   uint64_t bytes_moved = 0, bytes_saved = 0;
   std::vector<FailureView> failures;
   std::vector<Ordinal> wants;
+  uint64_t ttl_ns = 0;         // 0: none
+  uint32_t attempts = 0;       // live ones
+  uint64_t outside_wants = 0;  // of clients
+  uint64_t idle_since_ns = 0;  // its key in State::idle_jobs
+  bool idle = false;           // in there: ended, and nobody wants anything of it
+  bool expired = false;        // past its time to live
+  bool forgetting = false;
+  bool swept = false;            // no object of it has a replica, for good
   uint32_t retries_pending = 0;  // kRetryRange items
   absl::flat_hash_set<Ordinal>
       retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
 
   uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
+};
+
+// What is left of a job that was forgotten.
+struct ForgottenJob {
+  std::pair<uint64_t, uint64_t> submission;
+  JobView view;
 };
 
 struct AttemptRec {

@@ -14,6 +14,7 @@ ObjectRec* State::FindObject(ObjectId id) {
 }
 
 bool State::Wanted(const Job& job, const ObjectRec& object) const {
+  if (job.forgetting) return false;
   if (object.live_consumers > 0 || object.client_wants > 0) return true;
   return !job.cancelled && (object.graph_want || !job.sealed);
 }
@@ -116,7 +117,7 @@ void State::On(event::SetWants& e) {
   std::sort(e.objects.begin(), e.objects.end());
   e.objects.erase(std::unique(e.objects.begin(), e.objects.end()), e.objects.end());
   std::erase_if(e.objects, [this](ObjectId id) {
-    if (FindObject(id) != nullptr) return false;
+    if (FindObject(id) != nullptr && !jobs[id.job]->forgetting) return false;
     Emit(action::ObjectChanged{id});  // the shell finds nothing and says so
     return true;
   });
@@ -127,6 +128,8 @@ void State::On(event::SetWants& e) {
     Job& job = *jobs[id.job];
     ObjectRec& object = job.objects[id.ordinal];
     ++object.client_wants;
+    ++job.outside_wants;
+    Reclassify(job);
     Presence actual = Actual(job, object);
     if (actual == Presence::kAvailable || actual == Presence::kDead)
       Emit(action::ObjectChanged{id});
@@ -134,9 +137,12 @@ void State::On(event::SetWants& e) {
   }
   for (ObjectId id : before) {
     if (std::binary_search(e.objects.begin(), e.objects.end(), id)) continue;
-    Job& job = *jobs[id.job];
-    --job.objects[id.ordinal].client_wants;
-    FreeIfUnwanted(job, id.ordinal);
+    Job* job = FindJob(id.job);
+    if (job == nullptr) continue;  // forgotten meanwhile
+    --job->objects[id.ordinal].client_wants;
+    --job->outside_wants;
+    FreeIfUnwanted(*job, id.ordinal);
+    Reclassify(*job);
   }
   if (e.objects.empty()) wants_of_client.erase(e.client);
 }

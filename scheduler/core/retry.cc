@@ -11,7 +11,7 @@
 namespace taskd::scheduler {
 
 namespace {
-constexpr uint32_t kInvalid = 3, kNotFound = 5, kFailedPrecondition = 9;  // gRPC status codes
+constexpr uint32_t kInvalid = 3, kFailedPrecondition = 9;  // gRPC status codes
 
 bool Failed(const TaskRec& task) {
   return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
@@ -29,8 +29,8 @@ std::string State::CheckRanges(const Job& job, const std::vector<OrdinalRange>& 
 }
 
 void State::On(event::CancelTasks& e) {
-  Job* job = FindJob(e.job);
-  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  Job* job = JobForCommand(e.token, e.job);
+  if (job == nullptr) return;
   if (std::string wrong = CheckRanges(*job, e.tasks); !wrong.empty())
     return Answer(e.token, kInvalid, std::move(wrong), e.job);
   for (const OrdinalRange& range : e.tasks) {
@@ -50,8 +50,8 @@ void State::CancelUnended(Job& job, Ordinal ordinal) {
 }
 
 void State::On(event::RetryTasks& e) {
-  Job* job = FindJob(e.job);
-  if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  Job* job = JobForCommand(e.token, e.job);
+  if (job == nullptr) return;
   if (std::string wrong = CheckRanges(*job, e.tasks); !wrong.empty())
     return Answer(e.token, kInvalid, std::move(wrong), e.job);
   if (job->cancelled && !e.cancelled_too) {

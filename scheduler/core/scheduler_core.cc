@@ -30,7 +30,9 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
     }
   }
   for (JobId id : changed_jobs) {
-    jobs[id]->changed = false;
+    Job* job = FindJob(id);
+    if (job == nullptr) continue;  // forgotten meanwhile
+    job->changed = false;
     Emit(action::JobChanged{id});
   }
   changed_jobs.clear();

@@ -1,6 +1,7 @@
 // Everything the scheduler core knows, and the functions over it, one file a concept:
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
+//   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
 //   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
@@ -34,6 +35,7 @@
 #include "common/base/check.h"
 #include "scheduler/core/actions.h"
 #include "scheduler/core/events.h"
+#include "scheduler/core/job_table.h"
 #include "scheduler/core/records.h"
 #include "scheduler/core/scheduler_core.h"
 #include "scheduler/core/views.h"
@@ -54,6 +56,9 @@ enum class WorkKind : uint8_t {
   kRetryRange,      // job, index..limit, cancelled_too, inputs_too
   kRevisitWants,    // job: make again what the graph wants
   kReviveTask,      // job, index: a failed task that starts anew
+  kForgetObjects,   // job: free all
+  kForgetRecords,   // job
+  kDropHusk,        // the first of `husks`
   kSweepObjects,    // job: free what nobody wants
   kFailShape,       // index: the shape: its rule names no worker that is left
   kWorkerAway,      // worker: its replicas cannot be read
@@ -76,7 +81,7 @@ struct Work {
   Presence before = Presence::kMissing, after = Presence::kMissing;
 };
 
-enum class TimerKind : uint8_t { kBackoff, kSilent, kRerun, kForget, kRefused };
+enum class TimerKind : uint8_t { kForgetJob, kBackoff, kSilent, kRerun, kForget, kRefused };
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
@@ -129,6 +134,7 @@ class State {
   void On(event::CancelJob& e);
   void On(event::CancelTasks& e);
   void On(event::RetryTasks& e);
+  void On(event::ForgetJob& e);
   void On(event::SetWants& e);
 
   // --- propagate.cc
@@ -325,9 +331,18 @@ class State {
   void Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after);
   bool Balance();  // one unit; false: nothing to do
 
+  // --- history.cc
+  Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
+  void Reclassify(Job& job);
+  void BeginForget(Job& job);
+  void ExpireJob(JobId id);
+  bool ForgetObject(Job& job, Work& work);
+  void ForgetRecords(Job& job);
+  bool DropHusk();
+
   // --- jobs.cc
-  Job* FindJob(JobId id) { return id < jobs.size() ? jobs[id].get() : nullptr; }
-  const Job* FindJob(JobId id) const { return id < jobs.size() ? jobs[id].get() : nullptr; }
+  Job* FindJob(JobId id) { return jobs.Find(id); }
+  const Job* FindJob(JobId id) const { return jobs.Find(id); }
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
   uint16_t InternShape(const Batch::Shape& spec);
@@ -349,9 +364,13 @@ class State {
   std::vector<Action>* actions = nullptr;  // of the step under way
   int64_t budget = 0;
 
-  std::vector<std::unique_ptr<Job>> jobs = std::vector<std::unique_ptr<Job>>(1);  // by id
-  std::vector<std::unique_ptr<Worker>> workers;  // by slot; null: free
-  std::vector<uint16_t> generations;             // by slot
+  JobTable jobs;
+  absl::btree_map<JobId, ForgottenJob> forgotten;
+  std::deque<JobId> forgotten_order;                      // the first ones forgotten go first
+  absl::btree_set<std::pair<uint64_t, JobId>> idle_jobs;  // (ended_ns, id): may be forgotten
+  std::deque<std::unique_ptr<Job>> husks;                 // forgotten, their memory to be freed
+  std::vector<std::unique_ptr<Worker>> workers;           // by slot; null: free
+  std::vector<uint16_t> generations;                      // by slot
   absl::btree_set<uint16_t> free_slots;
   std::vector<Shape> shapes;
   std::vector<uint16_t> fail_fast_shapes;
@@ -386,6 +405,9 @@ class State {
   uint64_t last_epoch = 0;
   Counters counters;
 };
+
+// Also of a job that goes on: what a client sees.
+JobState StateOf(const Job& job);
 
 // "" or the first broken invariant. See validate.cc.
 std::string ValidateState(const State& state);

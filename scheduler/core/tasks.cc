@@ -114,7 +114,7 @@ void State::DemandAwayInputs(Job& job, Ordinal ordinal) {
 
 void State::RunAgain(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.state != TaskState::kDone) return;
+  if (task.state != TaskState::kDone || job.forgetting) return;
   if (job.cancelled) return CancelTask(job, ordinal);
   SetTaskState(job, task, TaskState::kWaiting);
   task.starting = true;
@@ -137,6 +137,7 @@ void State::Reopen(Job& job) {
   job.ended = false;
   --counters.jobs_ended;
   ++counters.jobs_open;
+  Reclassify(job);
 }
 
 // A rebuild is called off when its holder came back or nobody wants the result any more.

@@ -166,8 +166,7 @@ std::string ValidateState(const State& state) {
   Recount seen;
   for (auto* v : {&seen.objects, &seen.object_bytes, &seen.home}) v->resize(state.workers.size());
   StateCounts total = {};
-  for (const auto& job : state.jobs) {
-    if (job == nullptr) continue;
+  for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
     StateCounts counts = {};
     for (Ordinal t = 0; t < job->tasks.size(); ++t) {
       ++counts[static_cast<size_t>(job->tasks[t].state)];

@@ -10,20 +10,15 @@ namespace {
 constexpr size_t kFew = 16;
 constexpr size_t kWantsShown = 256;
 
-JobState StateOf(const Job& job) {
-  if (job.cancelled) return JobState::kCancelled;
-  if (!job.seal_asked) return JobState::kOpen;
-  if (!job.ended) return JobState::kRunning;
-  if (job.counts[static_cast<size_t>(TaskState::kFailed)] > 0) return JobState::kFailed;
-  return job.counts[static_cast<size_t>(TaskState::kCancelled)] > 0 ? JobState::kCancelled
-                                                                    : JobState::kDone;
-}
-
 }  // namespace
 
 std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
   const Job* job = state_->FindJob(id);
-  if (job == nullptr) return std::nullopt;
+  if (job == nullptr) {
+    auto kept = state_->forgotten.find(id);
+    if (kept == state_->forgotten.end()) return std::nullopt;
+    return kept->second.view;
+  }
   JobView view;
   view.job = id;
   view.state = StateOf(*job);
@@ -46,9 +41,23 @@ std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
 
 std::vector<JobId> SchedulerCore::ListJobs(JobId cursor, uint32_t limit, JobId* next) const {
   std::vector<JobId> out;
-  JobId id = std::max<JobId>(cursor, 1);
-  for (; id < state_->jobs.size() && out.size() < limit; ++id) out.push_back(id);
-  *next = id < state_->jobs.size() ? id : 0;
+  Job* job = state_->jobs.From(std::max<JobId>(cursor, 1));
+  auto kept = state_->forgotten.lower_bound(cursor);
+  *next = 0;
+  while (job != nullptr || kept != state_->forgotten.end()) {
+    bool forgotten = job == nullptr || (kept != state_->forgotten.end() && kept->first < job->id);
+    JobId id = forgotten ? kept->first : job->id;
+    if (out.size() == limit) {
+      *next = id;
+      break;
+    }
+    out.push_back(id);
+    if (forgotten) {
+      ++kept;
+    } else {
+      job = state_->jobs.From(id + 1);
+    }
+  }
   return out;
 }
 

@@ -36,6 +36,7 @@ struct JobView {
   uint64_t opened_ns = 0, ended_ns = 0;       // of the core's clock; ended 0: not yet
   uint64_t bytes_moved = 0, bytes_saved = 0;  // input bytes to fetch / already there, at assignment
   uint32_t batches = 0;
+  bool forgotten = false;             // this is all that is left of it
   std::vector<FailureView> failures;  // culprits, in order of failing, the first few
   std::vector<Ordinal> wants;         // the graph's wants, the first few
 };
@@ -178,6 +179,7 @@ struct Counters {
   uint64_t tasks_retried = 0;
   uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
+  uint64_t jobs_forgotten = 0;
   uint64_t recoveries = 0,
            recovery_ns_total = 0;  // from the loss to the last task put back by it being done
   LatencyHistogram ready_to_assigned;

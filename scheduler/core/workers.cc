@@ -395,8 +395,14 @@ void State::RunTimers() {
     --budget;
     Timer timer = *timers.begin();
     timers.erase(timers.begin());
+    if (timer.kind == TimerKind::kForgetJob) {
+      ExpireJob(static_cast<JobId>(timer.a));
+      continue;
+    }
     if (timer.kind == TimerKind::kBackoff) {
-      Job& job = *jobs[timer.a];
+      Job* found = FindJob(static_cast<JobId>(timer.a));
+      if (found == nullptr) continue;
+      Job& job = *found;
       TaskRec& task = job.tasks[static_cast<Ordinal>(timer.b)];
       if (task.state != TaskState::kReady || !task.backoff || task.ready_ns > now_ns) continue;
       task.backoff = false;

@@ -62,6 +62,7 @@ std::string AskJob(const SchedulerCore& core, const SchedulerNames& names, JobId
   const auto j = core.GetJob(id);
   if (!j) return "none";
   std::string out(Name(j->state));
+  if (j->forgotten) out += " forgotten";
   for (uint8_t i = 1; i <= 6; ++i) {
     if (j->tasks[i] != 0) out += StrCat(" ", Name(static_cast<TaskState>(i)), "=", j->tasks[i]);
   }
@@ -76,6 +77,15 @@ std::string AskJob(const SchedulerCore& core, const SchedulerNames& names, JobId
   for (const FailureView& f : j->failures) {
     out += StrCat(" failure=", names.TextOf(f.task), "#", Text(f.attempt), ":", Name(f.failure));
   }
+  return out;
+}
+
+std::string AskJobs(const SchedulerCore& core) {
+  std::string out;
+  JobId next = 0;
+  do {  // in pages, as clients do
+    for (JobId id : core.ListJobs(next, 2, &next)) out += StrCat(out.empty() ? "" : " ", id);
+  } while (next != 0);
   return out;
 }
 
@@ -141,13 +151,15 @@ std::string AskScheduler(const SchedulerCore& core, const SchedulerNames& names,
   const std::string& what = words[0];
   if (what == "counters") return AskCounters(core);
   if (what == "workers") return StrCat(core.ListWorkers().size());
+  if (what == "jobs") return AskJobs(core);
   if (what == "task") return AskTask(core, names, names.ParseTask(words[1]));
   if (what == "explain") return AskExplain(core, names, names.ParseTask(words[1]));
   if (what == "job") return AskJob(core, names, static_cast<JobId>(ParseNumber(words[1])));
   if (what == "object") return AskObject(core, names, names.ParseObject(words[1]));
   if (what == "worker") return AskWorker(core, names.ParseWorkerId(words[1]));
-  throw ScenarioError{StrCat("no such question: ", what,
-                             " (wake, counters, workers, task, explain, job, object, worker)")};
+  throw ScenarioError{
+      StrCat("no such question: ", what,
+             " (wake, counters, jobs, workers, task, explain, job, object, worker)")};
 }
 
 }  // namespace taskd::scenario

@@ -12,14 +12,14 @@ namespace {
 using namespace taskd::scheduler;  // NOLINT: every name of the core's events and actions
 
 // "refuse" is not among them: it takes 65,535 workers.
-constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign", "retract",
-                                         "cancel",  "free",         "ack",    "drain",
-                                         "reply",   "job",          "object", "journal"};
+constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign",   "retract", "cancel",
+                                         "free",    "ack",          "drain",    "reply",   "job",
+                                         "object",  "journal",      "forgotten"};
 constexpr std::string_view kEvents[] = {
-    "hello",     "inventory",  "inventory_done", "started",      "finish",     "fail",
-    "cancelled", "retracted",  "refused",        "stuck",        "added",      "lost",
-    "beat",      "goodbye",    "close",          "drain",        "open",       "batch",
-    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks"};
+    "hello",     "inventory",  "inventory_done", "started",      "finish",      "fail",
+    "cancelled", "retracted",  "refused",        "stuck",        "added",       "lost",
+    "beat",      "goodbye",    "close",          "drain",        "open",        "batch",
+    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks", "forget_job"};
 constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
                                          "finish", "final_failure", "cancel",     "retry",
                                          "forget", "cancel_tasks",  "retry_tasks"};
@@ -88,6 +88,10 @@ class SchedulerDriver : public Driver {
     config.rerun_after_closed_ns = words.Duration("rerun_after", config.rerun_after_closed_ns);
     config.silent_ns = words.Duration("silent", config.silent_ns);
     config.forget_after_ns = words.Duration("forget_after", config.forget_after_ns);
+    config.ended_jobs_kept =
+        static_cast<uint32_t>(words.Number("ended_jobs", config.ended_jobs_kept));
+    config.forgotten_jobs_kept =
+        static_cast<uint32_t>(words.Number("forgotten_jobs", config.forgotten_jobs_kept));
     config.lookahead_ns = words.Duration("lookahead", config.lookahead_ns);
     return config;
   }
@@ -145,6 +149,7 @@ class SchedulerDriver : public Driver {
     return "drain " + names_.StreamText(a.stream);
   }
   std::string TextOfAction(const action::JobChanged& a) { return StrCat("job ", a.job); }
+  std::string TextOfAction(const action::JobForgotten& a) { return StrCat("forgotten ", a.job); }
   std::string TextOfAction(const action::ObjectChanged& a) {
     return "object " + names_.TextOf(a.object);
   }
@@ -217,7 +222,8 @@ bool SchedulerDriver::FromClient(const Words& words) {
     const auto value =
         static_cast<int32_t>(ParseNumber(minus ? priority.substr(1) : priority)) * (minus ? -1 : 1);
     const Token token = next_token_++;
-    events_.push_back(event::OpenJob{token, 0, words.Number("id", token), value});
+    events_.push_back(
+        event::OpenJob{token, 0, words.Number("id", token), value, words.Duration("ttl", 0)});
   } else if (verb == "rebatch") {  // a batch that is not the next one, without content
     events_.push_back(
         event::AddBatch{next_token_++, job, static_cast<uint32_t>(words.Number("n", 0)), {}});
@@ -238,6 +244,8 @@ bool SchedulerDriver::FromClient(const Words& words) {
   } else if (verb == "pool") {  // pool 7 2
     events_.push_back(event::SetPool{next_token_++, static_cast<uint16_t>(ParseNumber(words[1])),
                                      static_cast<uint32_t>(ParseNumber(words[2])) * 1000});
+  } else if (verb == "forget_job") {
+    events_.push_back(event::ForgetJob{next_token_++, job});
   } else if (verb == "cancel_job") {
     events_.push_back(event::CancelJob{next_token_++, job});
   } else if (verb == "cancel_tasks" || verb == "retry_tasks") {  // "retry_tasks cancelled a b*3"
@@ -300,6 +308,7 @@ Outcome SchedulerDriver::ParseOutcome(const Words& words) {
   o.message = words.Get("msg");
   if (verb == "finish") {
     o.run_ns = words.Duration("run", 10'000'000);
+    o.first_output = names_.FirstOutput(o.attempt.task);
     const auto sizes = Split(words.Get("size"), ',');
     for (uint32_t i = 0; i < names_.OutputCount(o.attempt.task); ++i) {
       o.outputs.push_back({i < sizes.size() ? ParseBytesOf(sizes[i]) : 100, kUsualCrc});

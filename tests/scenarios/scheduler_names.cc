@@ -211,6 +211,8 @@ ObjectVersion SchedulerNames::ParseVersion(std::string_view text) const {
 
 uint32_t SchedulerNames::OutputCount(TaskId task) const { return Info(task).output_count; }
 
+Ordinal SchedulerNames::FirstOutput(TaskId task) const { return Info(task).first_output; }
+
 const SchedulerNames::TaskInfo& SchedulerNames::Info(TaskId task) const {
   return jobs_.at(task.job).tasks.at(task.ordinal);
 }

@@ -29,6 +29,7 @@ class SchedulerNames {
   ObjectId ParseObject(std::string_view text) const;
   ObjectVersion ParseVersion(std::string_view text) const;
   uint32_t OutputCount(TaskId task) const;
+  Ordinal FirstOutput(TaskId task) const;
   std::string TextOf(TaskId task) const;
   std::string TextOf(const AttemptRef& ref) const;
   std::string TextOf(ObjectId object) const;

@@ -174,6 +174,10 @@ void Walk(S& s, const sa::JobChanged& a) {
   s.Name("JobChanged"), s.Add(uint64_t{a.job});
 }
 template <typename S>
+void Walk(S& s, const sa::JobForgotten& a) {
+  s.Name("JobForgotten"), s.Add(uint64_t{a.job});
+}
+template <typename S>
 void Walk(S& s, const sa::ObjectChanged& a) {
   s.Name("ObjectChanged"), s.Add(a.object);
 }
@@ -248,6 +252,10 @@ void Walk(S& s, const se::CancelJob& e) {
 template <typename S>
 void Walk(S& s, const se::CancelTasks& e) {
   s.Name("CancelTasks"), s.Add(e.token), s.Add(uint64_t{e.job}), List(s, "tasks", e.tasks);
+}
+template <typename S>
+void Walk(S& s, const se::ForgetJob& e) {
+  s.Name("ForgetJob"), s.Add(e.token), s.Add(uint64_t{e.job});
 }
 template <typename S>
 void Walk(S& s, const se::RetryTasks& e) {

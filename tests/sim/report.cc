@@ -21,8 +21,9 @@ constexpr const char* kFaultNames[] = {"stream-break",   "half-open",
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
 
 constexpr const char* kSchedulerActions[] = {
-    "Welcome",     "Refuse", "CloseStream", "Assign",     "Retract",       "Cancel", "Free",
-    "AckOutcomes", "Drain",  "Reply",       "JobChanged", "ObjectChanged", "Journal"};
+    "Welcome",    "Refuse",       "CloseStream",   "Assign", "Retract",
+    "Cancel",     "Free",         "AckOutcomes",   "Drain",  "Reply",
+    "JobChanged", "JobForgotten", "ObjectChanged", "Journal"};
 static_assert(std::size(kSchedulerActions) == std::variant_size_v<scheduler::Action>);
 
 constexpr const char* kWorkerActions[] = {"SendInventory",    "SendInventoryDone",

@@ -180,6 +180,7 @@ void WorkerCore::Impl::End(uint32_t slot, Outcome outcome) {
   Attempt& attempt = attempts_[slot];
   outcome.sequence = ++last_sequence_;
   outcome.attempt = attempt.ref();
+  outcome.first_output = attempt.first_output;
   outcome.fetched_bytes = attempt.disowned ? 0 : attempt.fetched_bytes;
   ++counters_.attempts_ended[static_cast<uint8_t>(outcome.end)];
   if (connected_) Emit(action::SendOutcome{session_, outcome});
