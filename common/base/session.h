@@ -103,9 +103,10 @@ enum class WaitReason : uint8_t {
   kWorkerAway,
   kPool,
   kRefused,
-  kSuspect
+  kSuspect,
+  kJobLimit
 };
-inline constexpr WaitReason kLastWaitReason = WaitReason::kSuspect;
+inline constexpr WaitReason kLastWaitReason = WaitReason::kJobLimit;
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
 

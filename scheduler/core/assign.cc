@@ -38,6 +38,7 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   ++worker.attempts;
   ++job.attempts;
   Charge(worker, attempt);
+  ChargeShare(job, attempt);
 
   task.last_worker = worker.id;
   task.last_attempt = attempt.id;
@@ -110,9 +111,8 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
   out.attempt = {{job.id, ordinal}, attempt.id};
   out.body = task.body;
   out.need = VariantOf(attempt).need;
-  QueueItem item = ItemOf(job, ordinal);
-  out.priority = static_cast<int32_t>(~static_cast<uint32_t>(item.high >> 32) ^ 0x80000000u);
-  out.order = (item.high << 32) | (item.low >> 32);
+  out.priority = static_cast<int32_t>(~InvertedPriority(job, task) ^ 0x80000000u);
+  out.order = uint64_t{job.id} << 32 | OrderIn(task, IsUrgent(job, task.tail));
   out.time_limit_ns = options.time_limit_ns;
   out.first_output = task.first_output;
   out.output_count = task.output_count;

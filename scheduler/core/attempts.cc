@@ -82,6 +82,7 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
   --worker.attempts;
   if (--job.attempts == 0 && job.swept) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
   Uncharge(worker, attempt);
+  SettleShare(job, attempt, outcome);
   if (attempt.started_ns != 0) {
     --worker.started;
     if (!attempt.orphaned) CountRunning(job, -1);
@@ -306,9 +307,16 @@ void State::CountRunning(Job& job, int32_t by) {
 
 // Nobody knows whether an orphan still runs: it does not count as running.
 void State::SetOrphaned(AttemptRec& attempt, bool orphaned) {
-  if (attempt.started_ns != 0 && attempt.orphaned != orphaned)
-    CountRunning(*jobs[attempt.job], orphaned ? -1 : +1);
+  if (attempt.orphaned == orphaned) return;
   attempt.orphaned = orphaned;
+  Job& job = *jobs[attempt.job];
+  if (attempt.started_ns != 0) CountRunning(job, orphaned ? -1 : +1);
+  if (orphaned) {
+    shares.AttemptCountsNot(job.share);
+    UnparkJob(job);
+  } else {
+    shares.AttemptCounts(job.share);
+  }
 }
 
 void State::Orphan(uint32_t index) {
@@ -348,7 +356,7 @@ void State::Unorphan(uint32_t index) {
   SetOrphaned(attempt, false);
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady) return;
   if (attempt.state == AttemptState::kCancelling) return;
-  if (task.position != kNotInHeap) PopReady(task);
+  if (task.position != kNotInHeap) PopReady(job, attempt.task);
   task.backoff = false;
   SetTaskState(job, task, TaskState::kActive);
 }

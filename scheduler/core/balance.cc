@@ -14,16 +14,9 @@ constexpr uint64_t kAskBackNs =
     10'000'000;  // look-ahead shorter than this is not worth a round trip
 }  // namespace
 
-void QueueTraits::SetPosition(State& state, const QueueItem& item, uint32_t position) {
-  state.jobs[item.job()]->tasks[item.ordinal()].position = position;
-}
-
-QueueItem State::ItemOf(const Job& job, Ordinal ordinal) const {
-  const TaskRec& task = job.tasks[ordinal];
-  int64_t priority = int64_t{job.priority} + job.options[task.option].priority;
-  priority = std::clamp<int64_t>(priority, INT32_MIN, INT32_MAX);
-  uint32_t inverted = ~(static_cast<uint32_t>(static_cast<int32_t>(priority)) ^ 0x80000000u);
-  return {uint64_t{inverted} << 32 | job.id, uint64_t{task.rank} << 32 | ordinal};
+ReadyQueue& State::QueueAt(QueuePlace place) {
+  if (place.home == kNoSlot) return shapes[place.shape].queue;
+  return Load(*workers[place.home], place.shape).home;
 }
 
 ShapeLoad& State::Load(Worker& worker, uint16_t shape) {
@@ -42,27 +35,25 @@ void State::PushReady(Job& job, Ordinal ordinal) {
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   task.home = ChooseHome(job, ordinal);
   ++shapes[task.shape].queued;
-  if (task.home == kNoSlot) {
-    shapes[task.shape].queue.Push(*this, ItemOf(job, ordinal));
-  } else {
+  shares.TaskReady(job.share);
+  QueueAt({task.shape, task.home}).Push(*this, job, ordinal);
+  if (task.home != kNoSlot) {
     Worker& worker = *workers[task.home];
     ShapeLoad& load = Load(worker, task.shape);
-    load.home.Push(*this, ItemOf(job, ordinal));
     ++worker.home_tasks;
     Reindex(homes_of_shape[task.shape], worker, load.home.size() - 1, load.home.size());
   }
   WakeFor(task.shape, task.home);
 }
 
-void State::PopReady(TaskRec& task) {
+void State::PopReady(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
   --shapes[task.shape].queued;
-  if (task.home == kNoSlot) {
-    shapes[task.shape].queue.Remove(*this, task.position);
-    return;
-  }
+  shares.TaskUnready(job.share);
+  QueueAt({task.shape, task.home}).Remove(*this, job, ordinal);
+  if (task.home == kNoSlot) return;
   Worker& worker = *workers[task.home];
   ShapeLoad& load = Load(worker, task.shape);
-  load.home.Remove(*this, task.position);
   --worker.home_tasks;
   Reindex(homes_of_shape[task.shape], worker, load.home.size() + 1, load.home.size());
   task.home = kNoSlot;
@@ -124,29 +115,32 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
 }
 
 bool State::FillSlot(Worker& worker) {
-  const QueueItem* best = nullptr;
+  Precedence best, head;
+  bool found = false;
+  auto consider = [&](QueuePlace place) {
+    if (!TopOf(place, &head) || (found && best < head)) return;
+    best = head;
+    found = true;
+  };
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     if (shapes[s].queued == 0 || !CanRun(worker, s)) continue;
     const ShapeLoad* load = FindLoad(worker, s);
-    if (load != nullptr && !load->home.empty() && (best == nullptr || load->home.top() < *best)) {
-      best = &load->home.top();
-    }
-    if (!shapes[s].queue.empty() && (best == nullptr || shapes[s].queue.top() < *best))
-      best = &shapes[s].queue.top();
+    if (load != nullptr && !load->home.empty()) consider({s, worker.id.slot});
+    if (!shapes[s].queue.empty()) consider({s, kNoSlot});
   }
-  if (best == nullptr) return TakeFromHomes(worker);
-  Take(worker, *best, true);
+  if (!found) return TakeFromHomes(worker);
+  Take(worker, best, true);
   return true;
 }
 
-void State::Take(Worker& worker, QueueItem item, bool slotted) {
-  Job& job = *jobs[item.job()];
-  TaskRec& task = job.tasks[item.ordinal()];
+void State::Take(Worker& worker, const Precedence& item, bool slotted) {
+  Job& job = *jobs[item.job];
+  TaskRec& task = job.tasks[item.ordinal];
   AssignReason reason = task.moved             ? AssignReason::kMoved
                         : task.home != kNoSlot ? AssignReason::kHome
                                                : AssignReason::kIdle;
-  PopReady(task);
-  Assign(worker, job, item.ordinal(), slotted, reason);
+  PopReady(job, item.ordinal);
+  Assign(worker, job, item.ordinal, slotted, reason);
 }
 
 // Moves the head of the fullest home where the worker would start it sooner.
@@ -158,16 +152,17 @@ bool State::TakeFromHomes(Worker& worker) {
          ++it, ++looked) {
       if (it->second == worker.id.slot) continue;
       Worker& victim = *workers[it->second];
-      QueueItem item = Load(victim, s).home.top();
-      Job& job = *jobs[item.job()];
-      TaskRec& task = job.tasks[item.ordinal()];
+      Precedence head;
+      if (!TopOf({s, victim.id.slot}, &head)) continue;
+      Job& job = *jobs[head.job];
+      TaskRec& task = job.tasks[head.ordinal];
       if (task.avoid == worker.id.slot) continue;
       if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) <=
-          MoveNs(worker, job, item.ordinal()) + PreferenceNs(worker, s)) {
+          MoveNs(worker, job, head.ordinal) + PreferenceNs(worker, s)) {
         continue;
       }
-      PopReady(task);
-      Assign(worker, job, item.ordinal(), true, AssignReason::kMoved);
+      PopReady(job, head.ordinal);
+      Assign(worker, job, head.ordinal, true, AssignReason::kMoved);
       return true;
     }
   }
@@ -175,29 +170,30 @@ bool State::TakeFromHomes(Worker& worker) {
 }
 
 bool State::FillAhead(Worker& worker) {
-  const QueueItem* best = nullptr;
-  bool room = false;
+  Precedence best, head;
+  bool found = false, room = false;
+  auto consider = [&](QueuePlace place) {
+    if (!TopOf(place, &head)) {
+      room |= HasAheadRoom(worker, place.shape, 0);
+      return;
+    }
+    const Job& job = *jobs[head.job];
+    if (!HasAheadRoom(worker, place.shape, ExpectedNs(job, job.tasks[head.ordinal]))) return;
+    if (found && best < head) return;
+    best = head;
+    found = true;
+  };
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     const ShapeLoad* load = FindLoad(worker, s);
     if (load == nullptr || load->slotted == 0) continue;
-    auto consider = [&](const TaskQueue& queue) {
-      if (queue.empty()) {
-        room |= HasAheadRoom(worker, s, 0);
-        return;
-      }
-      const QueueItem& item = queue.top();
-      const Job& job = *jobs[item.job()];
-      if (!HasAheadRoom(worker, s, ExpectedNs(job, job.tasks[item.ordinal()]))) return;
-      if (best == nullptr || item < *best) best = &item;
-    };
-    consider(load->home);
-    consider(shapes[s].queue);
+    consider({s, worker.id.slot});
+    consider({s, kNoSlot});
   }
-  if (best == nullptr) {
+  if (!found) {
     if (room) ahead_open.insert(worker.id.slot);
     return false;
   }
-  Take(worker, *best, false);
+  Take(worker, best, false);
   return true;
 }
 

@@ -144,7 +144,10 @@ struct OpenJob {
   Token token = 0;
   uint64_t submission_hi = 0, submission_lo = 0;  // the same id names the same job
   int32_t priority = 0;
-  uint64_t ttl_ns = 0;  // forgotten so long after its end; 0: when the history is full
+  uint64_t ttl_ns = 0;       // forgotten so long after its end; 0: when the history is full
+  uint32_t owner = 0;        // interned by the shell; 0: the only one
+  uint32_t weight = 100;     // against the owner's other jobs; 0 counts as 1
+  uint32_t max_running = 0;  // attempts at once; 0: no limit
 };
 struct AddBatch {
   Token token = 0;

@@ -126,7 +126,9 @@ WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
       }
       return WaitReason::kInputs;
     case TaskState::kReady:
-      return task.backoff ? WaitReason::kBackoff : QueueReason(state, task);
+      return task.backoff           ? WaitReason::kBackoff
+             : job.share.at_limit() ? WaitReason::kJobLimit
+                                    : QueueReason(state, task);
     case TaskState::kActive:
       return RunsNow(state, task)    ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker

@@ -120,12 +120,12 @@ bool State::FailOneOf(uint16_t s) {
     shape.failing = false;
     return false;
   }
-  QueueItem item = shape.queue.top();
-  Job& job = *jobs[item.job()];
-  FailureView failure{.task = {job.id, item.ordinal()}, .failure = FailureClass::kUnschedulable};
+  auto [id, ordinal] = shape.queue.Any();
+  Job& job = *jobs[id];
+  FailureView failure{.task = {job.id, ordinal}, .failure = FailureClass::kUnschedulable};
   failure.message = "no worker is left that its placement rule names";
   KeepFailure(job, std::move(failure));
-  FailTask(job, item.ordinal(), FailureClass::kUnschedulable, item.ordinal());
+  FailTask(job, ordinal, FailureClass::kUnschedulable, ordinal);
   return true;
 }
 

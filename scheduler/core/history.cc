@@ -102,7 +102,7 @@ void State::ForgetRecords(Job& job) {
   kept.view.job = job.id;
   kept.view.forgotten = true;
   kept.view.state = StateOf(job);
-  kept.view.priority = job.priority;
+  kept.view.priority = job.share.priority;
   kept.view.tasks = job.counts;
   kept.view.recomputed = job.recomputed;
   kept.view.retried = job.retried;

@@ -33,7 +33,10 @@ void State::On(event::OpenJob& e) {
   job->id = jobs.next_id();
   job->submission_hi = e.submission_hi;
   job->submission_lo = e.submission_lo;
-  job->priority = e.priority;
+  job->share.priority = e.priority;
+  job->share.owner = e.owner;
+  job->share.weight = std::max<uint32_t>(e.weight, 1);
+  job->share.max_attempts = e.max_running;
   job->ttl_ns = e.ttl_ns;
   job->opened_ns = now_ns;
   it->second = job->id;
@@ -114,6 +117,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
       }
     }
     for (uint32_t i = 0; i < t.output_count; ++i) job.objects.Append().producer = ordinal;
+    job.left_cpu_us += ToldCpuUs(job, task);
     job.tasks.Append(task);
   }
   for (Ordinal want : batch.wants) {
@@ -187,7 +191,7 @@ void State::On(event::SetRanks& e) {
     Ordinal ordinal = static_cast<Ordinal>(t);
     TaskRec& task = job->tasks[ordinal];
     bool queued = task.position != kNotInHeap;
-    if (queued) PopReady(task);
+    if (queued) PopReady(*job, ordinal);
     task.rank = e.rank[t - e.first];
     task.tail = e.tail[t - e.first];
     if (queued) PushReady(*job, ordinal);

@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint64_t kBandwidth = 1'000'000'000;  // bytes a second into a worker, until it is learned
 constexpr uint64_t kRoundTripNs = 1'000'000;
-constexpr uint64_t kUnknownNs = 100'000'000;  // run time of a group that has not finished a task
 constexpr uint64_t kMovableBytes = 64 << 10;  // less than this travels with the round trip
 
 uint64_t TransferNs(uint64_t bytes) {
@@ -92,7 +91,7 @@ uint64_t State::ExpectedNs(const Job& job, const TaskRec& task) const {
 }
 
 uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const {
-  if (task_ns == 0) task_ns = kUnknownNs;
+  if (task_ns == 0) task_ns = limits::kUnknownTaskNs;
   const ShapeLoad* load = FindLoad(worker, shape);
   uint64_t before = load == nullptr ? 0 : load->ahead + load->home.size();
   uint64_t need = std::max<uint32_t>(shapes[shape].spec.variants[0].need.cpus_milli, 1);

@@ -192,6 +192,8 @@ bool State::Advance(Work& work) {
     case WorkKind::kWorkerOrphan:
     case WorkKind::kWorkerDropAttempts:
       return AdvanceWorkerAttempts(work);
+    case WorkKind::kUnparkJob:
+      return AdvanceUnpark(work);
     case WorkKind::kWorkerRehome:
       return AdvanceRehome(work);
     case WorkKind::kFailShape:

@@ -15,6 +15,8 @@
 #include "common/base/segments.h"
 #include "common/base/session.h"
 #include "scheduler/core/events.h"
+#include "scheduler/core/fair_share.h"
+#include "scheduler/core/ready_queue.h"
 #include "scheduler/core/views.h"
 
 namespace taskd::scheduler {
@@ -126,22 +128,6 @@ struct CollectionRec {
   bool announced = false;
 };
 
-// Order in every queue: user priority, older job, rank, ordinal. A total order.
-struct QueueItem {
-  uint64_t high = 0;  // inverted priority, job
-  uint64_t low = 0;   // rank, ordinal
-  auto operator<=>(const QueueItem&) const = default;
-  JobId job() const { return static_cast<JobId>(high); }
-  Ordinal ordinal() const { return static_cast<Ordinal>(low); }
-};
-
-class State;
-struct QueueTraits {
-  static bool Less(const State&, const QueueItem& a, const QueueItem& b) { return a < b; }
-  static void SetPosition(State& state, const QueueItem& item, uint32_t position);
-};
-using TaskQueue = RunHeap<QueueItem, State, QueueTraits>;
-
 struct GroupRec {
   uint64_t average_ns = 0;  // of run times, weight 1/8 for the newest; 0: unknown
 };
@@ -149,8 +135,10 @@ struct GroupRec {
 struct Job {
   JobId id = 0;
   uint64_t submission_hi = 0, submission_lo = 0;
-  int32_t priority = 0;
-  bool seal_asked = false;  // sealed once the tasks before it have started
+  Share share;
+  std::vector<QueuePlace> parked;  // queues that skip it until it is below its limit of attempts
+  bool unparking = false;          // a worklist item takes it back into them
+  bool seal_asked = false;         // sealed once the tasks before it have started
   bool sealed = false, cancelled = false, ended = false;
   bool changed = false;  // JobChanged is due at the end of the step
   uint32_t batches = 0;
@@ -166,6 +154,7 @@ struct Job {
       history;  // ends other than a first finish; likewise
   StateCounts counts = {};
   uint64_t running = 0, recomputed = 0, retried = 0;
+  uint64_t left_cpu_us = 0;  // of unfinished tasks, by what was told of them
   uint64_t opened_ns = 0, ended_ns = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
   std::vector<FailureView> failures;
@@ -207,6 +196,7 @@ struct AttemptRec {
   uint16_t shape = 0;
   uint8_t variant = 0;       // of the shape
   uint64_t expected_ns = 0;  // charged to its worker's look-ahead while not slotted
+  uint64_t charged_us = 0;   // of cpu time, to its job's share
   uint64_t started_ns = 0;   // 0: not reported
 };
 
@@ -215,7 +205,7 @@ struct ShapeLoad {
   uint32_t slotted = 0, ahead = 0;
   uint64_t ahead_ns = 0;
   uint64_t refused_until_ns = 0;  // the worker said that it cannot, for a reason we do not see
-  TaskQueue home;
+  ReadyQueue home;
 };
 
 struct Worker {
@@ -229,9 +219,10 @@ struct Worker {
   bool draining = false;
   bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
   bool said_goodbye = false;                                // what it ran was stopped on purpose
-  bool leaving = false;      // being forgotten: slot is freed by the worklist
-  Resources capacity, used;  // used may exceed capacity for a moment: the worker decides
-  uint32_t name = 0;         // names are those of the shell
+  bool leaving = false;       // being forgotten: slot is freed by the worklist
+  Resources capacity, used;   // used may exceed capacity for a moment: the worker decides
+  uint32_t counted_cpus = 0;  // in State::up_cpus_milli
+  uint32_t name = 0;          // names are those of the shell
   std::vector<uint32_t> attributes;
   uint16_t kind = 0;                              // workers alike, see Classify
   uint64_t ends_ns = 0;                           // when its time is over; 0: never
@@ -264,7 +255,7 @@ struct Shape {
   bool failing = false;  // a worklist item fails what waits in `queue`
   bool uses_cluster =
       false;  // some variant takes of a cluster pool: no look-ahead, it starts unasked
-  TaskQueue queue;
+  ReadyQueue queue;
   uint64_t queued = 0;  // in `queue` and in every home queue
 };
 

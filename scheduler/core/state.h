@@ -12,6 +12,7 @@
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
+//   fair_share, ready_queue, shares.cc   who goes first
 //   balance.cc      queues, free slots, look-ahead, moving and taking back
 //   validate.cc, views.cc    read only
 //
@@ -68,6 +69,7 @@ enum class WorkKind : uint8_t {
   kWorkerOrphan,    // worker: its attempts may run elsewhere
   kWorkerDropAttempts,  // worker: its attempts are lost
   kWorkerRehome,        // worker: give its home queues back
+  kUnparkJob,           // job: below its limit of attempts again
 };
 
 struct Work {
@@ -314,9 +316,10 @@ class State {
   uint16_t ChooseHome(const Job& job, Ordinal ordinal);
 
   // --- balance.cc
-  QueueItem ItemOf(const Job& job, Ordinal ordinal) const;
+  ReadyQueue& QueueAt(QueuePlace place);
+  bool TopOf(QueuePlace place, Precedence* head) { return QueueAt(place).Top(*this, place, head); }
   void PushReady(Job& job, Ordinal ordinal);
-  void PopReady(TaskRec& task);  // takes it out of its queue
+  void PopReady(Job& job, Ordinal ordinal);  // takes it out of its queue
   bool HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const;
   ShapeLoad& Load(Worker& worker, uint16_t shape);
   const ShapeLoad* FindLoad(const Worker& worker, uint16_t shape) const;
@@ -326,7 +329,7 @@ class State {
   bool FillSlot(Worker& worker);  // false: nothing for it
   bool FillAhead(Worker& worker);
   bool TakeFromHomes(Worker& worker);
-  void Take(Worker& worker, QueueItem item, bool slotted);
+  void Take(Worker& worker, const Precedence& item, bool slotted);
   void AskBack(Worker& worker);
   void Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after);
   bool Balance();  // one unit; false: nothing to do
@@ -339,6 +342,15 @@ class State {
   bool ForgetObject(Job& job, Work& work);
   void ForgetRecords(Job& job);
   bool DropHusk();
+
+  // --- shares.cc
+  bool IsUrgent(const Job& job, uint32_t tail_ms) const;
+  uint64_t CpuUs(const TaskRec& task, uint64_t ns) const;  // its cpus for that time
+  uint64_t ToldCpuUs(const Job& job, const TaskRec& task) const;
+  void ChargeShare(Job& job, AttemptRec& attempt);
+  void SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outcome);
+  void UnparkJob(Job& job);  // if it is below its limit
+  bool AdvanceUnpark(Work& work);
 
   // --- jobs.cc
   Job* FindJob(JobId id) { return jobs.Find(id); }
@@ -388,6 +400,9 @@ class State {
   // Workers by their own name and by their host's.
   absl::flat_hash_map<uint32_t, absl::btree_set<uint16_t>> slots_of_name;
   absl::btree_map<std::pair<Resources, std::vector<uint32_t>>, uint16_t> kind_of_worker;
+
+  FairShare shares;
+  uint64_t up_cpus_milli = 0;  // of workers that are up
 
   std::deque<Work> worklist;
   std::deque<Work> commands;         // go to the worklist one by one, when that is empty

@@ -15,6 +15,8 @@ bool Ended(TaskState s) {
 void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   --job.counts[static_cast<size_t>(task.state)];
   --counters.tasks[static_cast<size_t>(task.state)];
+  if (Ended(task.state) && !Ended(state)) job.left_cpu_us += ToldCpuUs(job, task);
+  if (!Ended(task.state) && Ended(state)) job.left_cpu_us -= ToldCpuUs(job, task);
   task.state = state;
   ++job.counts[static_cast<size_t>(state)];
   ++counters.tasks[static_cast<size_t>(state)];
@@ -64,7 +66,7 @@ void State::Settle(Job& job, Ordinal ordinal) {
     task.ready_ns = now_ns;
     PushReady(job, ordinal);
   } else if (!ready && task.state == TaskState::kReady) {
-    if (task.position != kNotInHeap) PopReady(task);
+    if (task.position != kNotInHeap) PopReady(job, ordinal);
     task.backoff = false;
     SetTaskState(job, task, TaskState::kWaiting);
   }
@@ -159,7 +161,7 @@ void State::ReleaseInputs(Job& job, const TaskRec& task) {
 
 void State::EndTask(Job& job, Ordinal ordinal, TaskState state) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.position != kNotInHeap) PopReady(task);
+  if (task.position != kNotInHeap) PopReady(job, ordinal);
   task.backoff = false;
   bool acquired = (!task.starting || task.again != Again::kNo) && !Ended(task.state);
   task.starting = false;

@@ -8,6 +8,7 @@ namespace {
 
 struct Recount {
   std::vector<uint64_t> objects, object_bytes, home;
+  uint64_t ready = 0, attempts = 0, left_cpu_us = 0;  // of the job looked at
 };
 
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
@@ -61,11 +62,23 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
       return StrCat(name, ": home is gone");
     ++seen.home[task.home];
   }
+  if (queued) {
+    const ReadyQueue& queue = task.home == kNoSlot
+                                  ? state.shapes[task.shape].queue
+                                  : state.FindLoad(*state.workers[task.home], task.shape)->home;
+    if (!queue.Holds(job, ordinal)) return StrCat(name, ": not in the queue that it says");
+    ++seen.ready;
+  }
+  if (task.state == TaskState::kWaiting || task.state == TaskState::kReady ||
+      task.state == TaskState::kActive) {
+    seen.left_cpu_us += state.ToldCpuUs(job, task);
+  }
   bool live = false;
   for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
     const AttemptRec& attempt = state.attempts[a];
     if (attempt.job != job.id || attempt.task != ordinal)
       return StrCat(name, ": an attempt of another task");
+    seen.attempts += !attempt.orphaned;
     live |= !attempt.orphaned && attempt.state != AttemptState::kCancelling;
   }
   if (live != (task.state == TaskState::kActive))
@@ -168,6 +181,7 @@ std::string ValidateState(const State& state) {
   StateCounts total = {};
   for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
     StateCounts counts = {};
+    seen.ready = seen.attempts = seen.left_cpu_us = 0;
     for (Ordinal t = 0; t < job->tasks.size(); ++t) {
       ++counts[static_cast<size_t>(job->tasks[t].state)];
       if (std::string bad = CheckTask(state, *job, t, seen); !bad.empty()) return bad;
@@ -175,9 +189,14 @@ std::string ValidateState(const State& state) {
     for (Ordinal o = 0; o < job->objects.size(); ++o) {
       if (std::string bad = CheckObject(state, *job, o, seen); !bad.empty()) return bad;
     }
+    if (seen.ready != job->share.ready || seen.attempts != job->share.attempts ||
+        seen.left_cpu_us != job->left_cpu_us)
+      return StrCat("job ", job->id, ": what is ready, with workers, or left is counted wrong");
     if (counts != job->counts) return StrCat("job ", job->id, ": task counts are wrong");
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
     if (!state.worklist.empty()) continue;
+    if (!job->parked.empty() && !job->share.at_limit())
+      return StrCat("job ", job->id, ": below its limit and skipped");
     if (std::string bad = CheckWants(*job); !bad.empty()) return bad;
     if (job->sealed && job->unfinished() == 0 && !job->ended && job->retries_pending == 0)
       return StrCat("job ", job->id, ": over and not ended");

@@ -22,7 +22,7 @@ std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
   JobView view;
   view.job = id;
   view.state = StateOf(*job);
-  view.priority = job->priority;
+  view.priority = job->share.priority;
   view.tasks = job->counts;
   view.running = job->running;
   view.recomputed = job->recomputed;

@@ -28,6 +28,9 @@ void State::SetWorkerState(Worker& worker, WorkerState state) {
   --counters.workers[static_cast<size_t>(worker.state)];
   worker.state = state;
   ++counters.workers[static_cast<size_t>(state)];
+  up_cpus_milli -= worker.counted_cpus;
+  worker.counted_cpus = worker.up() ? worker.capacity.cpus_milli : 0;
+  up_cpus_milli += worker.counted_cpus;
   if (state != WorkerState::kUp) {
     SetHungry(worker, false);
     ahead_open.erase(worker.id.slot);
@@ -372,10 +375,10 @@ bool State::AdvanceRehome(Work& work) {
   if (worker.up()) return false;
   for (auto& load : worker.loads) {
     if (load == nullptr || load->home.empty()) continue;
-    QueueItem item = load->home.top();
-    Job& job = *jobs[item.job()];
-    PopReady(job.tasks[item.ordinal()]);
-    PushReady(job, item.ordinal());
+    auto [id, ordinal] = load->home.Any();
+    Job& job = *jobs[id];
+    PopReady(job, ordinal);
+    PushReady(job, ordinal);
     return true;
   }
   return false;

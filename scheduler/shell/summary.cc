@@ -134,6 +134,8 @@ std::string Describer::Waiting(const Explanation& view) const {
     case WaitReason::kBackoff:
       return StrCat(key, " failed and is tried again after a pause (", view.task.attempts,
                     " attempts so far).");
+    case WaitReason::kJobLimit:
+      return StrCat(key, " is ready, but its job runs as many tasks at once as it may have.");
     case WaitReason::kWorkerAway:
       return StrCat(
           key,

@@ -35,9 +35,9 @@ class SchedulerDriver : public Driver {
       coverage_[StrCat("end ", Name(static_cast<AttemptEnd>(i)))] = 0;
     for (uint8_t i = 1; i <= 6; ++i)
       coverage_[StrCat("task ", Name(static_cast<TaskState>(i)))] = 0;
-    for (uint8_t i = 1; i <= 10; ++i) {
+    for (uint8_t i = 1; i <= static_cast<uint8_t>(WaitReason::kJobLimit); ++i) {
       const auto reason = static_cast<WaitReason>(i);
-      if (reason != WaitReason::kJobOpen)
+      if (reason != WaitReason::kJobOpen && reason != WaitReason::kSuspect)
         coverage_[StrCat("reason ", Name(reason))] = 0;  // of jobs, not of tasks
     }
     for (uint8_t i = 1; i <= 6; ++i)
@@ -222,8 +222,11 @@ bool SchedulerDriver::FromClient(const Words& words) {
     const auto value =
         static_cast<int32_t>(ParseNumber(minus ? priority.substr(1) : priority)) * (minus ? -1 : 1);
     const Token token = next_token_++;
-    events_.push_back(
-        event::OpenJob{token, 0, words.Number("id", token), value, words.Duration("ttl", 0)});
+    event::OpenJob open{token, 0, words.Number("id", token), value, words.Duration("ttl", 0)};
+    open.owner = static_cast<uint32_t>(words.Number("owner", 0));
+    open.weight = static_cast<uint32_t>(words.Number("weight", open.weight));
+    open.max_running = static_cast<uint32_t>(words.Number("max", 0));
+    events_.push_back(open);
   } else if (verb == "rebatch") {  // a batch that is not the next one, without content
     events_.push_back(
         event::AddBatch{next_token_++, job, static_cast<uint32_t>(words.Number("n", 0)), {}});

@@ -115,6 +115,7 @@ class Checker {
   void CheckAssignment(const Peer& peer, const Assignment& a);
   void CheckInputs(const Assignment& a);
   void CheckSingle(const Assignment& a);
+  void CheckJobLimit(const Assignment& a);
   void CheckRerun(const Assignment& a);
   void OnFinish(const scheduler::action::Journal& a);
   void OnFinalFailure(const scheduler::action::Journal& a);

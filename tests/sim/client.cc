@@ -35,7 +35,11 @@ void SimClient::Open() {
   event::OpenJob open;
   open.submission_hi = world_.options.seed;
   open.submission_lo = plan_;
-  open.priority = world_.plan.jobs[plan_].priority;
+  const JobPlan& plan = world_.plan.jobs[plan_];
+  open.priority = plan.priority;
+  open.owner = plan.owner;
+  open.weight = plan.weight;
+  open.max_running = plan.max_running;
   open.token = world_.scheduler.Expect([this](const Reply& reply) {
     if (reply.code != 0) return world_.Fail(StrCat("OpenJob was refused: ", reply.message));
     bool again = job_ != 0;

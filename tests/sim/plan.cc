@@ -25,6 +25,9 @@ class JobBuilder {
  private:
   void DrawTables() {
     job_.priority = static_cast<int32_t>(rng_.Below(3)) - 1;
+    job_.owner = static_cast<uint32_t>(rng_.Below(2));
+    job_.weight = static_cast<uint32_t>(rng_.Between(1, 4)) * 50;
+    if (rng_.Chance(250)) job_.max_running = static_cast<uint32_t>(rng_.Between(1, 8));
     uint64_t shapes = rng_.Between(1, 4);
     for (uint64_t i = 0; i < shapes; ++i) {
       uint32_t cpus = i == 0 ? 1000 : static_cast<uint32_t>(rng_.Below(8) * 500);

@@ -67,6 +67,7 @@ void Checker::On(const action::Assign& a) {
     return Fail(StrCat(ToString(assignment.attempt), " is assigned although its task has failed"));
   CheckAssignment(peer, assignment);
   CheckSingle(assignment);
+  CheckJobLimit(assignment);
   if (task->accepted != 0) CheckRerun(assignment);
   if (world_.failed()) return;
   if (task->finished) rebuilds_.insert(assignment.attempt.task);
@@ -90,6 +91,23 @@ void Checker::CheckAssignment(const Peer& peer, const Assignment& a) {
     return Fail(what + " has other outputs or another body than its task");
   }
   CheckInputs(a);
+}
+
+void Checker::CheckJobLimit(const Assignment& a) {
+  const JobId job = a.attempt.task.job;
+  const uint32_t limit = world_.FindJobPlan(job)->max_running;
+  if (limit == 0) return;
+  size_t live = 0;
+  for (const Peer& peer : peers_) {
+    if (!Readable(peer)) continue;  // what an absent worker runs may have a second attempt
+    live += std::count_if(peer.live.begin(), peer.live.end(), [&](const AttemptRef& ref) {
+      return ref.task.job == job && !attempts_.at(ref).excused;
+    });
+  }
+  if (live >= limit) {
+    Fail(StrCat("the assignment of ", ToString(a.attempt), " is beyond the ", limit,
+                " attempts at once that its job may have"));
+  }
 }
 
 void Checker::CheckInputs(const Assignment& a) {

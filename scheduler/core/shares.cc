@@ -1,0 +1,76 @@
+// What jobs are charged for, what of them is left, and their limit of attempts.
+#include <algorithm>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+namespace {
+constexpr uint32_t kLeastCpusMilli = 100;  // a task without cpus takes some share, too
+// A task counts as urgent a little before its path is as long as the rest of the job: the rest
+// never packs perfectly.
+constexpr uint64_t kUrgentTimes = 5, kUrgentOf = 4;
+}  // namespace
+
+uint64_t State::CpuUs(const TaskRec& task, uint64_t ns) const {
+  uint64_t cpus = std::max(shapes[task.shape].spec.variants[0].need.cpus_milli, kLeastCpusMilli);
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(ns) * cpus / 1'000'000);
+}
+
+// Of one task this never changes: sums of it stay right.
+uint64_t State::ToldCpuUs(const Job& job, const TaskRec& task) const {
+  uint64_t told = job.options[task.option].expect_ns;
+  return CpuUs(task, told == 0 ? limits::kUnknownTaskNs : told);
+}
+
+bool State::IsUrgent(const Job& job, uint32_t tail_ms) const {
+  if (tail_ms == 0) return false;
+  auto path = static_cast<unsigned __int128>(tail_ms) * up_cpus_milli * kUrgentTimes;
+  return path >= static_cast<unsigned __int128>(job.left_cpu_us) * kUrgentOf;
+}
+
+void State::ChargeShare(Job& job, AttemptRec& attempt) {
+  const TaskRec& task = job.tasks[attempt.task];
+  uint64_t expected_ns = ExpectedNs(job, task);
+  attempt.charged_us = CpuUs(task, expected_ns == 0 ? limits::kUnknownTaskNs : expected_ns);
+  shares.AttemptCounts(job.share);
+  shares.Charge(job.share, attempt.charged_us);
+}
+
+void State::SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outcome) {
+  uint64_t ran_ns = 0;
+  if (outcome != nullptr) {
+    ran_ns = outcome->run_ns;
+  } else if (attempt.started_ns != 0) {
+    ran_ns = now_ns - attempt.started_ns;
+  }
+  uint64_t used = CpuUs(job.tasks[attempt.task], ran_ns);
+  shares.Correct(job.share, used - std::min(used, attempt.charged_us),
+                 attempt.charged_us - std::min(used, attempt.charged_us));
+  if (attempt.orphaned) return;
+  shares.AttemptCountsNot(job.share);
+  UnparkJob(job);
+}
+
+void State::UnparkJob(Job& job) {
+  if (job.parked.empty() || job.unparking || job.share.at_limit()) return;
+  job.unparking = true;
+  Enqueue({.kind = WorkKind::kUnparkJob, .job = job.id});
+}
+
+bool State::AdvanceUnpark(Work& work) {
+  Job* found = FindJob(work.job);
+  if (found == nullptr) return false;  // forgotten
+  Job& job = *found;
+  if (job.parked.empty()) {
+    job.unparking = false;
+    return false;
+  }
+  QueuePlace place = job.parked.back();
+  job.parked.pop_back();
+  bool gone = place.home != kNoSlot && WorkerAt(place.home) == nullptr;
+  if (!gone && QueueAt(place).Unpark(job)) WakeFor(place.shape, place.home);
+  return true;
+}
+
+}  // namespace taskd::scheduler
