@@ -42,6 +42,7 @@ inline constexpr uint32_t kWorkers = 65'535;
 inline constexpr uint32_t kHoldersPerInput = 4;
 inline constexpr uint32_t kCandidates = 20;   // workers costed for one placement
 inline constexpr uint32_t kKindsLooked = 64;  // kinds of workers looked through for an idle one
+inline constexpr uint64_t kStragglerNs = 1'000'000'000;   // nothing shorter gets a second attempt
 inline constexpr uint64_t kPreferenceNs = 1'000'000'000;  // a preferred place is worth such a wait
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement

@@ -7,16 +7,22 @@
 
 namespace taskd::scheduler {
 
+uint32_t State::NewAttempt() {
+  if (free_attempt == kNil) {
+    attempts.Append();
+    return attempts.size() - 1;
+  }
+  uint32_t index = free_attempt;
+  free_attempt = attempts[index].next;
+  return index;
+}
+
 void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason) {
   TaskRec& task = job.tasks[ordinal];
-  TASKD_CHECK(task.state == TaskState::kReady && task.position == kNotInHeap);
-  uint32_t index = free_attempt;
-  if (index == kNil) {
-    index = attempts.size();
-    attempts.Append();
-  } else {
-    free_attempt = attempts[index].next;
-  }
+  bool second = reason == AssignReason::kSecond;  // beside one that runs
+  TASKD_CHECK(task.state == (second ? TaskState::kActive : TaskState::kReady) &&
+              task.position == kNotInHeap);
+  uint32_t index = NewAttempt();
   AttemptRec& attempt = attempts[index];
   attempt = AttemptRec{};
   attempt.job = job.id;
@@ -48,8 +54,10 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
     ++job.recomputed;
     ++counters.tasks_recomputed;
   }
-  SetTaskState(job, task, TaskState::kActive);
-  counters.ready_to_assigned.Add(now_ns - task.ready_ns);
+  if (!second) {
+    SetTaskState(job, task, TaskState::kActive);
+    counters.ready_to_assigned.Add(now_ns - task.ready_ns);
+  }
   ++counters.assigned[static_cast<size_t>(reason)];
   uint64_t present = 0, missing = 0;
   Emit(action::Assign{worker.stream,

@@ -14,6 +14,13 @@ constexpr size_t kHistoryOfTask = 8;
 constexpr uint32_t kPromotionScan = 64;
 }  // namespace
 
+bool Batch::Options::RetriedOn(FailureClass failure, int32_t exit_code) const {
+  if ((retry_on >> static_cast<uint32_t>(failure) & 1) != 0) return true;
+  return failure == FailureClass::kExit &&
+         std::find(retry_exit_codes.begin(), retry_exit_codes.end(), exit_code) !=
+             retry_exit_codes.end();
+}
+
 uint32_t State::FindAttempt(AttemptRef ref) const {
   const Job* job = FindJob(ref.task.job);
   if (job == nullptr || ref.task.ordinal >= job->tasks.size()) return kNil;
@@ -138,6 +145,7 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
     attempt.retract_for = kNoSlot;
   }
   attempt.state = AttemptState::kRunning;
+  WatchStraggler(attempt);
 }
 
 void State::OnOutcome(Worker& worker, const Outcome& outcome) {
@@ -212,10 +220,11 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
   // Another attempt of it is still on its way, or it waits for one: that decides.
   if (task.state != TaskState::kActive || HasLiveAttempt(task)) return;
   const Batch::Options& options = job.options[task.option];
-  if (task.retries < options.retries) {
+  if (task.retries < options.retries && options.RetriedOn(outcome.failure, outcome.exit_code)) {
     uint64_t backoff = options.backoff_ns;
     for (uint32_t i = 0; i < task.retries && backoff < limits::kBackoffMaxNs; ++i) backoff *= 2;
     ++task.retries;
+    task.avoid = attempt.worker.slot;  // it may be the worker's fault
     ++job.retried;
     ++counters.tasks_retried;
     Emit(action::Journal{
@@ -295,8 +304,10 @@ bool State::CountCrash(Job& job, AttemptRec& attempt) {
     attempt.crash_counted = true;
     ++task.crashes;
   }
-  uint32_t limit = job.options[task.option].crash_limit;
-  return task.crashes >= (limit == 0 ? limits::kDefaultCrashLimit : limit);
+  const Batch::Options& options = job.options[task.option];
+  uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
+  if ((options.retry_on & Batch::kRetryLost) == 0) limit = 1;
+  return task.crashes >= limit;
 }
 
 void State::CountRunning(Job& job, int32_t by) {

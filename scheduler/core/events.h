@@ -60,7 +60,20 @@ struct Batch {
     uint32_t crash_limit = 0;  // 0: limits::kDefaultCrashLimit
     uint64_t expect_ns = 0;
     uint64_t expect_bytes = 0;
+    // Which ends are tried again: a bit for each FailureClass, kRetryLost for the loss of a worker
+    // while the task ran; and these exit codes, also when the bit of kExit is not set.
+    uint32_t retry_on = ~0u;
+    std::vector<int32_t> retry_exit_codes;
+    // Running it again gives other bytes: all its outputs are made anew together.
+    bool impure = false;
+    // A second attempt elsewhere once it runs so many thousandths of what is expected; the first
+    // accepted finish wins. 0: never.
+    uint32_t straggler_milli = 0;
+
+    bool operator==(const Options&) const = default;
+    bool RetriedOn(FailureClass failure, int32_t exit_code) const;
   };
+  static constexpr uint32_t kRetryLost = 1u << 31;
   struct Collection {
     Ordinal first = 0;  // object ordinal
     uint32_t count = 0;

@@ -27,6 +27,7 @@ struct Config {
   uint64_t silent_ns = limits::kSilentNs;
   uint64_t forget_after_ns = limits::kForgetAfterNs;
   uint64_t lookahead_ns = limits::kLookaheadNs;
+  uint64_t straggler_ns = limits::kStragglerNs;
   uint32_t ended_jobs_kept = limits::kEndedJobsKept;
   uint32_t forgotten_jobs_kept = limits::kForgottenJobsKept;
 };

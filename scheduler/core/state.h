@@ -9,6 +9,7 @@
 //   replicas.cc     who holds what; freeing; wants of clients
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
+//   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
@@ -83,7 +84,7 @@ struct Work {
   Presence before = Presence::kMissing, after = Presence::kMissing;
 };
 
-enum class TimerKind : uint8_t { kForgetJob, kBackoff, kSilent, kRerun, kForget, kRefused };
+enum class TimerKind : uint8_t { kForgetJob, kBackoff, kSilent, kRerun, kForget, kRefused, kStraggler };
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
@@ -210,6 +211,7 @@ class State {
                              const AttemptRec& attempt, uint64_t* present, uint64_t* missing);
   bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
                    InputObject& input);
+  uint32_t NewAttempt();
   uint32_t FindAttempt(AttemptRef ref) const;  // kNil: none
   void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
   void OnStarted(Worker& worker, AttemptRef ref);
@@ -228,6 +230,11 @@ class State {
   void SetOrphaned(AttemptRec& attempt, bool orphaned);
   void Orphan(uint32_t index);
   void Unorphan(uint32_t index);
+
+  // --- stragglers.cc
+  uint64_t LateNs(const AttemptRec& attempt) const;
+  void WatchStraggler(const AttemptRec& attempt);
+  void CheckStraggler(Job& job, Ordinal ordinal);
 
   // --- workers.cc
   Worker* FindStream(StreamId stream);

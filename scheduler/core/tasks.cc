@@ -122,6 +122,11 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   task.starting = true;
   Reopen(job);
   task.again = Again::kAsked;
+  // What is left of it does not go with what the new run will make.
+  if (job.options[task.option].impure) {
+    for (uint32_t i = 0; i < task.output_count; ++i)
+      DropReplicas(job, {job.id, task.first_output + i});
+  }
   JoinRecovery(task);
   // Its inputs are wanted from now on; what of them is gone is asked for when the item comes, not
   // from here: a chain of a million tasks is no recursion.

@@ -145,7 +145,8 @@ struct WorkerView {
 };
 
 // Why a task was given to the worker that got it.
-enum class AssignReason : uint8_t { kHome = 0, kIdle, kMoved };
+enum class AssignReason : uint8_t { kHome = 0, kIdle, kMoved, kSecond };
+inline constexpr size_t kAssignReasons = 4;
 // Why a worker was lost.
 enum class LossCause : uint8_t { kClosed = 0, kSilent, kGoodbye, kRestarted };
 
@@ -168,7 +169,7 @@ struct Counters {
   StateCounts tasks = {};                                      // gauge, by TaskState
   std::array<uint64_t, 8> attempts_ended = {};                 // by AttemptEnd
   std::array<uint64_t, kFailureClasses> attempts_failed = {};  // by FailureClass
-  std::array<uint64_t, 3> assigned = {};                       // by AssignReason
+  std::array<uint64_t, kAssignReasons> assigned = {};          // by AssignReason
   std::array<uint64_t, 7> workers = {};                        // gauge, by WorkerState
   std::array<uint64_t, 4> workers_lost = {};                   // by LossCause
   uint64_t running = 0;                                        // gauge: started attempts

@@ -412,6 +412,11 @@ void State::RunTimers() {
       PushReady(job, static_cast<Ordinal>(timer.b));
       continue;
     }
+    if (timer.kind == TimerKind::kStraggler) {
+      if (Job* job = FindJob(static_cast<JobId>(timer.a)))
+        CheckStraggler(*job, static_cast<Ordinal>(timer.b));
+      continue;
+    }
     Worker* worker = WorkerAt(static_cast<uint16_t>(timer.a));
     if (worker == nullptr || worker->epoch != timer.b || worker->leaving) continue;
     if (timer.kind == TimerKind::kRefused) {

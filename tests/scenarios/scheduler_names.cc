@@ -149,15 +149,19 @@ uint16_t SchedulerNames::Option(Job& job, const Words& words, Batch& batch) {
   o.crash_limit = static_cast<uint32_t>(words.Number("crash", 0));
   o.expect_ns = words.Duration("expect", 0);
   o.expect_bytes = words.Bytes("ebytes", 0);
-  for (uint32_t i = 0; i < job.options.size(); ++i) {
-    const Batch::Options& k = job.options[i];
-    if (k.retries == o.retries && k.backoff_ns == o.backoff_ns &&
-        k.time_limit_ns == o.time_limit_ns && k.priority == o.priority &&
-        k.crash_limit == o.crash_limit && k.expect_ns == o.expect_ns &&
-        k.expect_bytes == o.expect_bytes) {
-      return static_cast<uint16_t>(i);
+  if (words.Has("on_class")) {
+    o.retry_on = 0;
+    for (const std::string& name : Split(words.Get("on_class"), ',')) {
+      o.retry_on |=
+          name == "lost" ? Batch::kRetryLost : 1u << static_cast<uint32_t>(ParseFailureClass(name));
     }
   }
+  for (uint32_t code : ParseNumbers(words.Get("on_exit")))
+    o.retry_exit_codes.push_back(static_cast<int32_t>(code));
+  o.impure = words.Flag("impure");
+  o.straggler_milli = static_cast<uint32_t>(words.Number("straggler", 0));
+  auto same = std::find(job.options.begin(), job.options.end(), o);
+  if (same != job.options.end()) return static_cast<uint16_t>(same - job.options.begin());
   job.options.push_back(o);
   batch.options.push_back(o);
   return static_cast<uint16_t>(job.options.size() - 1);

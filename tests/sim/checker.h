@@ -114,6 +114,7 @@ class Checker {
   void CheckStream(scheduler::StreamId stream, bool welcome);
   void CheckAssignment(const Peer& peer, const Assignment& a);
   void CheckInputs(const Assignment& a);
+  const scheduler::Batch::Options& OptionsOf(TaskId id);
   void CheckSingle(const Assignment& a);
   void CheckJobLimit(const Assignment& a);
   void CheckRerun(const Assignment& a);

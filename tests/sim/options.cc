@@ -33,6 +33,7 @@ void DrawCluster(Prng& rng, Options& o) {
   o.scheduler.silent_ns = Pick(rng, {300 * kMs, 1 * kSec, 5 * kSec});
   o.scheduler.forget_after_ns = std::max(o.scheduler.silent_ns + 100 * kMs,
                                          Pick(rng, {500 * kMs, 2 * kSec, 10 * kSec, 30 * kSec}));
+  o.scheduler.straggler_ns = Pick(rng, {20 * kMs, 100 * kMs, limits::kStragglerNs});
   o.scheduler.lookahead_ns = Pick(rng, {uint64_t{0}, 1 * kMs, limits::kLookaheadNs, 200 * kMs});
   o.heartbeat_ns = o.scheduler.silent_ns / 5;
   o.worker.fetches_total = static_cast<uint32_t>(Pick(rng, {1u, 2u, limits::kFetchesTotal}));

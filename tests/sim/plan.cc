@@ -43,6 +43,8 @@ class JobBuilder {
       o.crash_limit = rng_.Chance(700) ? 0 : static_cast<uint32_t>(rng_.Between(1, 5));
       o.expect_ns = rng_.Chance(500) ? 0 : rng_.Between(1, 100) * kMs;
       o.expect_bytes = rng_.Chance(500) ? 0 : rng_.Below(1'000'000);
+      if (rng_.Chance(250)) o.straggler_milli = static_cast<uint32_t>(rng_.Between(1000, 3000));
+      if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
       job_.options.push_back(o);
     }
   }

@@ -139,6 +139,11 @@ void Checker::CheckInputs(const Assignment& a) {
   }
 }
 
+const scheduler::Batch::Options& Checker::OptionsOf(TaskId id) {
+  const JobPlan& job = *world_.FindJobPlan(id.job);
+  return job.options[job.tasks[id.ordinal].option];
+}
+
 void Checker::CheckSingle(const Assignment& a) {
   TaskId id = a.attempt.task;
   bool twin = false;
@@ -147,7 +152,9 @@ void Checker::CheckSingle(const Assignment& a) {
     if (attempt.ended) continue;
     // A rebuild may be called off and begun anew in one step; a worker out of reach is not told.
     bool abandoned = FindTask(id)->accepted != 0 && !peers_[attempt.peer].connected;
-    if (!attempt.excused && !abandoned && Readable(peers_[attempt.peer])) {
+    // What runs long may get a second attempt, when it asked for that.
+    bool straggles = attempt.started && OptionsOf(id).straggler_milli != 0;
+    if (!attempt.excused && !abandoned && !straggles && Readable(peers_[attempt.peer])) {
       return Fail(StrCat(ToString(a.attempt), " is assigned while attempt ", other,
                          " is live at worker", attempt.peer, ", which is not away"));
     }
@@ -310,12 +317,12 @@ void Checker::OnFinalFailure(const action::Journal& a) {
 }
 
 void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
-  const JobPlan& job = *world_.FindJobPlan(id.job);
-  const scheduler::Batch::Options& options = job.options[job.tasks[id.ordinal].option];
+  const scheduler::Batch::Options& options = OptionsOf(id);
   const Task& task = *FindTask(id);
   if (failure == FailureClass::kInputFailed) return;  // judged at the end, by its culprit
   if (failure == FailureClass::kCrashLimit) {
     uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
+    if ((options.retry_on & scheduler::Batch::kRetryLost) == 0) limit = 1;
     uint32_t crashes = 0;
     for (AttemptId attempt : task.attempts) {
       const Attempt& at = attempts_[{id, attempt}];
@@ -326,7 +333,7 @@ void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
       Fail(StrCat(ToString(id), " is over its crash limit of ", limit, " after ", crashes));
     return;
   }
-  if (task.failures <= options.retries) {
+  if (task.failures <= options.retries && options.RetriedOn(failure, 0)) {
     Fail(StrCat(ToString(id), " fails (", Name(failure), ") after ", task.failures,
                 " failures of its own, it has ", options.retries, " retries"));
   }

@@ -1,0 +1,51 @@
+// Second attempts: a task that runs much longer than others of its group gets one elsewhere, when it
+// asked for that and somebody idles. The first accepted finish wins.
+#include <algorithm>
+
+#include "scheduler/core/state.h"
+
+namespace taskd::scheduler {
+
+// When the attempt is late. While nothing is known of its group, that is asked again after a while.
+uint64_t State::LateNs(const AttemptRec& attempt) const {
+  const Job& job = *jobs[attempt.job];
+  const TaskRec& task = job.tasks[attempt.task];
+  uint64_t expected = ExpectedNs(job, task);
+  if (expected == 0) return now_ns + config.straggler_ns;
+  auto patience = static_cast<uint64_t>(static_cast<unsigned __int128>(expected) *
+                                        job.options[task.option].straggler_milli / 1000);
+  return attempt.started_ns + std::max(patience, config.straggler_ns);
+}
+
+void State::WatchStraggler(const AttemptRec& attempt) {
+  const Job& job = *jobs[attempt.job];
+  if (job.options[job.tasks[attempt.task].option].straggler_milli == 0) return;
+  Arm(TimerKind::kStraggler, LateNs(attempt), attempt.job, attempt.task);
+}
+
+void State::CheckStraggler(Job& job, Ordinal ordinal) {
+  TaskRec& task = job.tasks[ordinal];
+  uint32_t only = task.attempts;
+  // One attempt, and it runs: whatever else there is will be watched when it starts.
+  if (task.state != TaskState::kActive || only == kNil || attempts[only].next_of_task != kNil ||
+      attempts[only].state != AttemptState::kRunning || attempts[only].orphaned) {
+    return;
+  }
+  const AttemptRec& attempt = attempts[only];
+  if (LateNs(attempt) > now_ns) return WatchStraggler(attempt);
+  Worker* idle = nullptr;
+  VisitHungry(limits::kCandidates, [&](Worker& worker) {
+    if (worker.id != attempt.worker && worker.up() && CanRun(worker, task.shape)) idle = &worker;
+    return idle != nullptr;
+  });
+  // Only what nobody else needs is spent on it. An input that is gone meanwhile may come back.
+  if (idle == nullptr || task.missing > 0 || task.away > 0) {
+    Arm(TimerKind::kStraggler, now_ns + config.straggler_ns, job.id, ordinal);
+    return;
+  }
+  SetHungry(*idle, false);
+  Assign(*idle, job, ordinal, true, AssignReason::kSecond);
+  MarkDirty(*idle);
+}
+
+}  // namespace taskd::scheduler
