@@ -31,6 +31,7 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   attempt.worker = worker.id;
   attempt.shape = task.shape;
   attempt.slotted = slotted;
+  attempt.alone = reason == AssignReason::kAlone;
   attempt.variant =
       slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
   TASKD_CHECK(attempt.variant != kNoVariant);

@@ -87,6 +87,7 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
       attempt.next;
   (attempt.next == kNil ? worker.last_attempt : attempts[attempt.next].previous) = attempt.previous;
   --worker.attempts;
+  if (attempt.alone) worker.alone = false;
   if (--job.attempts == 0 && job.swept) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
   Uncharge(worker, attempt);
   SettleShare(job, attempt, outcome);
@@ -163,7 +164,7 @@ void State::OnOutcome(Worker& worker, const Outcome& outcome) {
   AttemptRec attempt = attempts[index];
   Job& job = *jobs[attempt.job];
   TaskRec& task = job.tasks[attempt.task];
-  if (attempt.crash_counted) --task.crashes;  // it was away, and did not crash
+  Absolve(task, attempt);
   bool live = task.state == TaskState::kWaiting || task.state == TaskState::kReady ||
               task.state == TaskState::kActive;
   bool finished =
@@ -298,16 +299,27 @@ void State::CancelAttempts(TaskRec& task) {
 }
 
 bool State::CountCrash(Job& job, AttemptRec& attempt) {
-  if (attempt.started_ns == 0 || workers[attempt.worker.slot]->said_goodbye) return false;
+  if (workers[attempt.worker.slot]->said_goodbye) return false;
   TaskRec& task = job.tasks[attempt.task];
+  if (attempt.started_ns == 0 && !attempt.alone) {
+    if (attempt.slotted && !attempt.doubted && task.doubts < 255) {
+      attempt.doubted = true;
+      ++task.doubts;
+    }
+    return false;
+  }
   if (!attempt.crash_counted && task.crashes < 255) {
     attempt.crash_counted = true;
     ++task.crashes;
   }
-  const Batch::Options& options = job.options[task.option];
-  uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
-  if ((options.retry_on & Batch::kRetryLost) == 0) limit = 1;
-  return task.crashes >= limit;
+  return task.crashes >= CrashLimit(job, task);
+}
+
+// Its worker did not die, or not of it.
+void State::Absolve(TaskRec& task, AttemptRec& attempt) {
+  if (attempt.crash_counted) --task.crashes;
+  if (attempt.doubted && task.doubts > 0) --task.doubts;  // a finish forgets them
+  attempt.crash_counted = attempt.doubted = false;
 }
 
 void State::CountRunning(Job& job, int32_t by) {
@@ -359,10 +371,7 @@ void State::Unorphan(uint32_t index) {
   AttemptRec& attempt = attempts[index];
   Job& job = *jobs[attempt.job];
   TaskRec& task = job.tasks[attempt.task];
-  if (attempt.crash_counted) {
-    attempt.crash_counted = false;
-    --task.crashes;
-  }
+  Absolve(task, attempt);
   if (!attempt.orphaned) return;
   SetOrphaned(attempt, false);
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady) return;

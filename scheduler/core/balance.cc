@@ -32,6 +32,7 @@ const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
 void State::PushReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   TASKD_CHECK(task.position == kNotInHeap);
+  if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   task.home = ChooseHome(job, ordinal);
   ++shapes[task.shape].queued;
@@ -48,6 +49,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
 
 void State::PopReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
+  if (task.position == kInSuspects) return PopSuspect(job, ordinal);
   --shapes[task.shape].queued;
   shares.TaskUnready(job.share);
   QueueAt({task.shape, task.home}).Remove(*this, job, ordinal);
@@ -115,6 +117,10 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
 }
 
 bool State::FillSlot(Worker& worker) {
+  if (!suspects.empty() || worker.reserved || worker.alone) {
+    if (TakeSuspect(worker)) return true;
+    if (worker.Closed()) return false;
+  }
   Precedence best, head;
   bool found = false;
   auto consider = [&](QueuePlace place) {
@@ -237,6 +243,7 @@ bool State::Balance() {
       dirty.push_back(slot);
       return true;
     }
+    if (worker->Closed()) return true;
     if (worker->used.cpus_milli < worker->capacity.cpus_milli) {
       SetHungry(*worker, true);
       AskBack(*worker);
@@ -253,7 +260,7 @@ bool State::Balance() {
   Worker* worker = WorkerAt(slot);
   if (worker == nullptr || !worker->dirty_ahead) return true;
   worker->dirty_ahead = false;
-  if (worker->up() && FillAhead(*worker)) {
+  if (worker->up() && !worker->Closed() && FillAhead(*worker)) {
     worker->dirty_ahead = true;
     dirty_ahead.push_back(slot);
   }

@@ -57,8 +57,12 @@ WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
     fit.limit = {worker.draining ? LimitKind::kDraining : LimitKind::kAway};
   } else {
     fit.when_idle = true;
-    fit.now = state.CanRun(worker, shape);
+    fit.now = state.CanRun(worker, shape) && !worker.Closed();
     if (fit.now) return fit;
+    if (worker.Closed()) {
+      fit.limit = {LimitKind::kReserved};
+      return fit;
+    }
     const ShapeLoad* load = state.FindLoad(worker, shape);
     bool refused = load != nullptr && load->refused_until_ns > state.now_ns;
     bool free = state.FittingVariant(worker, shape, worker.used) != kNoVariant;
@@ -88,6 +92,11 @@ WaitReason QueueReason(const State& state, const TaskRec& task) {
   }
   if (leaving) return WaitReason::kDrain;
   return any ? WaitReason::kUnschedulable : WaitReason::kNoWorker;
+}
+
+WaitReason SuspectReason(const State& state, const TaskRec& task) {
+  WaitReason reason = QueueReason(state, task);
+  return reason == WaitReason::kBehindOthers ? WaitReason::kSuspect : reason;
 }
 
 bool AtWorker(const State& state, const TaskRec& task) {
@@ -126,9 +135,10 @@ WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
       }
       return WaitReason::kInputs;
     case TaskState::kReady:
-      return task.backoff           ? WaitReason::kBackoff
-             : job.share.at_limit() ? WaitReason::kJobLimit
-                                    : QueueReason(state, task);
+      return task.backoff                   ? WaitReason::kBackoff
+             : job.share.at_limit()         ? WaitReason::kJobLimit
+             : task.position == kInSuspects ? SuspectReason(state, task)
+                                            : QueueReason(state, task);
     case TaskState::kActive:
       return RunsNow(state, task)    ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker
@@ -214,7 +224,7 @@ std::string ToString(const FitLimit& limit, std::string_view pool_name) {
     case LimitKind::kNone:
       return "";
     case LimitKind::kReserved:
-      return "is kept for a task that waits longer";
+      return "is kept for a task that runs alone";
     case LimitKind::kBusy:
       return "is busy";
     case LimitKind::kRefused:
@@ -281,7 +291,8 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
     view.run_ns = uint64_t{task.run_us} * 1000;
     out.attempts.push_back(view);
   }
-  if (task.position != kNotInHeap) out.ahead_in_queue = state_->shapes[task.shape].queued - 1;
+  if (task.position != kNotInHeap && task.position != kInSuspects)
+    out.ahead_in_queue = state_->shapes[task.shape].queued - 1;
   for (const FailureView& failure : job->failures) {
     if (failure.task.ordinal == task.culprit) out.failure = failure;
   }

@@ -117,7 +117,8 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   uint64_t best_cost = 0;
   auto consider = [&](uint16_t slot) {
     const Worker& worker = *workers[slot];
-    if (!worker.up() || slot == task.avoid || !FitsIdle(worker, task.shape)) return;
+    if (!worker.up() || worker.Closed() || slot == task.avoid || !FitsIdle(worker, task.shape))
+      return;
     uint64_t cost = WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
                     TransferNs(holdings.total - std::min(holdings.total, holdings.At(slot)));
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {

@@ -24,6 +24,7 @@ namespace taskd::scheduler {
 inline constexpr uint32_t kNil = 0xFFFFFFFFu;
 inline constexpr uint16_t kNoSlot = 0xFFFFu;
 inline constexpr uint8_t kNoVariant = 0xFFu;
+inline constexpr uint32_t kInSuspects = 0xFFFFFFFEu;  // TaskRec::position: see suspects.cc
 
 // Whether a source of input (an object, or a collection as a whole) can be read. Kept as last told
 // to the consumers: it changes only when a worklist item announces the change, see propagate.cc.
@@ -79,7 +80,8 @@ struct TaskRec {
   uint16_t recovery = 0;     // the recovery that waits for it; 0: none
   TaskState state = TaskState::kWaiting;
   FailureClass failure = FailureClass::kNone;
-  uint8_t crashes = 0;  // losses while running
+  uint8_t crashes = 0;  // losses while running, or while it ran alone
+  uint8_t doubts = 0;   // losses of workers that had it in a slot and did not say whether it ran
   uint8_t stuck = 0;    // in a row
   Again again = Again::kNo;
   bool starting = true;  // its worklist item has not counted its inputs yet
@@ -189,6 +191,8 @@ struct AttemptRec {
   uint32_t next = kNil, previous = kNil;  // on the worker, oldest first
   AttemptState state = AttemptState::kAssigned;
   bool slotted = false;   // its resources are charged; else look-ahead
+  bool alone = false;     // a suspect: its worker has nothing else
+  bool doubted = false;   // counted in its task's doubts
   bool orphaned = false;  // its worker is away: the task may run elsewhere
   bool crash_counted = false;
   bool listed = false;  // by the inventory under way
@@ -218,7 +222,9 @@ struct Worker {
   bool returning = false;    // the worklist compares what it held with what it listed
   bool draining = false;
   bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
-  bool said_goodbye = false;                                // what it ran was stopped on purpose
+  bool alone = false;         // runs a suspect, which is to have no company
+  bool reserved = false;      // being emptied for one; also in State::reserved
+  bool said_goodbye = false;  // what it ran was stopped on purpose
   bool leaving = false;       // being forgotten: slot is freed by the worklist
   Resources capacity, used;   // used may exceed capacity for a moment: the worker decides
   uint32_t counted_cpus = 0;  // in State::up_cpus_milli
@@ -244,6 +250,7 @@ struct Worker {
       0;  // drawn at each change of connection, never twice: stale timers are told by it
 
   bool up() const { return state == WorkerState::kUp; }
+  bool Closed() const { return alone || reserved; }  // takes nothing new
   bool connected() const {
     return state == WorkerState::kUp || state == WorkerState::kDraining ||
            state == WorkerState::kDrained;

@@ -149,12 +149,12 @@ void State::ReviveTask(Job& job, Ordinal ordinal) {
   task.failure = FailureClass::kNone;
   task.culprit = kNoOrdinal;
   task.retries = 0;
-  task.crashes = 0;
+  task.crashes = task.doubts = 0;
   task.stuck = 0;
   task.avoid = kNoSlot;
   // Its old attempts are being cancelled; they count for nothing any more.
   for (uint32_t a = task.attempts; a != kNil; a = attempts[a].next_of_task)
-    attempts[a].crash_counted = false;
+    attempts[a].crash_counted = attempts[a].doubted = false;
   for (uint32_t i = 0; i < task.output_count; ++i)
     PresenceMayHaveChanged(job, task.first_output + i);
   Enqueue({.kind = WorkKind::kReviveTask, .job = job.id, .index = ordinal});

@@ -9,6 +9,7 @@
 //   replicas.cc     who holds what; freeing; wants of clients
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
+//   suspects.cc     tasks that may kill their workers run alone
 //   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
@@ -84,7 +85,15 @@ struct Work {
   Presence before = Presence::kMissing, after = Presence::kMissing;
 };
 
-enum class TimerKind : uint8_t { kForgetJob, kBackoff, kSilent, kRerun, kForget, kRefused, kStraggler };
+enum class TimerKind : uint8_t {
+  kForgetJob,
+  kBackoff,
+  kSilent,
+  kRerun,
+  kForget,
+  kRefused,
+  kStraggler
+};
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
@@ -224,12 +233,22 @@ class State {
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
   void PromoteAhead(Worker& worker);
-  void LoseAttempt(uint32_t index);                // its worker is gone or does not know it
+  void LoseAttempt(uint32_t index);  // its worker is gone or does not know it
+  void Absolve(TaskRec& task, AttemptRec& attempt);
   bool CountCrash(Job& job, AttemptRec& attempt);  // true: over the task's crash limit
   void CountRunning(Job& job, int32_t by);
   void SetOrphaned(AttemptRec& attempt, bool orphaned);
   void Orphan(uint32_t index);
   void Unorphan(uint32_t index);
+
+  // --- suspects.cc
+  uint32_t CrashLimit(const Job& job, const TaskRec& task) const;
+  bool IsSuspect(const Job& job, const TaskRec& task) const;
+  void PushSuspect(Job& job, Ordinal ordinal);
+  void PopSuspect(Job& job, Ordinal ordinal);
+  void SetReserved(Worker& worker, bool is_reserved);
+  void RetractAhead(Worker& worker);
+  bool TakeSuspect(Worker& worker);
 
   // --- stragglers.cc
   uint64_t LateNs(const AttemptRec& attempt) const;
@@ -417,6 +436,8 @@ class State {
   std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
   // ((kind, busy cpus per mille), slot): something free, nothing to do.
   absl::btree_set<std::pair<std::pair<uint16_t, uint64_t>, uint16_t>> hungry;
+  absl::btree_set<TaskId> suspects;      // ready tasks that run alone, the oldest job's first
+  absl::btree_set<uint16_t> reserved;    // workers that are emptied for them
   absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks: (count, slot).
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;

@@ -39,7 +39,7 @@ void State::CheckStraggler(Job& job, Ordinal ordinal) {
     return idle != nullptr;
   });
   // Only what nobody else needs is spent on it. An input that is gone meanwhile may come back.
-  if (idle == nullptr || task.missing > 0 || task.away > 0) {
+  if (idle == nullptr || task.missing > 0 || task.away > 0 || job.share.at_limit()) {
     Arm(TimerKind::kStraggler, now_ns + config.straggler_ns, job.id, ordinal);
     return;
   }

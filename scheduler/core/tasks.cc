@@ -186,6 +186,7 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
   Worker& worker = *workers[attempt.worker.slot];
   task.run_us = static_cast<uint32_t>(std::min<uint64_t>(outcome.run_ns / 1000, 0xFFFFFFFFu));
   task.stuck = 0;
+  task.doubts = 0;
   task.avoid = kNoSlot;
   task.last_worker = attempt.worker;
   task.last_attempt = attempt.id;

@@ -62,7 +62,10 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
       return StrCat(name, ": home is gone");
     ++seen.home[task.home];
   }
-  if (queued) {
+  if (task.position == kInSuspects) {
+    if (!state.suspects.contains({job.id, ordinal}))
+      return StrCat(name, ": a suspect that is not waiting");
+  } else if (queued) {
     const ReadyQueue& queue = task.home == kNoSlot
                                   ? state.shapes[task.shape].queue
                                   : state.FindLoad(*state.workers[task.home], task.shape)->home;
@@ -164,6 +167,7 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
     if (!attempt.slotted) continue;
     used += state.VariantOf(attempt).need;
   }
+  if (worker.alone && worker.attempts != 1) return StrCat(name, ": a suspect's worker has company");
   if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
     return StrCat(name, ": attempt counts are wrong");
   }

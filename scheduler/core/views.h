@@ -80,7 +80,7 @@ struct WaitingInputView {
 // The nearest thing that keeps a task from a worker.
 enum class LimitKind : uint8_t {
   kNone = 0,
-  kReserved,     // it is kept for another task that waits long
+  kReserved,     // it runs a suspect alone, or is emptied for one
   kBusy,         // needs more than is free: fits when idle
   kRefused,      // it refused a moment ago
   kClusterPool,  // of what is free in the cluster
@@ -145,8 +145,8 @@ struct WorkerView {
 };
 
 // Why a task was given to the worker that got it.
-enum class AssignReason : uint8_t { kHome = 0, kIdle, kMoved, kSecond };
-inline constexpr size_t kAssignReasons = 4;
+enum class AssignReason : uint8_t { kHome = 0, kIdle, kMoved, kSecond, kAlone };
+inline constexpr size_t kAssignReasons = 5;
 // Why a worker was lost.
 enum class LossCause : uint8_t { kClosed = 0, kSilent, kGoodbye, kRestarted };
 

@@ -33,6 +33,7 @@ void State::SetWorkerState(Worker& worker, WorkerState state) {
   up_cpus_milli += worker.counted_cpus;
   if (state != WorkerState::kUp) {
     SetHungry(worker, false);
+    if (worker.reserved) SetReserved(worker, false);
     ahead_open.erase(worker.id.slot);
     if (worker.home_tasks > 0) Enqueue({.kind = WorkKind::kWorkerRehome, .job = worker.id.slot});
   }
@@ -372,7 +373,7 @@ bool State::AdvanceWorkerAttempts(Work& work) {
 
 bool State::AdvanceRehome(Work& work) {
   Worker& worker = *workers[work.job];
-  if (worker.up()) return false;
+  if (worker.up() && !worker.Closed()) return false;
   for (auto& load : worker.loads) {
     if (load == nullptr || load->home.empty()) continue;
     auto [id, ordinal] = load->home.Any();

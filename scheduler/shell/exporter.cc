@@ -12,7 +12,7 @@
 namespace taskd::scheduler {
 namespace {
 
-constexpr std::string_view kAssignReasons[] = {"home", "idle", "moved", "second"};
+constexpr std::string_view kAssignReasons[] = {"home", "idle", "moved", "second", "alone"};
 constexpr std::string_view kLossCauses[] = {"closed", "silent", "goodbye", "restarted"};
 
 // One series for each value of an enum, from `first` on; the label's text is the value's name.

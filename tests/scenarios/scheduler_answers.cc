@@ -129,6 +129,8 @@ std::string AskCounters(const SchedulerCore& core) {
   add("home", c.assigned[0]);
   add("idle", c.assigned[1]);
   add("moved", c.assigned[2]);
+  add("second", c.assigned[3]);
+  add("alone", c.assigned[4]);
   add("closed", c.workers_lost[0]);
   add("silent", c.workers_lost[1]);
   add("goodbye", c.workers_lost[2]);

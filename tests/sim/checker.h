@@ -42,7 +42,6 @@ class Checker {
   void OnExecEnd(const AttemptRef& attempt, AttemptEnd end);
   // The worker's core has its store drop a whole replica; `last`: no other store has it.
   void OnDrop(uint32_t worker, const ObjectVersion& id, bool last);
-  bool KnownStarted(const AttemptRef& attempt) const { return attempts_.at(attempt).reported; }
 
   uint32_t IndexOfWorker(WorkerId id);
   // Everything at rest: what the core says about every task and object against the plan; what the
@@ -53,6 +52,7 @@ class Checker {
   struct Attempt {
     uint32_t peer = 0;
     bool assigned = false;
+    bool alone = false;     // its worker had nothing else when it was assigned
     bool started = false;   // its body ran
     bool reported = false;  // and the scheduler was told
     bool ended = false;     // the scheduler was given its outcome

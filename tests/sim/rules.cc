@@ -73,7 +73,8 @@ void Checker::On(const action::Assign& a) {
   if (task->finished) rebuilds_.insert(assignment.attempt.task);
   task->finished = false;
   task->attempts.push_back(assignment.attempt.attempt);
-  attempts_[assignment.attempt] = {.peer = stream.peer, .assigned = true};
+  attempts_[assignment.attempt] = {
+      .peer = stream.peer, .assigned = true, .alone = peer.live.empty()};
   peer.live.insert(assignment.attempt);
 }
 
@@ -327,7 +328,7 @@ void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
     for (AttemptId attempt : task.attempts) {
       const Attempt& at = attempts_[{id, attempt}];
       // Also one whose worker was given up and came back: its outcome was late.
-      crashes += at.started && (!at.ended || at.excused) ? 1 : 0;
+      crashes += (at.started || at.alone) && (!at.ended || at.excused) ? 1 : 0;
     }
     if (crashes < limit)
       Fail(StrCat(ToString(id), " is over its crash limit of ", limit, " after ", crashes));

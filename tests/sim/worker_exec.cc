@@ -97,9 +97,7 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
     case Fate::kFail:
       return FailExec(attempt, rng_.Chance(500) ? FailureClass::kExit : FailureClass::kSignal);
     case Fate::kPoison:
-      // Not before the scheduler knows that it runs: a loss before that does not count against it.
-      if (!world_.checker.KnownStarted(attempt))
-        return After(kMs, [this, attempt] { EndExec(attempt, false); });
+      // Often before the scheduler knows that it runs.
       world_.Trace("fault", StrCat("poison of ", ToString(attempt), " kills worker", index_));
       return world_.faults.OnPoison(index_);
   }
