@@ -6,6 +6,8 @@
 #include <functional>
 
 #include "common/base/prng.h"
+#include "common/base/text.h"
+#include "common/rpc/interned_names.h"
 #include "taskd/v1/types.pb.h"
 #include "taskd/v1/worker_session.pb.h"
 
@@ -19,6 +21,9 @@ Assignment MakeAssignment(Prng& prng, bool one_job, bool parts) {
   a.attempt = {{3, static_cast<Ordinal>(prng.Below(100))}, MakeAttemptId(1, 2)};
   a.body = 4;
   a.need = {1500, 1u << 30};
+  const uint64_t pools = prng.Below(limits::kPoolsPerRequest + 1);
+  for (uint64_t p = 0; p < pools; ++p)  // their numbers ascend
+    a.need.pools[p] = {PoolNumber(StrCat("pool", p)), 1000};
   a.priority = -5;
   a.order = 77;
   a.time_limit_ns = 9;
@@ -44,7 +49,33 @@ Assignment MakeAssignment(Prng& prng, bool one_job, bool parts) {
   return a;
 }
 
+TEST(Wire, PoolsTravelByName) {
+  v1::Resources wire;
+  wire.set_cpus_milli(1000);
+  for (const char* name : {"zebras", "ants", "gpus"}) {
+    v1::PoolAmount* pool = wire.add_pools();
+    pool->set_name(name);
+    pool->set_milli(2500);
+  }
+  auto need = Decode(wire);
+  ASSERT_TRUE(need.ok()) << need.status();
+  EXPECT_EQ(need->Pool(PoolNumber("ants")), 2500u);
+  EXPECT_EQ(PoolName(PoolNumber("ants")), "ants");
+  EXPECT_EQ(PoolName(limits::kPoolNames), "");
+
+  wire.mutable_pools(2)->set_name("ants");
+  EXPECT_THAT(Decode(wire).status().message(), HasSubstr("'ants' is named twice"));
+  wire.mutable_pools(2)->set_name("");
+  EXPECT_THAT(Decode(wire).status().message(), HasSubstr("needs a name"));
+  wire.mutable_pools(2)->set_name("gpus");
+  wire.mutable_pools(2)->set_milli(0);
+  EXPECT_FALSE(Decode(wire).ok());
+  for (int i = 0; i < 9; ++i) *wire.add_pools() = wire.pools(0);
+  EXPECT_THAT(Decode(wire).status().message(), HasSubstr("at most 6 pools, not 12"));
+}
+
 TEST(Wire, AssignmentsComeBackAsTheyWere) {
+  for (uint32_t p = 0; p < limits::kPoolsPerRequest; ++p) PoolNumber(StrCat("pool", p));
   Prng prng(1);
   for (int round = 0; round < 400; ++round) {
     Assignment a = MakeAssignment(prng, round % 2 == 0, round % 3 == 0);
