@@ -32,7 +32,8 @@ class Segments {
 
   T& Append(T value = T()) {
     if (size_ / kPerSegment == segments_.size())
-      segments_.push_back(std::make_unique<std::array<T, kPerSegment>>());
+      // Not zeroed before T's own constructor.
+      segments_.push_back(std::make_unique_for_overwrite<std::array<T, kPerSegment>>());
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
     T& slot = (*segments_[size_ / kPerSegment])[size_ % kPerSegment];
     slot = std::move(value);

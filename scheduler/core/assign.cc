@@ -126,6 +126,7 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
   out.first_output = task.first_output;
   out.output_count = task.output_count;
   out.edges.reserve(task.edge_count);
+  out.objects.reserve(task.edge_count);
 
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     InputEdge edge{.slot = e - task.edges, .first = static_cast<uint32_t>(out.objects.size())};

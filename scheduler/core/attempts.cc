@@ -149,7 +149,7 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
   WatchStraggler(attempt);
 }
 
-void State::OnOutcome(Worker& worker, const Outcome& outcome) {
+void State::OnOutcome(Worker& worker, Outcome& outcome) {
   if (TASKD_MUTANT(kRetractIgnored) && outcome.end == AttemptEnd::kRetracted) return;
   uint32_t index = FindAttempt(outcome.attempt);
   bool ours = index != kNil && attempts[index].worker == worker.id;

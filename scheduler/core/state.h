@@ -176,7 +176,8 @@ class State {
   void DemandAwayInputs(Job& job, Ordinal ordinal);
   void Settle(Job& job, Ordinal ordinal);  // waiting or ready, by its counts
   void Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns);
-  void FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
+  // Takes the outputs out of the outcome.
+  void FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Outcome& outcome);
   void EndTask(Job& job, Ordinal ordinal, TaskState state);
   void FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit);
   // An input will never exist: it fails as its culprit did, or is cancelled as that was.
@@ -224,7 +225,7 @@ class State {
   uint32_t FindAttempt(AttemptRef ref) const;  // kNil: none
   void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
   void OnStarted(Worker& worker, AttemptRef ref);
-  void OnOutcome(Worker& worker, const Outcome& outcome);
+  void OnOutcome(Worker& worker, Outcome& outcome);
   void OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void ReleaseOutputs(Worker& worker, const Outcome& outcome);

@@ -1,6 +1,7 @@
 // The states of a task: waiting <-> ready -> active -> done, failed or cancelled; done -> waiting
 // to rebuild what was lost.
 #include <algorithm>
+#include <utility>
 
 #include "scheduler/core/state.h"
 
@@ -180,8 +181,7 @@ void State::EndTask(Job& job, Ordinal ordinal, TaskState state) {
   CheckJobEnd(job);
 }
 
-void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
-                       const Outcome& outcome) {
+void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Outcome& outcome) {
   TaskRec& task = job.tasks[ordinal];
   Worker& worker = *workers[attempt.worker.slot];
   task.run_us = static_cast<uint32_t>(std::min<uint64_t>(outcome.run_ns / 1000, 0xFFFFFFFFu));
@@ -212,7 +212,7 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt,
   }
   ++worker.finished;
   Emit(action::Journal{action::RecordKind::kFinish, job.id, ordinal, attempt.id,
-                       FailureClass::kNone, outcome.outputs});
+                       FailureClass::kNone, std::move(outcome.outputs)});
   EndTask(job, ordinal, TaskState::kDone);
   for (uint32_t i = 0; i < task.output_count; ++i) {
     FreeIfUnwanted(job, task.first_output + i);

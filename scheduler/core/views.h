@@ -2,7 +2,9 @@
 #ifndef TASKD_SCHEDULER_CORE_VIEWS_H_
 #define TASKD_SCHEDULER_CORE_VIEWS_H_
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -156,9 +158,7 @@ struct LatencyHistogram {
   uint64_t count = 0, sum_ns = 0;
   void Add(uint64_t ns) {
     uint64_t us = ns / 1000;
-    uint32_t i = 0;
-    while (i + 1 < buckets.size() && us >= (uint64_t{1} << i)) ++i;
-    ++buckets[i];
+    ++buckets[std::min<uint64_t>(static_cast<uint64_t>(std::bit_width(us)), buckets.size() - 1)];
     ++count;
     sum_ns += ns;
   }

@@ -203,7 +203,7 @@ void State::On(event::WorkerReport& e) {
   if (worker == nullptr) return;
   Heard(*worker);
   for (const AttemptRef& ref : e.started) OnStarted(*worker, ref);
-  for (const Outcome& outcome : e.outcomes) {
+  for (Outcome& outcome : e.outcomes) {
     if (outcome.sequence <= worker->outcomes_seen) continue;
     worker->outcomes_seen = outcome.sequence;
     OnOutcome(*worker, outcome);
