@@ -40,7 +40,7 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
   ++worker.ahead;
   load.ahead_ns += attempt.expected_ns;
   ++load.ahead;
-  Reindex(ahead_of_shape[attempt.shape], worker, load.ahead - 1, load.ahead);
+  ahead_of_shape[attempt.shape].Set(worker.id.slot, load.ahead);
 }
 
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
@@ -54,7 +54,7 @@ void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   --worker.ahead;
   load.ahead_ns -= attempt.expected_ns;
   --load.ahead;
-  Reindex(ahead_of_shape[attempt.shape], worker, load.ahead + 1, load.ahead);
+  ahead_of_shape[attempt.shape].Set(worker.id.slot, load.ahead);
 }
 
 // The worker starts look-ahead by itself when something ends; this keeps our picture of its free

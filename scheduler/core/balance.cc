@@ -42,7 +42,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
     Worker& worker = *workers[task.home];
     ShapeLoad& load = Load(worker, task.shape);
     ++worker.home_tasks;
-    Reindex(homes_of_shape[task.shape], worker, load.home.size() - 1, load.home.size());
+    homes_of_shape[task.shape].Set(worker.id.slot, load.home.size());
   }
   WakeFor(task.shape, task.home);
 }
@@ -57,15 +57,8 @@ void State::PopReady(Job& job, Ordinal ordinal) {
   Worker& worker = *workers[task.home];
   ShapeLoad& load = Load(worker, task.shape);
   --worker.home_tasks;
-  Reindex(homes_of_shape[task.shape], worker, load.home.size() + 1, load.home.size());
+  homes_of_shape[task.shape].Set(worker.id.slot, load.home.size());
   task.home = kNoSlot;
-}
-
-void State::Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after) {
-  uint16_t was = CountClass(before), is = CountClass(after);
-  if (was == is) return;
-  if (was > 0) index.erase({was, worker.id.slot});
-  if (is > 0) index.insert({is, worker.id.slot});
 }
 
 bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const {
@@ -154,10 +147,10 @@ bool State::TakeFromHomes(Worker& worker) {
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     if (homes_of_shape[s].empty() || !CanRun(worker, s)) continue;
     uint32_t looked = 0;
-    for (auto it = homes_of_shape[s].rbegin(); it != homes_of_shape[s].rend() && looked < kVictims;
-         ++it, ++looked) {
-      if (it->second == worker.id.slot) continue;
-      Worker& victim = *workers[it->second];
+    for (uint16_t v = homes_of_shape[s].First(); v != CountIndex::kNone && looked < kVictims;
+         v = homes_of_shape[s].Next(v), ++looked) {
+      if (v == worker.id.slot) continue;
+      Worker& victim = *workers[v];
       Precedence head;
       if (!TopOf({s, victim.id.slot}, &head)) continue;
       Job& job = *jobs[head.job];
@@ -209,7 +202,7 @@ void State::AskBack(Worker& worker) {
   if (worker.retracts_pending > 0) return;
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     if (ahead_of_shape[s].empty() || !CanRun(worker, s)) continue;
-    Worker& victim = *workers[ahead_of_shape[s].rbegin()->second];
+    Worker& victim = *workers[ahead_of_shape[s].First()];
     const ShapeLoad& load = Load(victim, s);
     if (victim.id == worker.id || !victim.up() || victim.stream == 0) continue;
     if (load.ahead_ns / std::max<uint32_t>(load.slotted, 1) < kAskBackNs) continue;

@@ -23,7 +23,6 @@
 #ifndef TASKD_SCHEDULER_CORE_STATE_H_
 #define TASKD_SCHEDULER_CORE_STATE_H_
 
-#include <bit>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -37,6 +36,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/check.h"
 #include "scheduler/core/actions.h"
+#include "scheduler/core/count_index.h"
 #include "scheduler/core/events.h"
 #include "scheduler/core/job_table.h"
 #include "scheduler/core/records.h"
@@ -105,20 +105,6 @@ struct Recovery {
   uint64_t lost_ns = 0;
   uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
 };
-
-// Workers of a shape by about how many tasks of it they have: (class of the count, slot). Whoever
-// takes from the fullest does well with one that is within a quarter of it, and most changes of a
-// count by one then move nothing.
-using CountIndex = absl::btree_set<std::pair<uint16_t, uint16_t>>;
-
-// 0 for 0, exact below 8, then four classes for each power of two; increasing.
-constexpr uint16_t CountClass(uint32_t count) {
-  if (count < 8) return static_cast<uint16_t>(count);
-  uint32_t shift = static_cast<uint32_t>(std::bit_width(count)) - 3;
-  return static_cast<uint16_t>(shift * 4 + (count >> shift));
-}
-static_assert(CountClass(7) == 7 && CountClass(8) == 8 && CountClass(9) == 8 &&
-              CountClass(10) == 9 && CountClass(15) == 11 && CountClass(16) == 12);
 
 // Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
 using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
@@ -358,7 +344,6 @@ class State {
   bool TakeFromHomes(Worker& worker);
   void Take(Worker& worker, const Precedence& item, bool slotted);
   void AskBack(Worker& worker);
-  void Reindex(CountIndex& index, const Worker& worker, uint32_t before, uint32_t after);
   bool Balance();  // one unit; false: nothing to do
 
   // --- history.cc
@@ -440,7 +425,7 @@ class State {
   absl::btree_set<TaskId> suspects;      // ready tasks that run alone, the oldest job's first
   absl::btree_set<uint16_t> reserved;    // workers that are emptied for them
   absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
-  // By shape, workers with look-ahead and with home tasks: (count, slot).
+  // By shape, workers with look-ahead and with home tasks.
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;
   absl::btree_set<Timer> timers;
   std::vector<JobId> changed_jobs;
