@@ -61,6 +61,7 @@ inline constexpr uint64_t kForgetAfterNs = 30'000'000'000;
 inline constexpr uint64_t kHeartbeatNs = 1'000'000'000;
 inline constexpr uint32_t kEndedJobsKept = 10'000;       // whole, with their results and lineage
 inline constexpr uint32_t kForgottenJobsKept = 100'000;  // as compact records of 200 bytes
+inline constexpr uint64_t kClientLeaseNs = 30'000'000'000;  // a laptop that changes its network
 inline constexpr uint64_t kBackoffMaxNs = 600'000'000'000;
 
 // Worker.

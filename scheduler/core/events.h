@@ -14,15 +14,16 @@
 namespace taskd::scheduler {
 
 using StreamId = uint64_t;  // the shell's number of a worker's stream; never reused
-using ClientId = uint64_t;  // the shell's number of a client's stream; never reused
+using ClientId = uint64_t;  // a client, whatever stream it uses; 0: none
 using Token = uint64_t;     // the shell's number of a request; echoed in action::Reply
 
 inline constexpr uint32_t kCollectionBit = 0x80000000u;
 
-// Tasks [first, first + count) of a job.
+// Tasks first, first + stride, ... of a job, `count` of them.
 struct OrdinalRange {
   Ordinal first = 0;
   uint32_t count = 0;
+  uint32_t stride = 1;
   bool operator==(const OrdinalRange&) const = default;
 };
 
@@ -161,6 +162,8 @@ struct OpenJob {
   uint32_t owner = 0;        // interned by the shell; 0: the only one
   uint32_t weight = 100;     // against the owner's other jobs; 0 counts as 1
   uint32_t max_running = 0;  // attempts at once; 0: no limit
+  // Ephemeral: cancelled when this client has left. 0: detached. Opened again, it is as is said last.
+  ClientId client = 0;
 };
 struct AddBatch {
   Token token = 0;
@@ -205,19 +208,30 @@ struct ForgetJob {
   Token token = 0;
   JobId job = 0;
 };
-// The complete set of objects that a client wants; replaces its previous set. Empty when it leaves.
+// The complete set of objects that a client wants; replaces its previous set. Empty when it leaves for
+// good.
 struct SetWants {
   ClientId client = 0;
   std::vector<ObjectId> objects;
 };
 
+// A client's stream broke: its wants and its ephemeral jobs stay for a lease.
+struct ClientGone {
+  ClientId client = 0;
+};
+// It is there again; SetWants says so, too.
+struct ClientBack {
+  ClientId client = 0;
+};
+
 }  // namespace event
 
-using Event = std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
-                           event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed,
-                           event::DrainWorker, event::SetPool, event::OpenJob, event::AddBatch,
-                           event::SealJob, event::SetRanks, event::CancelJob, event::CancelTasks,
-                           event::RetryTasks, event::ForgetJob, event::SetWants>;
+using Event =
+    std::variant<event::WorkerHello, event::WorkerInventory, event::InventoryDone,
+                 event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
+                 event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
+                 event::CancelJob, event::CancelTasks, event::RetryTasks, event::ForgetJob,
+                 event::SetWants, event::ClientGone, event::ClientBack>;
 
 }  // namespace taskd::scheduler
 

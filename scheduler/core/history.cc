@@ -111,6 +111,7 @@ void State::ForgetRecords(Job& job) {
   kept.view.bytes_moved = job.bytes_moved;
   kept.view.bytes_saved = job.bytes_saved;
   kept.view.batches = job.batches;
+  BindToClient(job, 0);
   for (size_t i = 0; i < job.counts.size(); ++i) counters.tasks[i] -= job.counts[i];
   ++counters.jobs_forgotten;
   forgotten_order.push_back(job.id);

@@ -25,7 +25,8 @@ void State::Changed(Job& job) {
 void State::On(event::OpenJob& e) {
   auto [it, fresh] = job_of_submission.try_emplace({e.submission_hi, e.submission_lo}, 0);
   if (!fresh) {
-    const Job* known = FindJob(it->second);
+    Job* known = FindJob(it->second);
+    if (known != nullptr && !known->forgetting) BindToClient(*known, e.client);
     return Answer(e.token, 0, "", it->second,
                   known != nullptr ? known->batches : forgotten.at(it->second).view.batches);
   }
@@ -44,7 +45,7 @@ void State::On(event::OpenJob& e) {
   Emit(action::Journal{action::RecordKind::kOpenJob, job->id});
   Changed(*job);
   Answer(e.token, 0, "", job->id, 0);
-  jobs.Add(std::move(job));
+  BindToClient(jobs.Add(std::move(job)), e.client);
 }
 
 uint16_t State::InternShape(const Batch::Shape& spec) {
@@ -202,15 +203,18 @@ void State::On(event::CancelJob& e) {
   if (forgotten.contains(e.job)) return Answer(e.token, 0, "", e.job);  // it has ended
   Job* job = FindJob(e.job);
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
-  if (!job->cancelled && (!job->ended || job->retries_pending > 0)) {
-    job->cancelled = true;
-    job->seal_asked = true;
-    Emit(action::Journal{action::RecordKind::kCancelJob, job->id});
-    Enqueue({.kind = WorkKind::kCancelTasks, .job = job->id});
-    Enqueue({.kind = WorkKind::kSweepObjects, .job = job->id});
-    Changed(*job);
-  }
+  CancelWhole(*job);
   Answer(e.token, 0, "", job->id);
+}
+
+void State::CancelWhole(Job& job) {
+  if (job.cancelled || (job.ended && job.retries_pending == 0)) return;
+  job.cancelled = true;
+  job.seal_asked = true;
+  Emit(action::Journal{action::RecordKind::kCancelJob, job.id});
+  Enqueue({.kind = WorkKind::kCancelTasks, .job = job.id});
+  Enqueue({.kind = WorkKind::kSweepObjects, .job = job.id});
+  Changed(job);
 }
 
 void State::CheckJobEnd(Job& job) {

@@ -1,6 +1,8 @@
 // The worklist. A change of an object's presence is told to its consumers by one item, which is
 // finished before the next begins: so the counts of every task that is not `starting` agree with
 // the presences of its inputs whenever no item is half done, however small the budget of a step.
+#include <algorithm>
+
 #include "common/base/mutant.h"
 #include "scheduler/core/state.h"
 
@@ -180,6 +182,13 @@ bool DemandAway(State& state, Job& job, Work& work) {
   return work.cursor != kNil;
 }
 
+// False: it was the last one.
+bool NextOfRange(Work& work) {
+  uint64_t next = uint64_t{work.index} + work.cursor;
+  work.index = static_cast<uint32_t>(std::min<uint64_t>(next, work.limit));
+  return work.index < work.limit;
+}
+
 }  // namespace
 
 bool State::Advance(Work& work) {
@@ -202,6 +211,7 @@ bool State::Advance(Work& work) {
       break;
   }
   if (work.kind == WorkKind::kDropHusk) return DropHusk();
+  if (work.kind == WorkKind::kDropClient) return DropClient(work);
   Job* found = FindJob(work.job);
   if (found == nullptr) return false;  // forgotten meanwhile
   Job& job = *found;
@@ -216,11 +226,14 @@ bool State::Advance(Work& work) {
       StartTask(job, work.index, Start::kRevived);
       return false;
     case WorkKind::kCancelRange:
-      if (work.index < work.limit) CancelUnended(job, work.index++);
-      return work.index < work.limit;
+      if (work.index >= work.limit) return false;
+      CancelUnended(job, work.index);
+      return NextOfRange(work);
     case WorkKind::kRetryRange:
-      if (work.index < work.limit) RetryTask(job, work.index++, work);
-      if (work.index < work.limit) return true;
+      if (work.index < work.limit) {
+        RetryTask(job, work.index, work);
+        if (NextOfRange(work)) return true;
+      }
       EndRetry(job);
       return false;
     case WorkKind::kRevisitWants:

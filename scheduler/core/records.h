@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "common/base/heap.h"
@@ -165,6 +166,7 @@ struct Job {
   uint32_t attempts = 0;       // live ones
   uint64_t outside_wants = 0;  // of clients
   uint64_t idle_since_ns = 0;  // its key in State::idle_jobs
+  ClientId client = 0;         // it is cancelled when that one has left; 0: detached
   bool idle = false;           // in there: ended, and nobody wants anything of it
   bool expired = false;        // past its time to live
   bool forgetting = false;
@@ -174,6 +176,14 @@ struct Job {
       retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
 
   uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
+};
+
+// A client that wants something or has ephemeral jobs.
+struct Client {
+  std::vector<ObjectId> wants;  // sorted
+  absl::btree_set<JobId> ephemeral;
+  bool gone = false;  // its lease runs
+  uint64_t epoch = 0;
 };
 
 // What is left of a job that was forgotten.

@@ -113,38 +113,4 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
   Emit(action::Free{worker.stream, replica.id});
 }
 
-void State::On(event::SetWants& e) {
-  std::sort(e.objects.begin(), e.objects.end());
-  e.objects.erase(std::unique(e.objects.begin(), e.objects.end()), e.objects.end());
-  std::erase_if(e.objects, [this](ObjectId id) {
-    if (FindObject(id) != nullptr && !jobs[id.job]->forgetting) return false;
-    Emit(action::ObjectChanged{id});  // the shell finds nothing and says so
-    return true;
-  });
-  std::vector<ObjectId>& current = wants_of_client[e.client];
-  std::vector<ObjectId> before = std::exchange(current, e.objects);
-  for (ObjectId id : e.objects) {
-    if (std::binary_search(before.begin(), before.end(), id)) continue;
-    Job& job = *jobs[id.job];
-    ObjectRec& object = job.objects[id.ordinal];
-    ++object.client_wants;
-    ++job.outside_wants;
-    Reclassify(job);
-    Presence actual = Actual(job, object);
-    if (actual == Presence::kAvailable || actual == Presence::kDead)
-      Emit(action::ObjectChanged{id});
-    MakeIfWanted(job, id.ordinal);
-  }
-  for (ObjectId id : before) {
-    if (std::binary_search(e.objects.begin(), e.objects.end(), id)) continue;
-    Job* job = FindJob(id.job);
-    if (job == nullptr) continue;  // forgotten meanwhile
-    --job->objects[id.ordinal].client_wants;
-    --job->outside_wants;
-    FreeIfUnwanted(*job, id.ordinal);
-    Reclassify(*job);
-  }
-  if (e.objects.empty()) wants_of_client.erase(e.client);
-}
-
 }  // namespace taskd::scheduler

@@ -16,14 +16,28 @@ constexpr uint32_t kInvalid = 3, kFailedPrecondition = 9;  // gRPC status codes
 bool Failed(const TaskRec& task) {
   return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
 }
+
+uint64_t LastOf(const OrdinalRange& range) {
+  return range.first + uint64_t{range.count - 1} * range.stride;
+}
+
+// An item that walks the range: `cursor` is its stride.
+Work WalkOf(WorkKind kind, JobId job, const OrdinalRange& range) {
+  return {.kind = kind,
+          .job = job,
+          .index = range.first,
+          .cursor = range.stride,
+          .limit = range.count == 0 ? range.first : static_cast<uint32_t>(LastOf(range) + 1)};
+}
 }  // namespace
 
 // "" or what is wrong with them.
 std::string State::CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const {
   for (const OrdinalRange& range : ranges) {
-    if (uint64_t{range.first} + range.count <= job.tasks.size()) continue;
+    if (range.stride == 0) return "tasks are to be named with a stride of at least 1";
+    if (range.count == 0 || LastOf(range) < job.tasks.size()) continue;
     return StrCat("job ", job.id, " has ", job.tasks.size(), " tasks; there are none from ",
-                  range.first, " to ", uint64_t{range.first} + range.count - 1);
+                  range.first, " to ", LastOf(range));
   }
   return "";
 }
@@ -34,10 +48,7 @@ void State::On(event::CancelTasks& e) {
   if (std::string wrong = CheckRanges(*job, e.tasks); !wrong.empty())
     return Answer(e.token, kInvalid, std::move(wrong), e.job);
   for (const OrdinalRange& range : e.tasks) {
-    commands.push_back({.kind = WorkKind::kCancelRange,
-                        .job = job->id,
-                        .index = range.first,
-                        .limit = range.first + range.count});
+    commands.push_back(WalkOf(WorkKind::kCancelRange, job->id, range));
   }
   Emit(action::Journal{.kind = action::RecordKind::kCancelTasks, .job = job->id, .tasks = e.tasks});
   Answer(e.token, 0, "", job->id);
@@ -69,12 +80,10 @@ void State::On(event::RetryTasks& e) {
   }
   for (const OrdinalRange& range : e.tasks) {
     ++job->retries_pending;
-    commands.push_back({.kind = WorkKind::kRetryRange,
-                        .job = job->id,
-                        .index = range.first,
-                        .limit = range.first + range.count,
-                        .cancelled_too = e.cancelled_too,
-                        .inputs_too = !all});
+    Work work = WalkOf(WorkKind::kRetryRange, job->id, range);
+    work.cancelled_too = e.cancelled_too;
+    work.inputs_too = !all;
+    commands.push_back(work);
   }
   // From now on a cancel is a new one; the walk of an older one comes before the commands.
   if (job->cancelled) {
@@ -112,12 +121,10 @@ void State::RetryInputs(Job& job, const TaskRec& task, bool cancelled_too) {
     Ordinal producer = job.objects[object].producer;
     if (!job.retry_asked.insert(producer).second) return;
     ++job.retries_pending;
-    Enqueue({.kind = WorkKind::kRetryRange,
-             .job = job.id,
-             .index = producer,
-             .limit = producer + 1,
-             .cancelled_too = cancelled_too,
-             .inputs_too = true});
+    Work work = WalkOf(WorkKind::kRetryRange, job.id, {producer, 1});
+    work.cancelled_too = cancelled_too;
+    work.inputs_too = true;
+    Enqueue(work);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;

@@ -28,6 +28,7 @@ struct Config {
   uint64_t forget_after_ns = limits::kForgetAfterNs;
   uint64_t lookahead_ns = limits::kLookaheadNs;
   uint64_t straggler_ns = limits::kStragglerNs;
+  uint64_t client_lease_ns = limits::kClientLeaseNs;
   uint32_t ended_jobs_kept = limits::kEndedJobsKept;
   uint32_t forgotten_jobs_kept = limits::kForgottenJobsKept;
 };

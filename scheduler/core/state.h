@@ -1,12 +1,13 @@
 // Everything the scheduler core knows, and the functions over it, one file a concept:
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
+//   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
 //   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
 //   holders.cc      the lists of replicas, by object and by worker
-//   replicas.cc     who holds what; freeing; wants of clients
+//   replicas.cc     who holds what; freeing
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
 //   suspects.cc     tasks that may kill their workers run alone
@@ -55,13 +56,14 @@ enum class WorkKind : uint8_t {
   kAcquireMembers,  // job, index: it has one again
   kDemandAway,      // job, index: consumers that lack nothing else have this away object rebuilt
   kCancelTasks,     // job
-  kCancelRange,     // job, index..limit
-  kRetryRange,      // job, index..limit, cancelled_too, inputs_too
+  kCancelRange,     // job, index..limit by cursor
+  kRetryRange,      // job, index..limit by cursor, cancelled_too, inputs_too
   kRevisitWants,    // job: make again what the graph wants
   kReviveTask,      // job, index: a failed task that starts anew
   kForgetObjects,   // job: free all
   kForgetRecords,   // job
   kDropHusk,        // the first of `husks`
+  kDropClient,      // index, limit: halves of its id: its lease is over
   kSweepObjects,    // job: free what nobody wants
   kFailShape,       // index: the shape: its rule names no worker that is left
   kWorkerAway,      // worker: its replicas cannot be read
@@ -86,6 +88,7 @@ struct Work {
 };
 
 enum class TimerKind : uint8_t {
+  kClientLease,
   kForgetJob,
   kBackoff,
   kSilent,
@@ -97,7 +100,7 @@ enum class TimerKind : uint8_t {
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
-  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch
+  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch | client, epoch
   auto operator<=>(const Timer&) const = default;
 };
 
@@ -134,6 +137,8 @@ class State {
   void On(event::RetryTasks& e);
   void On(event::ForgetJob& e);
   void On(event::SetWants& e);
+  void On(event::ClientGone& e);
+  void On(event::ClientBack& e);
 
   // --- propagate.cc
   void Enqueue(Work work) { worklist.push_back(work); }
@@ -346,6 +351,12 @@ class State {
   void AskBack(Worker& worker);
   bool Balance();  // one unit; false: nothing to do
 
+  // --- clients.cc
+  void DropWant(ObjectId id);
+  void EndLease(ClientId id, uint64_t epoch);
+  bool DropClient(Work& work);
+  void BindToClient(Job& job, ClientId client);
+
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
   void Reclassify(Job& job);
@@ -369,6 +380,7 @@ class State {
   const Job* FindJob(JobId id) const { return jobs.Find(id); }
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
+  void CancelWhole(Job& job);
   uint16_t InternShape(const Batch::Shape& spec);
   void AppendBatch(Job& job, const Batch& batch);
   void Answer(Token token, uint32_t code, std::string message, JobId job = 0,
@@ -406,7 +418,7 @@ class State {
   absl::flat_hash_map<uint64_t, uint16_t> slot_of_identity;
   absl::flat_hash_map<StreamId, uint16_t> slot_of_stream;
   absl::btree_map<std::pair<uint64_t, uint64_t>, JobId> job_of_submission;
-  absl::btree_map<ClientId, std::vector<ObjectId>> wants_of_client;  // sorted
+  absl::btree_map<ClientId, Client> clients;  // with wants or ephemeral jobs
   absl::btree_map<Batch::Shape, uint16_t> shape_of_spec;
   absl::btree_map<uint16_t, ClusterPool> pools;
   // Workers by their own name and by their host's.

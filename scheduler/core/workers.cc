@@ -399,6 +399,10 @@ void State::RunTimers() {
     --budget;
     Timer timer = *timers.begin();
     timers.erase(timers.begin());
+    if (timer.kind == TimerKind::kClientLease) {
+      EndLease(timer.a, timer.b);
+      continue;
+    }
     if (timer.kind == TimerKind::kForgetJob) {
       ExpireJob(static_cast<JobId>(timer.a));
       continue;

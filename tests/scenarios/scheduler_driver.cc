@@ -16,10 +16,10 @@ constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign",   
                                          "free",    "ack",          "drain",    "reply",   "job",
                                          "object",  "journal",      "forgotten"};
 constexpr std::string_view kEvents[] = {
-    "hello",     "inventory",  "inventory_done", "started",      "finish",      "fail",
-    "cancelled", "retracted",  "refused",        "stuck",        "added",       "lost",
-    "beat",      "goodbye",    "close",          "drain",        "open",        "batch",
-    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks", "forget_job"};
+    "hello",        "inventory",   "inventory_done", "started", "finish", "fail",       "cancelled",
+    "retracted",    "refused",     "stuck",          "added",   "lost",   "beat",       "goodbye",
+    "close",        "drain",       "open",           "batch",   "seal",   "cancel_job", "wants",
+    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back"};
 constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
                                          "finish", "final_failure", "cancel",     "retry",
                                          "forget", "cancel_tasks",  "retry_tasks"};
@@ -88,6 +88,7 @@ class SchedulerDriver : public Driver {
     config.rerun_after_closed_ns = words.Duration("rerun_after", config.rerun_after_closed_ns);
     config.silent_ns = words.Duration("silent", config.silent_ns);
     config.forget_after_ns = words.Duration("forget_after", config.forget_after_ns);
+    config.client_lease_ns = words.Duration("client_lease", config.client_lease_ns);
     config.ended_jobs_kept =
         static_cast<uint32_t>(words.Number("ended_jobs", config.ended_jobs_kept));
     config.forgotten_jobs_kept =
@@ -226,6 +227,7 @@ bool SchedulerDriver::FromClient(const Words& words) {
     open.owner = static_cast<uint32_t>(words.Number("owner", 0));
     open.weight = static_cast<uint32_t>(words.Number("weight", open.weight));
     open.max_running = static_cast<uint32_t>(words.Number("max", 0));
+    if (words.Has("client")) open.client = ParseNumber(words.Get("client").substr(1));
     events_.push_back(open);
   } else if (verb == "rebatch") {  // a batch that is not the next one, without content
     events_.push_back(
@@ -247,6 +249,10 @@ bool SchedulerDriver::FromClient(const Words& words) {
   } else if (verb == "pool") {  // pool 7 2
     events_.push_back(event::SetPool{next_token_++, static_cast<uint16_t>(ParseNumber(words[1])),
                                      static_cast<uint32_t>(ParseNumber(words[2])) * 1000});
+  } else if (verb == "gone" || verb == "back") {
+    const ClientId client = ParseNumber(words[1].substr(1));
+    if (verb == "gone") events_.push_back(event::ClientGone{client});
+    if (verb == "back") events_.push_back(event::ClientBack{client});
   } else if (verb == "forget_job") {
     events_.push_back(event::ForgetJob{next_token_++, job});
   } else if (verb == "cancel_job") {
@@ -260,10 +266,12 @@ bool SchedulerDriver::FromClient(const Words& words) {
         cancelled_too = true;
         continue;
       }
-      const auto parts = Split(words[i], '*');
+      const auto by = Split(words[i], '/');  // m0*3/2: m0, m2, m4
+      const auto parts = Split(by[0], '*');
       const TaskId first = names_.ParseTask(parts[0]);
-      tasks.push_back(
-          {first.ordinal, parts.size() > 1 ? static_cast<uint32_t>(ParseNumber(parts[1])) : 1});
+      tasks.push_back({first.ordinal,
+                       parts.size() > 1 ? static_cast<uint32_t>(ParseNumber(parts[1])) : 1,
+                       by.size() > 1 ? static_cast<uint32_t>(ParseNumber(by[1])) : 1});
       of = first.job;
     }
     if (verb == "cancel_tasks") events_.push_back(event::CancelTasks{next_token_++, of, tasks});
@@ -388,6 +396,7 @@ std::string SchedulerDriver::TextOfAction(const action::Journal& a) {
       for (const OrdinalRange& range : a.tasks) {
         out += " " + names_.TextOf(TaskId{a.job, range.first});
         if (range.count != 1) out += StrCat("*", range.count);
+        if (range.stride != 1) out += StrCat("/", range.stride);
       }
       break;
     case action::RecordKind::kBatch:

@@ -72,7 +72,7 @@ void Add(S& s, const OutputInfo& o) {
 }
 template <typename S>
 void Add(S& s, const scheduler::OrdinalRange& r) {
-  s.Add(uint64_t{r.first}), s.Add(uint64_t{r.count});
+  s.Add(uint64_t{r.first}), s.Add(uint64_t{r.count}), s.Add(uint64_t{r.stride});
 }
 template <typename S>
 void Add(S& s, const BadHolder& b) {
@@ -252,6 +252,14 @@ void Walk(S& s, const se::CancelJob& e) {
 template <typename S>
 void Walk(S& s, const se::CancelTasks& e) {
   s.Name("CancelTasks"), s.Add(e.token), s.Add(uint64_t{e.job}), List(s, "tasks", e.tasks);
+}
+template <typename S>
+void Walk(S& s, const se::ClientGone& e) {
+  s.Name("ClientGone"), s.Add(e.client);
+}
+template <typename S>
+void Walk(S& s, const se::ClientBack& e) {
+  s.Name("ClientBack"), s.Add(e.client);
 }
 template <typename S>
 void Walk(S& s, const se::ForgetJob& e) {
