@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kCollectionBit = 0x80000000u;
 constexpr uint64_t kSoftBytes = limits::kBatchBytes / 2;  // cut here: the first tasks start sooner
-constexpr uint64_t kTaskBytes = 7 * 4;                    // of all columns
+constexpr uint64_t kTaskBytes = 9 * 4;                    // of all columns, rank and tail included
 constexpr uint64_t kEdgeBytes = 4 * 4;
 constexpr uint64_t kTableItemBytes = 16;  // tag and length around a table's item, and to spare
 

@@ -28,8 +28,8 @@ absl::Status StatsMaker::CheckColumns(const v1::GraphBatch& batch, uint64_t task
     return size <= 1 || size == n;
   };
   if (!fits(batch.body(), tasks) || !fits(batch.shape(), tasks) || !fits(batch.option(), tasks) ||
-      !fits(batch.rank(), tasks) || !fits(batch.input_count(), tasks) ||
-      !fits(batch.args_size(), tasks)) {
+      !fits(batch.rank(), tasks) || !fits(batch.tail(), tasks) ||
+      !fits(batch.input_count(), tasks) || !fits(batch.args_size(), tasks)) {
     return Bad(batch, "a column has a wrong length");
   }
   uint64_t edges = 0;

@@ -9,6 +9,7 @@
 
 #include "cli/client/compile.h"
 #include "cli/client/graph_reader.h"
+#include "cli/client/ranks.h"
 #include "cli/client/tgraph.h"
 #include "common/base/text.h"
 #include "common/graph/name_syntax.h"
@@ -91,6 +92,7 @@ absl::StatusOr<LoadedGraph> GraphFromText(std::string_view content, std::string_
     // For a caller all of these are one thing: the file cannot be used as it is.
     return absl::InvalidArgumentError(std::string(compiled.status().message()));
   }
+  if (absl::Status status = GiveRanks(compiled->frames); !status.ok()) return status;
   return GraphFromFrames(std::move(compiled->frames));
 }
 

@@ -25,6 +25,9 @@ inline constexpr uint32_t kShapesPerJob = 1024;    // each one is looked at when
 inline constexpr uint32_t kPartsPerObject = 1u << 20;
 inline constexpr uint32_t kArgsBytes = 4u << 20;  // travels in one assignment
 inline constexpr uint32_t kGroupsPerJob = 4096;   // metrics cardinality
+// Tasks and inputs of jobs without ranks, kept until they are sealed and ordered: about 64 MiB, and
+// half a GiB while one of 4 M tasks with 3 inputs each is ordered.
+inline constexpr uint64_t kOrderItems = 16u << 20;
 
 // Sessions.
 inline constexpr uint32_t kControlMessageBytes = 64u << 20;

@@ -266,6 +266,8 @@ TaskView State::ViewOf(const Job& job, Ordinal ordinal) const {
   view.failure = task.failure;
   view.culprit = task.culprit;
   view.reason = ReasonOf(*this, job, task);
+  view.rank = task.rank;
+  view.tail = task.tail;
   return view;
 }
 

@@ -67,6 +67,8 @@ struct TaskView {
   FailureClass failure = FailureClass::kNone;
   Ordinal culprit = kNoOrdinal;
   WaitReason reason = WaitReason::kNone;
+  uint32_t rank = 0;  // smaller runs earlier
+  uint32_t tail = 0;  // ms from its start to the job's end; 0: not known
 };
 
 struct WaitingInputView {

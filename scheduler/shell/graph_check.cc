@@ -260,6 +260,7 @@ class BatchCheck {
                                  {"shape", FitsColumn(batch_.shape(), tasks_)},
                                  {"option", FitsColumn(batch_.option(), tasks_)},
                                  {"rank", FitsColumn(batch_.rank(), tasks_)},
+                                 {"tail", FitsColumn(batch_.tail(), tasks_)},
                                  {"input_count", FitsColumn(batch_.input_count(), tasks_)},
                                  {"args_size", FitsColumn(batch_.args_size(), tasks_)}}) {
       if (!column.fits) {
@@ -272,6 +273,7 @@ class BatchCheck {
 
   absl::Status Tasks() {
     out_->batch.tasks.reserve(tasks_);
+    out_->ranked = !batch_.rank().empty();
     uint64_t edges = 0;
     for (uint64_t i = 0; i < tasks_; ++i) {
       Batch::Task task;
@@ -283,6 +285,7 @@ class BatchCheck {
       if (option >= t_.now_.options)
         return OutOfTable(i, "set of options", option, t_.now_.options);
       task.rank = At(batch_.rank(), i);
+      task.tail = At(batch_.tail(), i);
       task.shape = static_cast<uint16_t>(shape);
       task.option = static_cast<uint16_t>(option);
       task.group = Group(task.body, shape);

@@ -24,6 +24,7 @@ class GraphTables {
     Batch batch;
     std::vector<BodyPtr> bodies;
     ArgsColumn args;
+    bool ranked = false;  // the user gave ranks
   };
   // Errors name the batch and the task, and say what to change. Every index is in range afterwards,
   // and every edge names an object of an earlier task.

@@ -49,7 +49,10 @@ absl::StatusOr<std::string> Decompress(std::string_view frame) {
   return text;
 }
 
-Intake::Intake(JobStore* jobs, CoreLoop* loop) : jobs_(jobs), loop_(loop) {}
+Intake::Intake(JobStore* jobs, CoreLoop* loop)
+    : jobs_(jobs), loop_(loop), ranker_(std::make_unique<Ranker>([this](event::SetRanks ranks) {
+        SendRanks(std::move(ranks));
+      })) {}
 
 Intake::~Intake() { Stop(); }
 
@@ -64,6 +67,7 @@ void Intake::Stop() {
   }
   not_empty_.notify_one();
   if (thread_.joinable()) thread_.join();
+  ranker_.reset();
 }
 
 bool Intake::Submit(JobId job, uint32_t number, std::string frame, Done done) {
@@ -129,13 +133,15 @@ void Intake::Take(Submission& submission) {
   auto repeated = IsRepeated(**state, submission, hash);
   if (!repeated.ok()) return submission.done(repeated.status());
   if (*repeated) return submission.done(absl::OkStatus());
-  auto batch = Accept(**state, submission, *text);
-  if (!batch.ok()) return submission.done(batch.status());
+  auto checked = Accept(**state, submission, *text);
+  if (!checked.ok()) return submission.done(checked.status());
   (*state)->hashes.push_back(hash);
+  Batch* batch = &checked->batch;
+  ranker_->Add(submission.job, *batch, checked->ranked);
   auto items = static_cast<uint32_t>(1 + batch->tasks.size() + batch->edges.size());
   // A std::function must be copyable, an event need not be copied: the batch waits behind a
   // pointer.
-  auto kept = std::make_shared<Batch>(*std::move(batch));
+  auto kept = std::make_shared<Batch>(std::move(*batch));
   PostToCore(
       [kept, job = submission.job, number = submission.number](Token token) {
         return event::AddBatch{token, job, number, std::move(*kept)};
@@ -162,8 +168,8 @@ absl::StatusOr<bool> Intake::IsRepeated(const JobState& state, const Submission&
   return false;
 }
 
-absl::StatusOr<Batch> Intake::Accept(JobState& state, const Submission& submission,
-                                     const std::string& text) {
+absl::StatusOr<GraphTables::Checked> Intake::Accept(JobState& state, const Submission& submission,
+                                                    const std::string& text) {
   v1::GraphBatch parsed;
   if (!parsed.ParseFromString(text)) return Damaged("it is no GraphBatch");
   if (parsed.number() != submission.number) {
@@ -176,7 +182,7 @@ absl::StatusOr<Batch> Intake::Accept(JobState& state, const Submission& submissi
   absl::Status added = record->Add(parsed, std::move(checked->bodies), std::move(checked->args));
   if (!added.ok()) return added;
   state.tables.Commit();
-  return std::move(checked->batch);
+  return std::move(*checked);
 }
 
 void Intake::Take(Sealing& sealing) {
@@ -187,12 +193,18 @@ void Intake::Take(Sealing& sealing) {
         StrCat("job ", sealing.job, " cannot be sealed with ", sealing.batches, " batches: it has ",
                (*state)->hashes.size())));
   }
-  (*state)->sealed = true;
+  bool first = !std::exchange((*state)->sealed, true);
   PostToCore(
       [job = sealing.job, batches = sealing.batches](Token token) {
         return event::SealJob{token, job, batches};
       },
       std::move(sealing.done), 1);
+  if (first) ranker_->Seal(sealing.job);
+}
+
+void Intake::SendRanks(event::SetRanks ranks) {
+  auto items = static_cast<uint32_t>(ranks.rank.size());
+  if (!loop_->Post(std::move(ranks), items)) loop_->WaitForRoom();
 }
 
 void Intake::PostToCore(std::function<Event(Token)> make, Done done, uint32_t items) {

@@ -1,5 +1,6 @@
 // Takes batches in: decompresses, parses and checks them on a thread of its own, in the order in
-// which they came, and posts them to the core. The same batch sent again is acknowledged again;
+// which they came, and posts them to the core, later with ranks for jobs that came without (see
+// Ranker). The same batch sent again is acknowledged again;
 // another one under its number is not.
 #ifndef TASKD_SCHEDULER_SHELL_INTAKE_H_
 #define TASKD_SCHEDULER_SHELL_INTAKE_H_
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -20,6 +22,7 @@
 #include "scheduler/shell/core_loop.h"
 #include "scheduler/shell/graph_check.h"
 #include "scheduler/shell/job_store.h"
+#include "scheduler/shell/ranker.h"
 
 namespace taskd::scheduler {
 
@@ -71,13 +74,15 @@ class Intake {
   // Already accepted: true. Not to be accepted: an error.
   absl::StatusOr<bool> IsRepeated(const JobState& state, const Submission& submission,
                                   uint64_t hash);
-  absl::StatusOr<Batch> Accept(JobState& state, const Submission& submission,
-                               const std::string& text);
+  absl::StatusOr<GraphTables::Checked> Accept(JobState& state, const Submission& submission,
+                                              const std::string& text);
+  void SendRanks(event::SetRanks ranks);
   void PostToCore(std::function<Event(Token)> make, Done done, uint32_t items);
 
   JobStore* const jobs_;
   CoreLoop* const loop_;
   absl::flat_hash_map<JobId, JobState> states_;  // of the intake thread
+  std::unique_ptr<Ranker> ranker_;               // likewise
   std::thread thread_;
 
   std::mutex mutex_;

@@ -26,7 +26,7 @@ ALLOWED = {
     "worker/data": ["common", "worker/core", "worker/store"],
     "worker/exec": ["common", "worker/core", "worker/store"],
     "worker/shell": ["common", "worker"],
-    "cli/client": ["common"],
+    "cli/client": ["common", "scheduler/order"],  # the pure pass, run when a graph is compiled
     "cli/taskctl": ["common", "cli/client"],
     "tests/sim": ["common/base", "scheduler/core", "scheduler/order", "worker/core"],
     "tests/scenarios": ["common/base", "scheduler/core", "scheduler/order", "worker/core"],

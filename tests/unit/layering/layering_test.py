@@ -20,6 +20,8 @@ CASES = [
     ("worker/exec/a.cc", '#include "worker/data/server.h"', "may not include worker/data"),
     ("worker/store/a.cc", '#include "worker/exec/spawn.h"', "may not include worker/exec"),
     ("cli/client/a.cc", '#include "scheduler/core/events.h"', "may not include scheduler/core"),
+    ("cli/client/a.cc", '#include "scheduler/order/order.h"', None),
+    ("cli/taskctl/a.cc", '#include "scheduler/order/order.h"', "may not include scheduler/order"),
     ("cli/client/a.cc", '#include "cli/taskctl/table.h"', "may not include cli/taskctl"),
     ("cli/taskctl/a.cc", '#include "worker/store/store.h"', "may not include worker/store"),
     ("tests/sim/a.cc", '#include "common/rpc/wire.h"', "may not include common/rpc"),

@@ -31,6 +31,23 @@ TEST(GraphCheck, AGoodBatchBecomesTheCoresColumns) {
   EXPECT_EQ(checked->bodies.size(), 2u);
 }
 
+TEST(GraphCheck, RanksAndTailsAreTakenOver) {
+  GraphTables tables;
+  v1::GraphBatch batch = SmallGraph();
+  for (uint32_t rank : {2, 1, 0, 3}) batch.add_rank(rank);
+  for (uint32_t tail : {30, 40, 50, 10}) batch.add_tail(tail);
+  auto checked = tables.Check(batch);
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_TRUE(checked->ranked);
+  for (size_t t = 0; t < 4; ++t) {
+    EXPECT_EQ(checked->batch.tasks[t].rank, batch.rank(static_cast<int>(t)));
+    EXPECT_EQ(checked->batch.tasks[t].tail, batch.tail(static_cast<int>(t)));
+  }
+  v1::GraphBatch without = SmallGraph();
+  GraphTables others;
+  EXPECT_FALSE(others.Check(without)->ranked);
+}
+
 TEST(GraphCheck, ALaterBatchReadsEarlierObjects) {
   GraphTables tables;
   v1::GraphBatch first = SmallGraph();
@@ -117,6 +134,7 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
       {"too many tasks", [](auto& b) { b.mutable_runs(0)->set_count(100'000); },
        "fit into one batch"},
       {"body column", [](auto& b) { b.add_body(0); }, "column body must have 0, 1 or 4"},
+      {"tail column", [](auto& b) { b.mutable_tail()->Resize(3, 100); }, "column tail"},
       {"rank column",
        [](auto& b) {
          b.add_rank(0);

@@ -118,6 +118,24 @@ TEST_F(IntakeTest, OrderAndSealing) {
   EXPECT_THAT(std::string(Submit(1, late).message()), HasSubstr("sealed"));
 }
 
+TEST_F(IntakeTest, ASealedJobWithoutRanksGetsThem) {
+  ASSERT_TRUE(Submit(0, SmallGraph()).ok());
+  ASSERT_TRUE(Seal(1).ok());
+  std::vector<uint32_t> ranks, tails;
+  while (tails.empty() || tails[0] == 0) {
+    ranks.clear();
+    tails.clear();
+    loop_.AskAndWait([&](const SchedulerCore& core, uint64_t) {
+      for (Ordinal t = 0; t < 4; ++t) {
+        ranks.push_back(core.GetTask({job_, t})->rank);
+        tails.push_back(core.GetTask({job_, t})->tail);
+      }
+    });
+  }
+  EXPECT_THAT(ranks, testing::ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(tails, testing::ElementsAre(200, 200, 200, 100));
+}
+
 TEST_F(IntakeTest, BadBatchesAreRefusedAndAGoodOneIsTakenAfterwards) {
   EXPECT_THAT(std::string(Submit(0, "not zstd").message()), HasSubstr("damaged"));
   EXPECT_THAT(std::string(Submit(0, Frame("not a batch")).message()), HasSubstr("damaged"));
