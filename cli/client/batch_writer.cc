@@ -68,6 +68,10 @@ uint32_t BatchWriter::AddShape(const Resources& need) {
   v1::Shape shape;
   shape.mutable_need()->set_cpus_milli(need.cpus_milli);
   shape.mutable_need()->set_memory_bytes(need.memory_bytes);
+  return AddShape(shape);
+}
+
+uint32_t BatchWriter::AddShape(const v1::Shape& shape) {
   uint32_t index = Intern(shape, shapes_, &v1::GraphBatch::add_shapes, "a resource request");
   if (shapes_.size() > limits::kShapesPerJob) {
     Fail(StrCat("more than ", limits::kShapesPerJob,

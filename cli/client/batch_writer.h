@@ -22,6 +22,7 @@
 namespace taskd::v1 {
 class Body;
 class GraphBatch;
+class Shape;
 class TaskOptions;
 class Template;
 }  // namespace taskd::v1
@@ -49,7 +50,8 @@ class BatchWriter {
   // Tables. Each returns the job's index of what was added; equal bodies, shapes and options share
   // one.
   uint32_t AddBody(const v1::Body& body);
-  uint32_t AddShape(const Resources& need);
+  uint32_t AddShape(const Resources& need);  // cpus and memory, anywhere
+  uint32_t AddShape(const v1::Shape& shape);
   uint32_t AddOptions(const v1::TaskOptions& options);
   uint32_t AddTemplate(const v1::Template& definition);
   // What an edge names: an object, or an interned collection when the run has several.

@@ -160,7 +160,7 @@ class Compiler {
     BatchWriter::Task task;
     task.template_index = writer_.AddTemplate(d.table);
     task.body = writer_.AddBody(d.body);
-    task.shape = writer_.AddShape(d.need);
+    task.shape = writer_.AddShape(d.shape);
     task.option = writer_.AddOptions(d.options);
     task.output_count = static_cast<uint32_t>(d.body.outputs_size());
     first_object_[i] = writer_.next_object();

@@ -54,7 +54,7 @@ struct Definition {
       inputs;  // in the order of the body's slots: store objects first, then paths
   v1::Body body;
   const YamlNode* argv = nullptr;  // compiled when the axes are known
-  Resources need;
+  v1::Shape shape;
   v1::TaskOptions options;
   std::vector<int> output_lines;  // of body.outputs
 

@@ -1,10 +1,10 @@
 #include "cli/client/graph_reader.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "cli/client/body_reader.h"
+#include "cli/client/option_reader.h"
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
@@ -12,10 +12,6 @@
 
 namespace taskd::client {
 namespace {
-
-constexpr std::string_view kOptionKeys = "retry time_limit resources priority expect crash_limit";
-constexpr std::string_view kPlannedOptionKeys =
-    "environment needs_time pure group placement workers hosts replicas";
 
 std::vector<std::string> Words(std::string_view text) {
   std::vector<std::string> words;
@@ -62,136 +58,6 @@ absl::Status CheckKeys(const FileContext& context, const YamlNode& map, std::str
 }
 
 namespace {
-
-// Reads the options that a task and `defaults` share.
-class OptionReader {
- public:
-  explicit OptionReader(const FileContext& context) : context_(context) {}
-
-  absl::Status Read(const YamlNode& map, Resources& need, v1::TaskOptions& options) {
-    for (const YamlNode::Entry& entry : map.entries) {
-      const YamlNode& node = *entry.value;
-      absl::Status status;
-      if (entry.key == "retry") status = Retry(node, options);
-      if (entry.key == "resources") status = NeedOf(node, need);
-      if (entry.key == "expect") status = Expect(node, options);
-      if (entry.key == "time_limit") {
-        status = Take(node, "the time limit", ParseDuration,
-                      [&](uint64_t ns) { options.set_time_limit_ns(ns); });
-      }
-      if (entry.key == "priority") {
-        status = Integer(node, "the priority", -1'000'000, 1'000'000,
-                         [&](int64_t v) { options.set_priority(static_cast<int32_t>(v)); });
-      }
-      if (entry.key == "crash_limit") {
-        status = Integer(node, "the crash limit", 1, 1000,
-                         [&](int64_t v) { options.set_crash_limit(static_cast<uint32_t>(v)); });
-      }
-      if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  absl::StatusOr<std::string> Text(const YamlNode& node, std::string_view what) {
-    auto text = TextOf(context_, node, what);
-    if (!text.ok()) return text;
-    auto expanded = ExpandVars(*text, context_.vars);
-    if (!expanded.ok()) return context_.Error(node.line, expanded.status());
-    return expanded;
-  }
-  template <typename Parse, typename Set>
-  absl::Status Take(const YamlNode& node, std::string_view what, Parse parse, Set set) {
-    auto text = Text(node, what);
-    if (!text.ok()) return text.status();
-    auto value = parse(*text);
-    if (!value.ok())
-      return context_.Error(node.line, StrCat(what, ": ", ToStd(value.status().message())));
-    set(*value);
-    return absl::OkStatus();
-  }
-  template <typename Set>
-  absl::Status Integer(const YamlNode& node, std::string_view what, int64_t lo, int64_t hi,
-                       Set set) {
-    auto text = Text(node, what);
-    if (!text.ok()) return text.status();
-    int64_t value = 0;
-    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (text->empty() || error != std::errc() || end != text->data() + text->size() || value < lo ||
-        value > hi) {
-      return context_.Error(
-          node.line, StrCat(what, " is '", *text, "'; it is a whole number from ", lo, " to ", hi));
-    }
-    set(value);
-    return absl::OkStatus();
-  }
-  absl::Status Times(const YamlNode& node, v1::TaskOptions& options) {
-    return Integer(node, "the number of retries", 0, 1'000'000,
-                   [&](int64_t v) { options.set_retries(static_cast<uint32_t>(v)); });
-  }
-  absl::Status Retry(const YamlNode& node, v1::TaskOptions& options) {
-    if (node.kind != YamlNode::kMap) return Times(node, options);
-    if (auto status = CheckKeys(context_, node, "retry", "times backoff", "on"); !status.ok())
-      return status;
-    const YamlNode* times = node.Find("times");
-    if (times == nullptr)
-      return context_.Error(node.line, "retry needs times: {times: 2, backoff: 10s}");
-    if (auto status = Times(*times, options); !status.ok()) return status;
-    const YamlNode* backoff = node.Find("backoff");
-    if (backoff == nullptr) return absl::OkStatus();
-    auto status = Take(*backoff, "the backoff", ParseDuration,
-                       [&](uint64_t ns) { options.set_backoff_ns(ns); });
-    if (status.ok() && options.backoff_ns() > limits::kBackoffMaxNs) {
-      return context_.Error(
-          backoff->line, StrCat("the backoff is at most ", FormatDuration(limits::kBackoffMaxNs)));
-    }
-    return status;
-  }
-  absl::Status NeedOf(const YamlNode& node, Resources& need) {
-    if (node.kind != YamlNode::kMap) {
-      return context_.Error(
-          node.line,
-          StrCat("resources are a mapping like {cpus: 4, mem: 8GiB}, not ", node.KindName()));
-    }
-    for (const YamlNode::Entry& entry : node.entries) {
-      if (entry.key.starts_with("pool."))
-        return context_.NotYet(entry.line, StrCat("'", entry.key, "' (a pool)"));
-    }
-    if (auto status = CheckKeys(context_, node, "resources", "cpus mem", "gpus hosts");
-        !status.ok())
-      return status;
-    if (const YamlNode* cpus = node.Find("cpus")) {
-      auto status =
-          Take(*cpus, "cpus", ParseCpus, [&](uint32_t milli) { need.cpus_milli = milli; });
-      if (!status.ok()) return status;
-      if (need.cpus_milli == 0)
-        return context_.Error(cpus->line, "a task needs some cpu; give at least 0.001");
-    }
-    const YamlNode* mem = node.Find("mem");
-    if (mem == nullptr) return absl::OkStatus();
-    return Take(*mem, "mem", ParseBytes, [&](uint64_t bytes) { need.memory_bytes = bytes; });
-  }
-  absl::Status Expect(const YamlNode& node, v1::TaskOptions& options) {
-    if (node.kind != YamlNode::kMap) {
-      return context_.Error(
-          node.line,
-          StrCat("expect is a mapping like {time: 2s, bytes: 10MiB}, not ", node.KindName()));
-    }
-    if (auto status = CheckKeys(context_, node, "expect", "time bytes", ""); !status.ok())
-      return status;
-    if (const YamlNode* time = node.Find("time")) {
-      auto status = Take(*time, "the expected time", ParseDuration,
-                         [&](uint64_t ns) { options.set_expect_ns(ns); });
-      if (!status.ok()) return status;
-    }
-    const YamlNode* bytes = node.Find("bytes");
-    if (bytes == nullptr) return absl::OkStatus();
-    return Take(*bytes, "the expected bytes", ParseBytes,
-                [&](uint64_t n) { options.set_expect_bytes(n); });
-  }
-
-  const FileContext& context_;
-};
 
 // Variables may use each other, in any order.
 class VarReader {
@@ -326,7 +192,7 @@ class GraphReader {
           node.line, StrCat("defaults is a mapping of task options, not ", node.KindName())));
     }
     absl::Status keys = CheckKeys(context_, node, "defaults", kOptionKeys, kPlannedOptionKeys);
-    errors_.Add(keys.ok() ? OptionReader(context_).Read(node, need_, options_) : keys);
+    errors_.Add(keys.ok() ? ReadOptions(context_, node, shape_, options_) : keys);
   }
 
   void Tasks(const YamlNode* tasks, int line) {
@@ -384,9 +250,9 @@ class GraphReader {
       return s;
     d.over = node.Find("over");
     d.except = node.Find("except");
-    d.need = need_;
+    d.shape = shape_;
     d.options = options_;
-    if (auto s = OptionReader(context_).Read(node, d.need, d.options); !s.ok()) return s;
+    if (auto s = ReadOptions(context_, node, d.shape, d.options); !s.ok()) return s;
     return ReadBody(context_, node, d);
   }
 
@@ -420,7 +286,7 @@ class GraphReader {
   GraphModel& model_;
   FileContext& context_;
   Errors& errors_;
-  Resources need_{1000, 0};
+  v1::Shape shape_ = DefaultShape();
   v1::TaskOptions options_;
 };
 

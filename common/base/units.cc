@@ -144,6 +144,18 @@ std::string FormatDuration(uint64_t ns) {
   return StrCat(whole / 3600, " h ", whole / 60 % 60, " m");
 }
 
+absl::StatusOr<std::pair<std::string, uint32_t>> ParsePool(std::string_view text) {
+  size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string_view::npos)
+    return absl::InvalidArgumentError("is a name and an amount like gpus=2");
+  auto amount = ParseCpus(text.substr(equals + 1));
+  if (!amount.ok() || *amount == 0) {
+    return absl::InvalidArgumentError(
+        StrCat("'", std::string(text.substr(equals + 1)), "' is no amount; give a number above 0"));
+  }
+  return std::pair(std::string(text.substr(0, equals)), *amount);
+}
+
 std::string FormatCpus(uint32_t cpus_milli) {
   std::string text = absl::StrFormat("%u.%03u", cpus_milli / 1000, cpus_milli % 1000);
   while (text.back() == '0') text.pop_back();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 
@@ -16,6 +17,9 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text);
 
 // "250ms", "10s", "5m", "2h", "1.5s", "1h30m"; a bare number is seconds. Nanoseconds.
 absl::StatusOr<uint64_t> ParseDuration(std::string_view text);
+
+// "gpus=2", "pool.licence=0.5": a name and thousandths, more than 0.
+absl::StatusOr<std::pair<std::string, uint32_t>> ParsePool(std::string_view text);
 
 // "4", "0.5": thousandths of a cpu.
 absl::StatusOr<uint32_t> ParseCpus(std::string_view text);

@@ -38,3 +38,10 @@ function(taskd_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT 300)
 endfunction()
+
+# taskd_precompile(TARGET HEADER): for targets whose files all parse the same hot header.
+function(taskd_precompile name header)
+  target_precompile_headers(${name} PRIVATE ${header})
+  # Else ccache does not see what the precompiled header was made of, and may serve a stale object.
+  target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+endfunction()

@@ -6,12 +6,14 @@
 #include <chrono>
 
 #include "common/base/text.h"
+#include "common/base/units.h"
 #include "common/io/clock.h"
 #include "common/io/http.h"
 #include "common/io/random.h"
 #include "common/io/ready_file.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/channels.h"
+#include "common/rpc/interned_names.h"
 #include "scheduler/shell/admin_service.h"
 #include "scheduler/shell/client_service.h"
 #include "scheduler/shell/exporter.h"
@@ -88,6 +90,20 @@ struct Daemon::Impl {
     intake->Start();
   }
 
+  absl::Status SizePools() {
+    for (const std::string& text : options.pools) {
+      auto pool = ParsePool(text);
+      absl::Status status = pool.status();
+      if (status.ok() && !pool->first.starts_with("pool."))
+        status = absl::InvalidArgumentError("the name is pool.NAME");
+      if (!status.ok()) {
+        return absl::InvalidArgumentError(StrCat("--pool ", text, ": ", ToStd(status.message())));
+      }
+      loop->Post(event::SetPool{0, rpc::PoolNumber(pool->first), pool->second});
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Serve() {
     io::HttpServer::Options http_options;
     http_options.listen = options.metrics_listen;
@@ -154,6 +170,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const DaemonOptions& optio
   auto access = KeysOf(*dir);
   if (!access.ok()) return access.status();
   impl.Assemble(*access);
+  if (absl::Status status = impl.SizePools(); !status.ok()) return status;
   if (absl::Status status = impl.Serve(); !status.ok()) return status;
   if (absl::Status status = impl.Announce(*std::move(access)); !status.ok()) return status;
   return daemon;

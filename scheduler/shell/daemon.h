@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/io/access_file.h"
@@ -17,6 +18,7 @@ struct DaemonOptions {
   std::string advertise;  // HOST or HOST:PORT in the access file; empty: as listened on
   std::string metrics_listen = "127.0.0.1:0";
   std::string ready_file;
+  std::vector<std::string> pools;  // of the cluster: "pool.licence=2"
   Config core;
 };
 

@@ -216,6 +216,10 @@ class BatchCheck {
       to.crash_limit = from.crash_limit();
       to.expect_ns = from.expect_ns();
       to.expect_bytes = from.expect_bytes();
+      if (from.retry_chosen()) to.retry_on = from.retry_on();
+      to.retry_exit_codes.assign(from.retry_exit_codes().begin(), from.retry_exit_codes().end());
+      to.impure = from.impure();
+      to.straggler_milli = from.straggler_milli();
       if (++t_.now_.options > 65'535)
         return Bad("more than 65535 different sets of options in one job");
     }

@@ -61,6 +61,8 @@ int Main(int argc, char** argv) {
                  "How long a connected worker may say nothing, likewise");
   flags.Duration("forget-after", &options.core.forget_after_ns,
                  "When a worker that is away counts as lost");
+  flags.List("pool", &options.pools,
+             "pool.NAME=AMOUNT: so much of it, counted once for the cluster; may be given again");
   flags.Text("log-level", &log_level, "debug, info, warning, error or off");
   flags.Text("ready-file", &options.ready_file, "File to write, as JSON, once it serves");
   if (std::optional<int> exit_code = flags.Parse(argc, argv)) return *exit_code;

@@ -5,13 +5,42 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "absl/status/status.h"
 #include "common/base/text.h"
+#include "common/base/units.h"
 #include "common/io/access_file.h"
 #include "common/io/config.h"
+#include "common/rpc/interned_names.h"
 #include "worker/shell/node_size.h"
 
 namespace taskd::worker {
 namespace {
+
+absl::Status AddPools(WorkerOptions& options) {
+  for (const std::string& text : options.pools) {
+    auto pool = ParsePool(text);
+    if (!pool.ok())
+      return absl::InvalidArgumentError(
+          StrCat("--resource ", text, ": ", ToStd(pool.status().message())));
+    const std::string& name = pool->first;
+    if (name != "gpus" && !name.starts_with("worker.")) {
+      return absl::InvalidArgumentError(
+          StrCat("--resource ", text,
+                 ": the name is gpus, or worker.NAME (pool.NAME is the "
+                 "scheduler's --pool)"));
+    }
+    Resources one;
+    one.pools[0] = {rpc::PoolNumber(name), pool->second};
+    if (options.capacity.Pool(one.pools[0].pool) != 0)
+      return absl::InvalidArgumentError(StrCat("--resource ", name, " is given twice"));
+    if (options.capacity.pools.back().milli != 0) {
+      return absl::InvalidArgumentError(
+          StrCat("at most ", limits::kPoolsPerRequest, " times --resource"));
+    }
+    options.capacity += one;
+  }
+  return absl::OkStatus();
+}
 
 std::string HostName() {
   char name[256] = {};
@@ -36,6 +65,11 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("name", &options.name, "name of this worker, unique in the cluster [HOST-PID]");
   flags.Cpus("cpus", &options.capacity.cpus_milli, "cpus for tasks");
   flags.Bytes("memory", &options.capacity.memory_bytes, "memory for tasks");
+  flags.List("resource", &options.pools, "NAME=AMOUNT: gpus, or worker.NAME; may be given again");
+  flags.List("attribute", &options.attributes,
+             "a name that placement rules may ask for; may be given again");
+  flags.Duration("ends-after", &options.ends_after_ns,
+                 "when the time of this worker is over, say of its batch job; 0: never");
   flags.Text("work-dir", &options.work_dir,
              "folder on this node's own disk for results and tasks [$TMPDIR/taskd-UID-NAME]");
   flags.Text("listen", &options.listen,
@@ -58,6 +92,10 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   options.host = HostName();
   if (options.name.empty()) options.name = StrCat(options.host, "-", getpid());
   if (options.work_dir.empty()) options.work_dir = DefaultWorkDir(options.name);
+  if (absl::Status pools = AddPools(options); !pools.ok()) {
+    std::fprintf(stderr, "taskd-worker: %s\n", std::string(pools.message()).c_str());
+    return 2;
+  }
   if (options.capacity.cpus_milli == 0) {
     std::fprintf(stderr, "taskd-worker: --cpus must be more than 0\n");
     return 2;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/session.h"
 
@@ -15,6 +16,9 @@ struct WorkerOptions {
   std::string scheduler;
   std::string name;
   Resources capacity;
+  std::vector<std::string> pools;  // "gpus=2", "worker.fpga=1"
+  std::vector<std::string> attributes;
+  uint64_t ends_after_ns = 0;  // 0: no end
   std::string work_dir;
   std::string listen = "127.0.0.1:0";
   std::string advertise;

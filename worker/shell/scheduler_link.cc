@@ -10,6 +10,7 @@
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/io/access_file.h"
+#include "common/io/clock.h"
 #include "common/io/log.h"
 #include "common/io/random.h"
 #include "common/rpc/channels.h"
@@ -168,6 +169,11 @@ void SchedulerLink::Connect(uint64_t now_ns) {
     hello->set_data_address(options_.data_address);
     hello->set_metrics_address(options_.metrics_address);
     hello->set_version(options_.version);
+    for (const std::string& attribute : options_.attributes) hello->add_attributes(attribute);
+    if (options_.ends_at_ns != 0) {
+      uint64_t now = io::NowNs();
+      hello->set_ends_after_ns(options_.ends_at_ns > now ? options_.ends_at_ns - now : 1);
+    }
   });
 }
 
