@@ -45,6 +45,9 @@ class Connection {
   absl::StatusOr<v1::JobList> ListJobs(const v1::ListJobsRequest& request);
   absl::StatusOr<v1::JobInfo> GetJob(const v1::GetJobRequest& request);
   absl::StatusOr<v1::JobInfo> CancelJob(const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::JobInfo> ForgetJob(const v1::ForgetJobRequest& request);
+  absl::StatusOr<v1::JobInfo> CancelTasks(const v1::CancelTasksRequest& request);
+  absl::StatusOr<v1::JobInfo> RetryTasks(const v1::RetryTasksRequest& request);
   absl::StatusOr<v1::TaskList> ListTasks(const v1::ListTasksRequest& request);
   absl::StatusOr<v1::ResolvedName> ResolveName(const v1::ResolveNameRequest& request);
   absl::StatusOr<v1::TaskExplanation> ExplainTask(const v1::ExplainTaskRequest& request);

@@ -1,4 +1,4 @@
-// taskctl job list | show | wait | cancel
+// taskctl job list | show | wait | cancel | retry | forget
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
@@ -72,6 +72,7 @@ std::string JobText(const v1::JobInfo& job) {
   std::vector<std::pair<std::string, Cell>> fields = {
       {"job", StrCat(job.job(), job.name().empty() ? "" : "  ", job.name())},
       {"state", StateCell(StateName(job.state()))},
+      {"forgotten", job.forgotten() ? "its tasks and results are gone" : ""},
       {"owner", job.owner()},
       {"priority", job.priority() == 0 ? "" : StrCat(job.priority())},
       {"submitted", LocalTime(job.submitted_ms())},
@@ -154,6 +155,50 @@ void Cancel(Context& context, const std::string& selector) {
   writer.End("");
 }
 
+// One admin call for each of the jobs; what fails for one is said, the others are done all the same.
+template <typename Call>
+void ForJobs(Context& context, const std::string& selector, Call call) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<std::vector<JobId>> jobs = ResolveJobs(**connection, selector);
+  if (!jobs.ok()) return context.Fail(jobs.status());
+  ListWriter writer(context, "jobs", JobColumns());
+  for (JobId id : *jobs) {
+    absl::StatusOr<v1::JobInfo> job = call(**connection, id);
+    if (job.ok()) {
+      writer.Add(*job, StrCat(id), JobRow(*job));
+    } else {
+      context.Fail(job.status());
+    }
+  }
+  writer.End("");
+}
+
+struct RetryOptions {
+  std::string selector;
+  std::string tasks;
+  bool cancelled = false;
+};
+
+void Retry(Context& context, const RetryOptions& options) {
+  ForJobs(context, options.selector, [&](client::Connection& connection, JobId id) {
+    v1::RetryTasksRequest request;
+    request.set_job(id);
+    request.set_pattern(options.tasks);
+    request.set_cancelled(options.cancelled);
+    return connection.RetryTasks(request);
+  });
+}
+
+void Forget(Context& context, const std::string& selector) {
+  ForJobs(context, selector, [](client::Connection& connection, JobId id) {
+    v1::ForgetJobRequest request;
+    request.set_job(id);
+    return connection.ForgetJob(request);
+  });
+}
+
 void AddSelector(CLI::App* verb, std::string& selector, const char* what) {
   verb->add_option("JOB", selector, what)->required();
 }
@@ -161,7 +206,7 @@ void AddSelector(CLI::App* verb, std::string& selector, const char* what) {
 }  // namespace
 
 void AddJobCommands(CLI::App& app, Context& context) {
-  CLI::App* job = app.add_subcommand("job", "List, show, wait for and cancel jobs");
+  CLI::App* job = app.add_subcommand("job", "List, show, wait for, cancel, retry and forget jobs");
   job->require_subcommand(1);
 
   auto options = std::make_shared<ListOptions>();
@@ -200,6 +245,24 @@ void AddJobCommands(CLI::App& app, Context& context) {
   AddSelector(cancel, *cancelled, "3, 3,5, 3-7, last or all");
   cancel->footer("\nExamples:\n  taskctl job cancel 3\n  taskctl job cancel all");
   cancel->callback([&context, cancelled] { Cancel(context, *cancelled); });
+
+  auto retried = std::make_shared<RetryOptions>();
+  CLI::App* retry = job->add_subcommand(
+      "retry", "Put failed tasks back, and what failed because of them; the job goes on");
+  AddSelector(retry, retried->selector, "3, 3,5, 3-7, last or all");
+  retry->add_option("TASKS", retried->tasks, "Only these, as in 'map[*]', and failures above them");
+  retry->add_flag("--cancelled", retried->cancelled, "Cancelled tasks, too");
+  retry->footer(
+      "\nExamples:\n  taskctl job retry last\n  taskctl job retry 3 'map[7]'\n  taskctl job retry "
+      "3 --cancelled");
+  retry->callback([&context, retried] { Retry(context, *retried); });
+
+  auto forgotten = std::make_shared<std::string>();
+  CLI::App* forget =
+      job->add_subcommand("forget", "Free the results and records of jobs that have ended");
+  AddSelector(forget, *forgotten, "3, 3,5, 3-7, last or all");
+  forget->footer("\nExamples:\n  taskctl job forget 3\n  taskctl job forget 3-7");
+  forget->callback([&context, forgotten] { Forget(context, *forgotten); });
 }
 
 }  // namespace taskd::cli

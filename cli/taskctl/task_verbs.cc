@@ -1,4 +1,4 @@
-// taskctl task list | show | explain | logs
+// taskctl task list | show | explain | logs | cancel
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -282,6 +282,21 @@ void Logs(Context& context, const LogOptions& options) {
   if (cut) Note(context, "the log was over its limit: its middle is not there");
 }
 
+void CancelTasks(Context& context, const std::string& selector, const std::string& pattern) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<JobId> id = ResolveOneJob(**connection, selector);
+  if (!id.ok()) return context.Fail(id.status());
+  v1::CancelTasksRequest request;
+  request.set_job(*id);
+  request.set_pattern(pattern);
+  absl::StatusOr<v1::JobInfo> job = (*connection)->CancelTasks(request);
+  if (!job.ok()) return context.Fail(job.status());
+  Show(context, *job, StrCat(*id),
+       [&] { return StrCat("asked; taskctl task list ", *id, " --state cancelled shows them\n"); });
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ResolvedName> ResolveName(client::Connection& connection, JobId job,
@@ -369,6 +384,21 @@ void AddTaskCommands(CLI::App& app, Context& context) {
       "\nExamples:\n  taskctl task logs last 'map[3]'\n  taskctl task logs 3 top --stderr "
       "--attempt 1 | less");
   logs->callback([&context, log] { Logs(context, *log); });
+
+  struct Pattern {
+    std::string job;
+    std::string tasks;
+  };
+  auto cancelled = std::make_shared<Pattern>();
+  CLI::App* cancel = task->add_subcommand(
+      "cancel", "End tasks, and what depends on them; the rest of the job goes on");
+  cancel->add_option("JOB", cancelled->job, "3 or last")->required();
+  cancel->add_option("TASKS", cancelled->tasks, "Their names, as in 'map[3]' or 'map[*]'")
+      ->required();
+  cancel->footer(
+      "\nExamples:\n  taskctl task cancel 3 'map[7]'\n  taskctl task cancel last 'sim[0.2,*]'");
+  cancel->callback(
+      [&context, cancelled] { CancelTasks(context, cancelled->job, cancelled->tasks); });
 }
 
 }  // namespace taskd::cli

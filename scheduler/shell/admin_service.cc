@@ -80,21 +80,41 @@ class AdminService::Service final : public v1::Admin::CallbackService {
 
   Reactor* CancelJob(Context* context, const v1::CancelJobRequest* request,
                      v1::JobInfo* to) override {
-    Reactor* reactor = context->DefaultReactor();
-    if (!Allowed(context, reactor)) return reactor;
+    return Command(context, request->job(), to, [job = request->job()](Token token) {
+      return event::CancelJob{token, job};
+    });
+  }
+
+  Reactor* ForgetJob(Context* context, const v1::ForgetJobRequest* request,
+                     v1::JobInfo* to) override {
+    return Command(context, request->job(), to, [job = request->job()](Token token) {
+      return event::ForgetJob{token, job};
+    });
+  }
+
+  Reactor* CancelTasks(Context* context, const v1::CancelTasksRequest* request,
+                       v1::JobInfo* to) override {
     JobId job = request->job();
-    loop_->Request(
-        [job](Token token) {
-          return event::CancelJob{token, job};
-        },
-        [this, reactor, job, to](const action::Reply& reply, const SchedulerCore& core,
-                                 uint64_t now_ns) {
-          auto view = core.GetJob(job);
-          if (!view) return reactor->Finish(rpc::ToGrpc(NoJob(job)));
-          Describe(core, now_ns).Job(*view, to);
-          reactor->Finish(StatusOf(reply));
-        });
-    return reactor;
+    auto tasks = Matching(job, request->pattern());
+    if (!tasks.ok()) return Refuse(context, tasks.status());
+    return Command(context, job, to, [job, tasks = *std::move(tasks)](Token token) {
+      return event::CancelTasks{token, job, tasks};
+    });
+  }
+
+  Reactor* RetryTasks(Context* context, const v1::RetryTasksRequest* request,
+                      v1::JobInfo* to) override {
+    JobId job = request->job();
+    std::vector<OrdinalRange> named;  // none: all of the job
+    if (!request->pattern().empty()) {
+      auto tasks = Matching(job, request->pattern());
+      if (!tasks.ok()) return Refuse(context, tasks.status());
+      named = *std::move(tasks);
+    }
+    bool cancelled = request->cancelled();
+    return Command(context, job, to, [job, cancelled, named = std::move(named)](Token token) {
+      return event::RetryTasks{token, job, named, cancelled};
+    });
   }
 
   Reactor* ListTasks(Context* context, const v1::ListTasksRequest* request,
@@ -170,6 +190,43 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     grpc::Status status = rpc::CheckKey(*context, {cluster_->client_key});
     if (!status.ok()) reactor->Finish(status);
     return status.ok();
+  }
+
+  Reactor* Refuse(Context* context, const absl::Status& why) const {
+    Reactor* reactor = context->DefaultReactor();
+    if (Allowed(context, reactor)) reactor->Finish(rpc::ToGrpc(why));
+    return reactor;
+  }
+
+  // The tasks that a pattern names; an error when it names none.
+  absl::StatusOr<std::vector<OrdinalRange>> Matching(JobId job, const std::string& pattern) const {
+    auto record = jobs_->Find(job);
+    if (record == nullptr) return NoJob(job);
+    auto runs = record->MatchTasks(pattern);
+    if (!runs.ok()) return runs.status();
+    std::vector<OrdinalRange> tasks;
+    for (const graph::Run& run : *runs) tasks.push_back({run.first, run.count, run.stride});
+    if (tasks.empty()) {
+      return absl::NotFoundError(StrCat("no task of job ", job, " is named by '", pattern,
+                                        "'; taskctl task list ", job, " shows them"));
+    }
+    return tasks;
+  }
+
+  // Gives the core an event about a job, and answers with what the job is then.
+  template <class F>
+  Reactor* Command(Context* context, JobId job, v1::JobInfo* to, F make) {
+    Reactor* reactor = context->DefaultReactor();
+    if (!Allowed(context, reactor)) return reactor;
+    loop_->Request(std::move(make),
+                   [this, reactor, job, to](const action::Reply& reply, const SchedulerCore& core,
+                                            uint64_t now_ns) {
+                     auto view = core.GetJob(job);
+                     if (!view) return reactor->Finish(rpc::ToGrpc(NoJob(job)));
+                     Describe(core, now_ns).Job(*view, to);
+                     reactor->Finish(StatusOf(reply));
+                   });
+    return reactor;
   }
 
   // Runs `answer` on the core thread and finishes the call with its status. gRPC keeps request and

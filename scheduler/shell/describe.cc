@@ -32,6 +32,7 @@ void Describer::Job(const JobView& view, v1::JobInfo* to) const {
     to->set_submitted_ms(record->header().submitted_ms);
   }
   to->set_state(rpc::Encode(view.state));
+  to->set_forgotten(view.forgotten);
   to->set_priority(view.priority);
   to->set_waiting(Count(view.tasks, TaskState::kWaiting));
   to->set_ready(Count(view.tasks, TaskState::kReady));

@@ -152,6 +152,48 @@ want: [after.o]
         self.assertEqual(len(gate.come()), 6)                               # nothing new was started
         self.cluster.ctl("job", "cancel", job)                              # again: no error
 
+    def test_cancel_of_tasks_then_retry_then_forget(self):
+        gate = Gate(self.cluster)
+        broken = self.cluster.files / "broken"
+        broken.touch()
+        job = self.cluster.submit(f"""
+taskd: 1
+tasks:
+- name: block
+  over: {{i: 0..3}}
+  sh: |
+    {gate.here("block$i")}
+    {gate.wait}
+    echo $i
+  stdout: o
+- {{name: bad, sh: 'test ! -e {broken} && echo mended', stdout: o}}
+- {{name: next, in: {{x: bad.o}}, sh: 'cat "$in_x"', stdout: o}}
+- {{name: after, in: {{x: "block[*].o"}}, sh: 'cat "$in_x"/*', stdout: o}}
+want: [after.o, next.o]
+""")
+        gate.await_come(4)
+        self.assert_says(self.cluster.ctl("job", "forget", job, code=1), "cancel it first")
+        self.cluster.ctl("task", "cancel", job, "block[2]")
+        until(lambda: not alive(gate.come()["block2"]), "the cancelled task's shell to end")
+        gate.open()
+        self.cluster.wait(job, code=1)
+        info = self.cluster.job(job)
+        self.assertEqual((info["done"], info["failed"], info["cancelled"]), (3, 2, 2))
+        tasks = {task["key"]: task for task in self.cluster.json("task", "list", job)["tasks"]}
+        self.assertEqual((tasks["after"]["state"], tasks["after"]["culprit_key"]), ("cancelled", "block[2]"))
+
+        broken.unlink()
+        self.cluster.ctl("job", "retry", job, "--cancelled")
+        self.cluster.wait(job)
+        self.assertEqual(self.cluster.get(job, "after.o"), b"0\n1\n2\n3\n")
+        self.assertEqual(self.cluster.get(job, "next.o"), b"mended\n")
+
+        self.cluster.ctl("job", "forget", job)
+        until(lambda: self.cluster.job(job).get("forgotten"), "the job to be forgotten")
+        self.assertEqual(self.cluster.job(job)["done"], 7)
+        self.assert_says(self.cluster.ctl("job", "retry", job, code=1), "forgotten")
+        self.cluster.ctl("job", "forget", job)                              # again: no error
+
     def test_interrupt_detaches(self):
         gate = Gate(self.cluster)
         path = self.cluster.graph(f"""
