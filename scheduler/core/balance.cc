@@ -12,6 +12,9 @@ namespace {
 constexpr uint32_t kVictims = 2;
 constexpr uint64_t kAskBackNs =
     10'000'000;  // look-ahead shorter than this is not worth a round trip
+// A task that fits a worker, but not beside what others are given there, waits so long before the
+// worker gets nothing else: small tasks of a second or less let it in by themselves now and then.
+constexpr uint64_t kWaitsLongNs = 500'000'000;
 }  // namespace
 
 ReadyQueue& State::QueueAt(QueuePlace place) {
@@ -109,24 +112,48 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
   MarkDirty(worker);
 }
 
+bool State::WaitsLong(const Worker& worker, QueuePlace place, Precedence* head) {
+  if (!FitsIdle(worker, place.shape) || !TopOf(place, head)) return false;
+  return now_ns - jobs[head->job]->tasks[head->ordinal].ready_ns >= kWaitsLongNs;
+}
+
+// One worker a shape is kept: a single large task does not empty the whole cluster.
+bool State::KeptFor(const Worker& worker, uint16_t shape) {
+  auto [it, fresh] = kept.try_emplace(shape, worker.id.slot);
+  const Worker* other = WorkerAt(it->second);
+  if (other == nullptr || !other->up() || !FitsIdle(*other, shape)) it->second = worker.id.slot;
+  return it->second == worker.id.slot;
+}
+
 bool State::FillSlot(Worker& worker) {
   if (!suspects.empty() || worker.reserved || worker.alone) {
     if (TakeSuspect(worker)) return true;
     if (worker.Closed()) return false;
   }
-  Precedence best, head;
-  bool found = false;
-  auto consider = [&](QueuePlace place) {
-    if (!TopOf(place, &head) || (found && best < head)) return;
-    best = head;
-    found = true;
+  Precedence best, head, first;
+  bool found = false, waits = false;
+  uint16_t first_shape = 0;
+  const bool some_free = worker.used.cpus_milli < worker.capacity.cpus_milli;
+  auto consider = [&](QueuePlace place, bool fits_now) {
+    if (QueueAt(place).empty()) return;
+    if (fits_now) {
+      if (!TopOf(place, &head) || (found && best < head)) return;
+      best = head;
+      found = true;
+    } else if (some_free && WaitsLong(worker, place, &head) && (!waits || head < first)) {
+      first = head;
+      first_shape = place.shape;
+      waits = true;
+    }
   };
   for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (shapes[s].queued == 0 || !CanRun(worker, s)) continue;
-    const ShapeLoad* load = FindLoad(worker, s);
-    if (load != nullptr && !load->home.empty()) consider({s, worker.id.slot});
-    if (!shapes[s].queue.empty()) consider({s, kNoSlot});
+    if (shapes[s].queued == 0) continue;
+    bool fits_now = CanRun(worker, s);
+    if (!fits_now && !some_free) continue;
+    if (FindLoad(worker, s) != nullptr) consider({s, worker.id.slot}, fits_now);
+    consider({s, kNoSlot}, fits_now);
   }
+  if (waits && (!found || first < best) && KeptFor(worker, first_shape)) return false;
   if (!found) return TakeFromHomes(worker);
   Take(worker, best, true);
   return true;
@@ -138,6 +165,8 @@ void State::Take(Worker& worker, const Precedence& item, bool slotted) {
   AssignReason reason = task.moved             ? AssignReason::kMoved
                         : task.home != kNoSlot ? AssignReason::kHome
                                                : AssignReason::kIdle;
+  if (auto it = kept.find(task.shape); it != kept.end() && it->second == worker.id.slot)
+    kept.erase(it);
   PopReady(job, item.ordinal);
   Assign(worker, job, item.ordinal, slotted, reason);
 }
@@ -168,10 +197,18 @@ bool State::TakeFromHomes(Worker& worker) {
   return false;
 }
 
+// Look-ahead starts by itself where its like ends, so it would keep other shapes out for ever: there
+// is none behind a task that waits long for a place here.
 bool State::FillAhead(Worker& worker) {
-  Precedence best, head;
-  bool found = false, room = false;
-  auto consider = [&](QueuePlace place) {
+  Precedence best, head, first;
+  bool found = false, room = false, waits = false;
+  auto consider = [&](QueuePlace place, bool runs_here) {
+    if (!runs_here) {
+      if (QueueAt(place).empty() || !WaitsLong(worker, place, &head)) return;
+      if (!waits || head < first) first = head;
+      waits = true;
+      return;
+    }
     if (!TopOf(place, &head)) {
       room |= HasAheadRoom(worker, place.shape, 0);
       return;
@@ -184,14 +221,16 @@ bool State::FillAhead(Worker& worker) {
   };
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     const ShapeLoad* load = FindLoad(worker, s);
-    if (load == nullptr || load->slotted == 0) continue;
-    consider({s, worker.id.slot});
-    consider({s, kNoSlot});
+    bool runs_here = load != nullptr && load->slotted > 0;
+    if (!runs_here && shapes[s].queued == 0) continue;
+    if (load != nullptr) consider({s, worker.id.slot}, runs_here);
+    consider({s, kNoSlot}, runs_here);
   }
   if (!found) {
     if (room) ahead_open.insert(worker.id.slot);
     return false;
   }
+  if (waits && first < best) return false;
   Take(worker, best, false);
   return true;
 }
@@ -200,6 +239,9 @@ bool State::FillAhead(Worker& worker) {
 // again.
 void State::AskBack(Worker& worker) {
   if (worker.retracts_pending > 0) return;
+  for (const auto& [shape, slot] : kept) {
+    if (slot == worker.id.slot && shapes[shape].queued > 0) return;
+  }
   for (uint16_t s = 0; s < shapes.size(); ++s) {
     if (ahead_of_shape[s].empty() || !CanRun(worker, s)) continue;
     Worker& victim = *workers[ahead_of_shape[s].First()];

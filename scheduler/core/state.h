@@ -345,6 +345,9 @@ class State {
   void SetHungry(Worker& worker, bool hungry);
   void WakeFor(uint16_t shape, uint16_t home);
   bool FillSlot(Worker& worker);  // false: nothing for it
+  // Whether a task that fits the worker when idle, but has waited long, goes before all others here.
+  bool WaitsLong(const Worker& worker, QueuePlace place, Precedence* head);
+  bool KeptFor(const Worker& worker, uint16_t shape);
   bool FillAhead(Worker& worker);
   bool TakeFromHomes(Worker& worker);
   void Take(Worker& worker, const Precedence& item, bool slotted);
@@ -425,6 +428,7 @@ class State {
   absl::flat_hash_map<uint32_t, absl::btree_set<uint16_t>> slots_of_name;
   absl::btree_map<std::pair<Resources, std::vector<uint32_t>>, uint16_t> kind_of_worker;
 
+  absl::btree_map<uint16_t, uint16_t> kept;  // by shape: the worker that takes nothing else
   FairShare shares;
   uint64_t up_cpus_milli = 0;  // of workers that are up
 

@@ -42,6 +42,7 @@ Cluster::Cluster(const Setting& setting, std::vector<JobSpec> jobs)
     left_.push_back(job.graph->tasks.size());
   }
   result_.makespan_ns.resize(jobs_.size());
+  result_.used_cpu_ns.resize(jobs_.size());
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     Worker& worker = workers_[w];
     worker.stream = w + 1;
@@ -74,6 +75,9 @@ void Cluster::Submit(uint32_t index) {
   event::OpenJob open;
   open.submission_lo = job;
   open.priority = spec.priority;
+  open.owner = spec.owner;
+  open.weight = spec.weight;
+  open.max_running = spec.max_running;
   events_.push_back(open);
   event::AddBatch add;
   add.job = job;
@@ -235,6 +239,8 @@ void Cluster::End(Worker& worker, const AttemptRef& ref, AttemptEnd end) {
   if (attempt.running) {
     outcome.run_ns = now_ns_ - attempt.started_ns;
     worker.free_cpus += attempt.cpus;
+    const uint64_t from = std::max(attempt.started_ns, from_ns_), to = std::min(now_ns_, to_ns_);
+    if (from < to) result_.used_cpu_ns[ref.task.job - 1] += (to - from) * attempt.cpus;
   }
   if (end == AttemptEnd::kFinished) {
     const GraphTask& task = jobs_[ref.task.job - 1].graph->tasks[ref.task.ordinal];
@@ -277,6 +283,13 @@ void Cluster::Finish(const Running& running) {
 Result Cluster::Run() {
   uint32_t submitted = 0;
   auto unfinished = [&] {
+    if (to_ns_ != 0 && now_ns_ > to_ns_) {
+      // What runs and began before the window's end.
+      return std::any_of(running_.begin(), running_.end(), [&](const Running& r) {
+        const Worker& worker = workers_[r.worker];
+        return worker.attempts.at(worker.ranks.at(r.attempt)).started_ns < to_ns_;
+      });
+    }
     return submitted < jobs_.size() ||
            std::any_of(left_.begin(), left_.end(), [](uint64_t n) { return n > 0; });
   };

@@ -24,18 +24,23 @@ struct JobSpec {
   bool hints = true;  // tell the scheduler the exact durations and sizes
   int32_t priority = 0;
   uint64_t submit_ns = 0;
+  uint32_t owner = 0, weight = 100, max_running = 0;
 };
 
 struct Result {
   std::vector<uint64_t> makespan_ns;  // by job, from its submission
   uint64_t moved_bytes = 0;           // started transfers
   uint64_t retracted = 0;             // attempts taken back
+  std::vector<uint64_t> used_cpu_ns;  // by job, in the window asked for
   std::string error;                  // "" when every task ran
 };
 
 class Cluster {
  public:
   Cluster(const Setting& setting, std::vector<JobSpec> jobs);
+  // What jobs use between these times is measured, and the run ends when no task of that time runs
+  // any more.
+  void Measure(uint64_t from_ns, uint64_t to_ns) { from_ns_ = from_ns, to_ns_ = to_ns; }
   Result Run();
 
  private:
@@ -112,6 +117,7 @@ class Cluster {
   std::set<ptrdiff_t> reporting_;  // workers with something to report
   std::queue<Delivery> deliveries_;
   uint64_t now_ns_ = 0, next_step_ns_ = 0, wake_ns_ = 0, heartbeat_ns_ = 0;
+  uint64_t from_ns_ = 0, to_ns_ = 0;  // of the window; to_ns_ 0: none
   Result result_;
 };
 

@@ -3,6 +3,9 @@
 //   taskd_quality [--data DIR] [--graphs a,b] [--clusters 8x4] [--bandwidths 128] [--hints exact|none]
 //                 [--json FILE] [--jobs N] [--check]
 //
+//   taskd_quality --shares
+//
+// --shares: what jobs get of the cluster against each other; fails when one is off by a twentieth.
 // --check: two small graphs and the bounds that every schedule obeys. Exits with 77 when there is no
 // data.
 #include <algorithm>
@@ -21,6 +24,7 @@
 #include "tests/quality/cluster.h"
 #include "tests/quality/estee.h"
 #include "tests/quality/report.h"
+#include "tests/quality/shares.h"
 
 namespace taskd::quality {
 namespace {
@@ -140,6 +144,8 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   taskd::quality::Options options;
+  if (argc == 2 && std::string(argv[1]) == "--shares")
+    return taskd::quality::CheckShares(std::cout) ? 0 : 1;
   if (!taskd::quality::Parse(argc, argv, options)) {
     std::cerr << "usage: taskd_quality [--data DIR] [--graphs a,b] [--clusters 8x4,32x4]\n"
                  "         [--bandwidths 128,2048] [--hints exact,none] [--json FILE] [--jobs N] "
