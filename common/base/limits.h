@@ -45,6 +45,9 @@ inline constexpr uint32_t kWorkers = 65'535;
 inline constexpr uint32_t kHoldersPerInput = 4;
 inline constexpr uint32_t kCandidates = 20;   // workers costed for one placement
 inline constexpr uint32_t kKindsLooked = 64;  // kinds of workers looked through for an idle one
+// A task that fits a worker, but not beside what others are given there, waits so long before the
+// worker gets nothing else: small tasks of a second or less let it in by themselves now and then.
+inline constexpr uint64_t kWaitsLongNs = 500'000'000;
 inline constexpr uint64_t kStragglerNs = 1'000'000'000;   // nothing shorter gets a second attempt
 inline constexpr uint64_t kPreferenceNs = 1'000'000'000;  // a preferred place is worth such a wait
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
@@ -53,8 +56,8 @@ inline constexpr uint32_t kLookaheadPerAttempt = 4096;
 inline constexpr uint64_t kLookaheadNs = 20'000'000;     // hides a round trip and a hiccup
 inline constexpr uint64_t kUnknownTaskNs = 100'000'000;  // a task that nobody told or measured
 inline constexpr uint32_t kRetractBatch = 256;
-inline constexpr uint8_t kDoubtsKept = 2;        // losses of silent workers before a task runs alone
-inline constexpr uint32_t kReservedShare = 8;    // at most one worker in so many is emptied for one
+inline constexpr uint8_t kDoubtsKept = 2;      // losses of silent workers before a task runs alone
+inline constexpr uint32_t kReservedShare = 8;  // at most one worker in so many is emptied for one
 inline constexpr uint32_t kFailuresKept = 1000;  // with text, a job
 inline constexpr uint32_t kDefaultCrashLimit = 3;
 inline constexpr uint32_t kQueryRecords = 10'000;             // scanned by one query
@@ -62,8 +65,8 @@ inline constexpr uint64_t kRerunAfterClosedNs = 500'000'000;  // a hiccup of the
 inline constexpr uint64_t kSilentNs = 5'000'000'000;          // five heartbeats
 inline constexpr uint64_t kForgetAfterNs = 30'000'000'000;
 inline constexpr uint64_t kHeartbeatNs = 1'000'000'000;
-inline constexpr uint32_t kEndedJobsKept = 10'000;       // whole, with their results and lineage
-inline constexpr uint32_t kForgottenJobsKept = 100'000;  // as compact records of 200 bytes
+inline constexpr uint32_t kEndedJobsKept = 10'000;          // whole, with their results and lineage
+inline constexpr uint32_t kForgottenJobsKept = 100'000;     // as compact records of 200 bytes
 inline constexpr uint64_t kClientLeaseNs = 30'000'000'000;  // a laptop that changes its network
 inline constexpr uint64_t kBackoffMaxNs = 600'000'000'000;
 

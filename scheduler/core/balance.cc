@@ -12,9 +12,6 @@ namespace {
 constexpr uint32_t kVictims = 2;
 constexpr uint64_t kAskBackNs =
     10'000'000;  // look-ahead shorter than this is not worth a round trip
-// A task that fits a worker, but not beside what others are given there, waits so long before the
-// worker gets nothing else: small tasks of a second or less let it in by themselves now and then.
-constexpr uint64_t kWaitsLongNs = 500'000'000;
 }  // namespace
 
 ReadyQueue& State::QueueAt(QueuePlace place) {
@@ -113,8 +110,16 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
 }
 
 bool State::WaitsLong(const Worker& worker, QueuePlace place, Precedence* head) {
-  if (!FitsIdle(worker, place.shape) || !TopOf(place, head)) return false;
-  return now_ns - jobs[head->job]->tasks[head->ordinal].ready_ns >= kWaitsLongNs;
+  // Room here would not help a task that waits for a pool of the cluster, or that was refused.
+  const Batch::Shape& spec = shapes[place.shape].spec;
+  if (!FitsIdle(worker, place.shape) ||
+      FittingVariant(worker, place.shape, worker.used) != kNoVariant ||
+      std::none_of(spec.variants.begin(), spec.variants.end(),
+                   [this](const Batch::Variant& variant) { return PoolsFree(variant); }) ||
+      !TopOf(place, head)) {
+    return false;
+  }
+  return now_ns - jobs[head->job]->tasks[head->ordinal].ready_ns >= limits::kWaitsLongNs;
 }
 
 // One worker a shape is kept: a single large task does not empty the whole cluster.
