@@ -22,6 +22,8 @@ constexpr AttemptId MakeAttemptId(uint32_t start_count, uint32_t try_number) {
   return (start_count << 20) | (try_number & 0xFFFFFu);
 }
 
+constexpr uint32_t StartOf(AttemptId attempt) { return attempt >> 20; }
+
 struct TaskId {
   JobId job = 0;
   Ordinal ordinal = 0;

@@ -84,9 +84,11 @@ enum class RecordKind : uint8_t {
   kRetry,
   kForget,
   kCancelTasks,
-  kRetryTasks
+  kRetryTasks,
+  kStart  // by the shell, before all others of a start: `number` is Config::start_count
 };
-// One journal record. A client's Reply needs every record before it.
+// One journal record. A client's Reply needs every record before it, and so does AckOutcomes: what
+// a worker has let go of is not asked for again. See SchedulerCore::Restore.
 struct Journal {
   RecordKind kind = RecordKind::kOpenJob;
   JobId job = 0;
@@ -96,6 +98,11 @@ struct Journal {
   std::vector<OutputInfo> outputs = {};  // kFinish
   std::vector<OrdinalRange> tasks =
       {};  // kCancelTasks, kRetryTasks; there `number` is 1 for cancelled ones too
+  std::vector<uint16_t> kept = {};  // kFinish of a rebuild: outputs that keep their older version
+  Ordinal culprit = kNoOrdinal;     // kFinalFailure
+  int32_t exit_code = 0;            // likewise
+  std::string message = {};         // likewise
+  Token token = 0;  // of the request that it records: the shell stores that request with it
 };
 
 }  // namespace action

@@ -17,24 +17,20 @@ uint32_t State::NewAttempt() {
   return index;
 }
 
-void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason) {
+uint32_t State::AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
+                           uint8_t variant, bool alone) {
   TaskRec& task = job.tasks[ordinal];
-  bool second = reason == AssignReason::kSecond;  // beside one that runs
-  TASKD_CHECK(task.state == (second ? TaskState::kActive : TaskState::kReady) &&
-              task.position == kNotInHeap);
   uint32_t index = NewAttempt();
   AttemptRec& attempt = attempts[index];
   attempt = AttemptRec{};
   attempt.job = job.id;
   attempt.task = ordinal;
-  attempt.id = MakeAttemptId(config.start_count, ++task.tries);
+  attempt.id = id;
   attempt.worker = worker.id;
   attempt.shape = task.shape;
   attempt.slotted = slotted;
-  attempt.alone = reason == AssignReason::kAlone;
-  attempt.variant =
-      slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
-  TASKD_CHECK(attempt.variant != kNoVariant);
+  attempt.alone = alone;
+  attempt.variant = variant;
   attempt.expected_ns = ExpectedNs(job, task);
   if (attempt.expected_ns == 0) attempt.expected_ns = config.lookahead_ns;
   attempt.next_of_task = task.attempts;
@@ -48,13 +44,27 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   ChargeShare(job, attempt);
 
   task.last_worker = worker.id;
-  task.last_attempt = attempt.id;
+  task.last_attempt = id;
   task.moved = false;
   if (task.again == Again::kAsked) {
     task.again = Again::kAssigned;
     ++job.recomputed;
     ++counters.tasks_recomputed;
   }
+  return index;
+}
+
+void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason) {
+  TaskRec& task = job.tasks[ordinal];
+  bool second = reason == AssignReason::kSecond;  // beside one that runs
+  TASKD_CHECK(task.state == (second ? TaskState::kActive : TaskState::kReady) &&
+              task.position == kNotInHeap);
+  uint8_t variant =
+      slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
+  TASKD_CHECK(variant != kNoVariant);
+  AttemptId id = MakeAttemptId(config.start_count, ++task.tries);
+  const AttemptRec& attempt = attempts[AddAttempt(worker, job, ordinal, id, slotted, variant,
+                                                  reason == AssignReason::kAlone)];
   if (!second) {
     SetTaskState(job, task, TaskState::kActive);
     counters.ready_to_assigned.Add(now_ns - task.ready_ns);

@@ -157,6 +157,10 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
     index = jobs[outcome.attempt.task.job]->tasks[outcome.attempt.task.ordinal].attempts;
     ours = index != kNil;
   }
+  if (index == kNil) {
+    index = AdoptOutcome(worker, outcome);
+    ours = index != kNil;
+  }
   if (!ours) {
     ++counters.stale_messages;
     return ReleaseOutputs(worker, outcome);
@@ -212,7 +216,10 @@ void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
   if (outcome.attempt.task.ordinal >= job->tasks.size()) return;
   const TaskRec& task = job->tasks[outcome.attempt.task.ordinal];
   for (uint32_t i = 0; i < task.output_count && i < outcome.outputs.size(); ++i) {
-    ReportReplica(worker, {{{job->id, task.first_output + i}, outcome.attempt.attempt}});
+    ObjectId id{job->id, task.first_output + i};
+    // An unacked outcome follows the whole inventory: what that did not list was lost meanwhile.
+    if (worker.reconciling && !worker.listed.contains({id, outcome.attempt.attempt})) continue;
+    ReportReplica(worker, {{id, outcome.attempt.attempt}});
   }
 }
 
@@ -246,6 +253,8 @@ void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const 
   for (const BadHolder& bad : outcome.bad_holders) {
     ObjectRec* object = FindObject(bad.id.object);
     Worker* holder = FindWorker(bad.worker);
+    // An earlier start gave its workers' names to others.
+    if (StartOf(attempt.id) != config.start_count) continue;
     if (!bad.missing || object == nullptr || holder == nullptr || object->version != bad.id.version)
       continue;
     learned |= RemoveReplica(*holder, bad.id.object);

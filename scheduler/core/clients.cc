@@ -92,7 +92,7 @@ bool State::DropClient(Work& work) {
   JobId id = *client.ephemeral.begin();
   client.ephemeral.erase(client.ephemeral.begin());
   jobs[id]->client = 0;
-  CancelWhole(*jobs[id]);
+  CancelWhole(*jobs[id], 0);
   return true;
 }
 

@@ -101,6 +101,8 @@ bool State::SomeNamedLeft(uint16_t shape) {
 
 void State::CheckNamed(uint16_t s) {
   Shape& shape = shapes[s];
+  // After a restart they have yet to come.
+  if (restoring || now_ns < grace_until_ns) return;
   if (shape.failing || SomeNamedLeft(s)) return;
   shape.failing = true;
   Enqueue({.kind = WorkKind::kFailShape, .index = s});

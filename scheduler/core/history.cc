@@ -63,7 +63,9 @@ void State::Reclassify(Job& job) {
       idle_jobs.erase({job.idle_since_ns, job.id});
     }
   }
-  while (idle_jobs.size() > config.ended_jobs_kept) BeginForget(*jobs[idle_jobs.begin()->second]);
+  // What was forgotten before the restart has a record of it.
+  while (!restoring && idle_jobs.size() > config.ended_jobs_kept)
+    BeginForget(*jobs[idle_jobs.begin()->second]);
 }
 
 void State::BeginForget(Job& job) {

@@ -42,7 +42,7 @@ void State::On(event::OpenJob& e) {
   job->opened_ns = now_ns;
   it->second = job->id;
   ++counters.jobs_open;
-  Emit(action::Journal{action::RecordKind::kOpenJob, job->id});
+  Emit(action::Journal{.kind = action::RecordKind::kOpenJob, .job = job->id, .token = e.token});
   Changed(*job);
   Answer(e.token, 0, "", job->id, 0);
   BindToClient(jobs.Add(std::move(job)), e.client);
@@ -87,11 +87,13 @@ void State::On(event::AddBatch& e) {
   }
   AppendBatch(*job, e.batch);
   ++job->batches;
-  Emit(action::Journal{action::RecordKind::kBatch, job->id, e.number});
+  Emit(action::Journal{
+      .kind = action::RecordKind::kBatch, .job = job->id, .number = e.number, .token = e.token});
   Answer(e.token, 0, "", job->id, job->batches);
 }
 
 void State::AppendBatch(Job& job, const Batch& batch) {
+  NoteTakenIn(job);
   for (const Batch::Shape& spec : batch.shapes) job.shapes.push_back(InternShape(spec));
   job.options.insert(job.options.end(), batch.options.begin(), batch.options.end());
   uint32_t first_task = job.tasks.size();
@@ -177,7 +179,8 @@ void State::On(event::SealJob& e) {
   }
   if (!job->seal_asked) {
     job->seal_asked = true;
-    Emit(action::Journal{action::RecordKind::kSeal, job->id, e.batches});
+    Emit(action::Journal{
+        .kind = action::RecordKind::kSeal, .job = job->id, .number = e.batches, .token = e.token});
     Enqueue({.kind = WorkKind::kSweepObjects, .job = job->id});
   }
   Answer(e.token, 0, "", job->id, job->batches);
@@ -203,15 +206,15 @@ void State::On(event::CancelJob& e) {
   if (forgotten.contains(e.job)) return Answer(e.token, 0, "", e.job);  // it has ended
   Job* job = FindJob(e.job);
   if (job == nullptr) return Answer(e.token, kNotFound, StrCat("no job ", e.job));
-  CancelWhole(*job);
+  CancelWhole(*job, e.token);
   Answer(e.token, 0, "", job->id);
 }
 
-void State::CancelWhole(Job& job) {
+void State::CancelWhole(Job& job, Token token) {
   if (job.cancelled || (job.ended && job.retries_pending == 0)) return;
   job.cancelled = true;
   job.seal_asked = true;
-  Emit(action::Journal{action::RecordKind::kCancelJob, job.id});
+  Emit(action::Journal{.kind = action::RecordKind::kCancelJob, .job = job.id, .token = token});
   Enqueue({.kind = WorkKind::kCancelTasks, .job = job.id});
   Enqueue({.kind = WorkKind::kSweepObjects, .job = job.id});
   Changed(job);

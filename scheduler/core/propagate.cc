@@ -11,6 +11,8 @@ namespace taskd::scheduler {
 Presence State::Actual(const Job& job, const ObjectRec& object) const {
   if (object.usable > 0) return Presence::kAvailable;
   const TaskRec& producer = job.tasks[object.producer];
+  // Also of a task that failed when it should run again: somebody may hold it.
+  if (object.unclaimed && Ended(producer.state)) return Presence::kAway;
   if (producer.state == TaskState::kFailed || producer.state == TaskState::kCancelled)
     return Presence::kDead;
   // A rebuild under way needs no second one: consumers wait for it, or for the return of the
@@ -193,6 +195,8 @@ bool NextOfRange(Work& work) {
 
 bool State::Advance(Work& work) {
   switch (work.kind) {
+    case WorkKind::kEndGrace:
+      return AdvanceEndGrace(work);
     case WorkKind::kWorkerAway:
     case WorkKind::kWorkerDemand:
     case WorkKind::kWorkerReturn:
@@ -239,6 +243,9 @@ bool State::Advance(Work& work) {
     case WorkKind::kRevisitWants:
       if (work.index < job.wants.size()) MakeIfWanted(job, job.wants[work.index++]);
       return work.index < job.wants.size();
+    case WorkKind::kEndByInput:
+      EndIfInputDead(job, work.index);
+      return false;
     case WorkKind::kStillNeeded:
       CheckStillNeeded(job, work.index);
       return false;

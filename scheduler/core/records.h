@@ -114,6 +114,7 @@ struct ObjectRec {
   bool in_collection : 1 = false;
   bool announced : 1 = false;  // a worklist item will announce its presence
   bool wide : 1 = false;       // its replicas have an index by worker
+  bool unclaimed : 1 = false;  // of an earlier start, and no worker has named a replica of it yet
   uint16_t usable = 0;         // replicas that are
 };
 static_assert(sizeof(ObjectRec) + sizeof(ReplicaRec) + sizeof(ObjectId) <= 64);
@@ -133,6 +134,12 @@ struct CollectionRec {
 
 struct GroupRec {
   uint64_t average_ns = 0;  // of run times, weight 1/8 for the newest; 0: unknown
+};
+
+// Tasks from `first` on were submitted in this start of the scheduler.
+struct TakenIn {
+  Ordinal first = 0;
+  uint32_t start = 0;
 };
 
 struct Job {
@@ -174,6 +181,7 @@ struct Job {
   uint32_t retries_pending = 0;  // kRetryRange items
   absl::flat_hash_set<Ordinal>
       retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
+  std::vector<TakenIn> taken_in;  // by first task
 
   uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
 };
@@ -251,7 +259,9 @@ struct Worker {
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
   uint64_t object_bytes = 0;
-  absl::flat_hash_set<ObjectId> listed;  // by the inventory under way; looked up, never iterated
+  absl::flat_hash_set<ObjectVersion>
+      listed;                      // by the inventory under way; looked up, never iterated
+  std::vector<Replica> undecided;  // listed, made by attempts whose outcomes are yet to come
   uint64_t outcomes_seen = 0;
   uint64_t hungry_key = 0;  // its key in State::hungry, while it is there
   uint64_t last_heard_ns = 0, lost_ns = 0;

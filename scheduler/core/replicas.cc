@@ -28,12 +28,13 @@ void State::SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable) {
 void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
   Job& job = *jobs[id.job];
   ObjectRec& object = job.objects[id.ordinal];
-  if (worker.reconciling || worker.returning) worker.listed.insert(id);
+  if (worker.reconciling || worker.returning) worker.listed.insert({id, object.version});
   ReplicaRec* replica = nullptr;
   if (uint32_t* link = FindLink(id, object, worker.id.slot)) {
     replica = &replicas[*link];
   } else {
     replica = &LinkReplica(worker, id, object);
+    object.unclaimed = false;
     worker.object_bytes += object.size_bytes;
   }
   SetUsable(object, *replica, usable);
@@ -54,6 +55,7 @@ bool State::RemoveReplica(Worker& worker, ObjectId id) {
 
 void State::DropReplicas(Job& job, ObjectId id) {
   ObjectRec& object = job.objects[id.ordinal];
+  object.unclaimed = false;
   while (object.replicas != kNil) {
     Worker& worker = *workers[replicas[object.replicas].worker];
     // A worker that is away learns it when it comes back and lists the replica.
@@ -63,15 +65,21 @@ void State::DropReplicas(Job& job, ObjectId id) {
 }
 
 void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
-  const ObjectRec& object = job.objects[ordinal];
+  ObjectRec& object = job.objects[ordinal];
   bool wanted = Wanted(job, object);
   if (object.replicas != kNil && !wanted) DropReplicas(job, {job.id, ordinal});
+  if (object.unclaimed &&
+      !wanted) {  // an earlier start freed it, or its holder will hear on its return
+    object.unclaimed = false;
+    PresenceMayHaveChanged(job, ordinal);
+  }
   if (job.tasks[object.producer].again != Again::kNo && (!wanted || object.usable > 0)) {
     Enqueue({.kind = WorkKind::kStillNeeded, .job = job.id, .index = object.producer});
   }
 }
 
 bool State::PastRerun(const ObjectRec& object) {
+  if (object.unclaimed) return false;
   for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
     WorkerState state = workers[replicas[r].worker]->state;
     if (state != WorkerState::kAway && state != WorkerState::kLost) return false;
@@ -105,9 +113,15 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
     AddReplica(worker, id, worker.connected());
     return;
   }
+  if (object != nullptr && worker.reconciling &&
+      Adoptable({{id.job, object->producer}, replica.id.version})) {
+    worker.listed.insert(replica.id);
+    worker.undecided.push_back(replica);
+    return;
+  }
   // Made by an attempt whose outcome is still under way: that decides.
   if (object != nullptr && FindAttempt({{id.job, object->producer}, replica.id.version}) != kNil) {
-    worker.listed.insert(id);
+    worker.listed.insert(replica.id);
     return;
   }
   Emit(action::Free{worker.stream, replica.id});

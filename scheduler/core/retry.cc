@@ -50,7 +50,10 @@ void State::On(event::CancelTasks& e) {
   for (const OrdinalRange& range : e.tasks) {
     commands.push_back(WalkOf(WorkKind::kCancelRange, job->id, range));
   }
-  Emit(action::Journal{.kind = action::RecordKind::kCancelTasks, .job = job->id, .tasks = e.tasks});
+  Emit(action::Journal{.kind = action::RecordKind::kCancelTasks,
+                       .job = job->id,
+                       .tasks = e.tasks,
+                       .token = e.token});
   Answer(e.token, 0, "", job->id);
 }
 
@@ -72,7 +75,8 @@ void State::On(event::RetryTasks& e) {
   Emit(action::Journal{.kind = action::RecordKind::kRetryTasks,
                        .job = job->id,
                        .number = e.cancelled_too,
-                       .tasks = e.tasks});
+                       .tasks = e.tasks,
+                       .token = e.token});
   bool all = e.tasks.empty();
   if (all) {
     e.tasks.push_back({0, job->tasks.size()});

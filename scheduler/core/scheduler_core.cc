@@ -12,6 +12,7 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
   now_ns = now;
   actions = &out;
   budget = std::max<uint32_t>(step_budget, 1);
+  if (restoring) EndRestore();
   for (Event& e : events) {
     std::visit([this](auto& event) { On(event); }, e);
   }
@@ -26,7 +27,7 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
       worklist.push_back(commands.front());
       commands.pop_front();
     } else {
-      idle = !Balance();
+      idle = now_ns < hold_until_ns || !Balance();
     }
   }
   for (JobId id : changed_jobs) {
@@ -49,6 +50,11 @@ SchedulerCore::~SchedulerCore() = default;
 uint64_t SchedulerCore::Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
                              std::vector<Action>& actions) {
   return state_->Step(now_ns, events, budget, actions);
+}
+
+absl::Status SchedulerCore::Restore(uint64_t now_ns, const action::Journal& record,
+                                    Event* request) {
+  return state_->Restore(now_ns, record, request);
 }
 
 const Counters& SchedulerCore::counters() const { return state_->counters; }

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "scheduler/core/actions.h"
 #include "scheduler/core/events.h"
 #include "scheduler/core/views.h"
@@ -49,6 +50,18 @@ class SchedulerCore {
   // is due (kNever: nothing). `now_ns` never decreases.
   uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
                 std::vector<Action>& actions);
+
+  // Takes up one record that earlier starts journalled; all of them in order, before the first
+  // Step. `request` is the event that the record is about (moved from), for those kinds that record
+  // a request; else null. Nothing is emitted. `Config::start_count` is larger than in any record.
+  //
+  // Finished tasks are done, and their results away, until workers come and name what they hold;
+  // what none has claimed `forget_after` after the first Step is lost. Attempts of earlier starts
+  // that workers still have are adopted with their outcomes. Not kept: wants of clients, drains,
+  // counts of crashes, learned durations, ranks that came after their batches.
+  //
+  // Not OK: the record does not fit those before it (kDataLoss). The core is as before it.
+  absl::Status Restore(uint64_t now_ns, const action::Journal& record, Event* request);
 
   // Questions, answered between steps. Lists are paged: the answer starts at `cursor`, ends after
   // `limit` records looked at, and `*next` is where to go on (0: at the end).

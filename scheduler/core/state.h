@@ -16,6 +16,7 @@
 //   placement.cc    homes and costs
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
 //   fair_share, ready_queue, shares.cc   who goes first
+//   restore.cc      replaying the journal; attempts and results of earlier starts
 //   balance.cc      queues, free slots, look-ahead, moving and taking back
 //   validate.cc, views.cc    read only
 //
@@ -35,6 +36,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "common/base/check.h"
 #include "scheduler/core/actions.h"
 #include "scheduler/core/count_index.h"
@@ -66,6 +68,8 @@ enum class WorkKind : uint8_t {
   kDropClient,      // index, limit: halves of its id: its lease is over
   kSweepObjects,    // job: free what nobody wants
   kFailShape,       // index: the shape: its rule names no worker that is left
+  kEndByInput,      // job, index: an input was found dead while the journal was read
+  kEndGrace,        // job, index: what no worker has claimed since the restart is lost
   kWorkerAway,      // worker: its replicas cannot be read
   kWorkerDemand,    // worker: past rerun_after
   kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
@@ -95,7 +99,9 @@ enum class TimerKind : uint8_t {
   kRerun,
   kForget,
   kRefused,
-  kStraggler
+  kStraggler,
+  kGrace,
+  kHold
 };
 struct Timer {
   uint64_t at_ns = 0;
@@ -208,6 +214,8 @@ class State {
 
   // --- attempts.cc
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
+  uint32_t AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
+                      uint8_t variant, bool alone);
   Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
                              const AttemptRec& attempt, uint64_t* present, uint64_t* missing);
   bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
@@ -326,6 +334,23 @@ class State {
       ++kinds;
     }
   }
+  // --- restore.cc
+  absl::Status Restore(uint64_t now, const action::Journal& record, Event* request);
+  absl::Status Replay(const action::Journal& record, Event* request);
+  absl::Status ReplayRequest(const action::Journal& record, Event* request);
+  absl::Status ReplayForget(Job& job, const action::Journal& record);
+  void WorkOff();  // the worklist, to its end
+  void ReplayFinish(Job& job, const action::Journal& record);
+  void ReplayFinalFailure(Job& job, const action::Journal& record);
+  void ReplayRetry(Job& job, const action::Journal& record);
+  void EndRestore();
+  bool AdvanceEndGrace(Work& work);
+  bool Postpone(const Job& job, Ordinal ordinal);  // true: a dead input does not end it yet
+  void EndIfInputDead(Job& job, Ordinal ordinal);
+  void NoteTakenIn(Job& job);
+  bool Adoptable(AttemptRef ref) const;
+  uint32_t Adopt(Worker& worker, AttemptRef ref);  // kNil: it is not
+  uint32_t AdoptOutcome(Worker& worker, const Outcome& outcome);
 
   // --- placement.cc
   uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
@@ -383,7 +408,7 @@ class State {
   const Job* FindJob(JobId id) const { return jobs.Find(id); }
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
-  void CancelWhole(Job& job);
+  void CancelWhole(Job& job, Token token);
   uint16_t InternShape(const Batch::Shape& spec);
   void AppendBatch(Job& job, const Batch& batch);
   void Answer(Token token, uint32_t code, std::string message, JobId job = 0,
@@ -448,11 +473,20 @@ class State {
   absl::btree_map<uint16_t, Recovery> recoveries;
   uint16_t last_recovery = 0;
   uint64_t last_epoch = 0;
+  bool restoring = false;       // from the first replayed record to the first Step
+  uint32_t replayed_start = 0;  // to which the record under way belongs
+  std::vector<TaskId> postponed;
+  uint64_t grace_until_ns = 0;  // before, what no worker has named may still come with one
+  uint64_t hold_until_ns = 0;   // nothing is placed before: who runs what is not known yet
   Counters counters;
 };
 
 // Also of a job that goes on: what a client sees.
 JobState StateOf(const Job& job);
+
+inline bool Ended(TaskState s) {
+  return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;
+}
 
 // "" or the first broken invariant. See validate.cc.
 std::string ValidateState(const State& state);

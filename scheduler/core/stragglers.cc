@@ -6,6 +6,24 @@
 
 namespace taskd::scheduler {
 
+namespace {
+// Asked in the midst of events: the task's own counts may not have been told yet.
+bool HasInputs(const Job& job, const TaskRec& task) {
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) {
+      if (job.objects[source].usable == 0) return false;
+      continue;
+    }
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    for (uint32_t i = 0; i < c.count; ++i) {
+      if (job.objects[c.first + i * c.stride].usable == 0) return false;
+    }
+  }
+  return true;
+}
+}  // namespace
+
 // When the attempt is late. While nothing is known of its group, that is asked again after a while.
 uint64_t State::LateNs(const AttemptRec& attempt) const {
   const Job& job = *jobs[attempt.job];
@@ -38,8 +56,9 @@ void State::CheckStraggler(Job& job, Ordinal ordinal) {
     if (worker.id != attempt.worker && worker.up() && CanRun(worker, task.shape)) idle = &worker;
     return idle != nullptr;
   });
-  // Only what nobody else needs is spent on it. An input that is gone meanwhile may come back.
-  if (idle == nullptr || task.missing > 0 || task.away > 0 || job.share.at_limit()) {
+  // Only what nobody else needs is spent on it, and no more than its job may have. An input that is
+  // gone meanwhile may come back.
+  if (idle == nullptr || !HasInputs(job, task) || job.share.at_limit()) {
     Arm(TimerKind::kStraggler, now_ns + config.straggler_ns, job.id, ordinal);
     return;
   }

@@ -7,12 +7,6 @@
 
 namespace taskd::scheduler {
 
-namespace {
-bool Ended(TaskState s) {
-  return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;
-}
-}  // namespace
-
 void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   --job.counts[static_cast<size_t>(task.state)];
   --counters.tasks[static_cast<size_t>(task.state)];
@@ -55,7 +49,8 @@ void State::StartTask(Job& job, Ordinal ordinal, Start start) {
     if (presence == Presence::kDead && dead == kNil) dead = edge.source;
   }
   budget -= task.edge_count;
-  if (dead != kNil) return EndByInput(job, ordinal, CulpritOf(job, dead));
+  if (dead != kNil && !Postpone(job, ordinal))
+    return EndByInput(job, ordinal, CulpritOf(job, dead));
   Settle(job, ordinal);
 }
 
@@ -92,7 +87,7 @@ void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence af
   // An active task may have its copy already; if not, its attempt ends stuck and Requeue looks
   // again.
   if (task.state == TaskState::kActive) return;
-  if (after == Presence::kDead) return EndByInput(job, ordinal, culprit);
+  if (after == Presence::kDead && !Postpone(job, ordinal)) return EndByInput(job, ordinal, culprit);
   Settle(job, ordinal);
 }
 
@@ -193,26 +188,36 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   GroupRec& group = job.groups[task.group];
   group.average_ns = group.average_ns == 0 ? std::max<uint64_t>(outcome.run_ns, 1)
                                            : (group.average_ns * 7 + outcome.run_ns) / 8 + 1;
-  for (uint32_t i = 0; i < task.output_count; ++i) {
+  std::vector<uint16_t> kept;
+  for (uint16_t i = 0; i < task.output_count; ++i) {
     ObjectId id{job.id, task.first_output + i};
     ObjectRec& object = job.objects[id.ordinal];
     // Bodies are deterministic: a replica that is there is as good as the new one.
     if (object.usable > 0 || (object.version != 0 && !Wanted(job, object))) {
       Emit(action::Free{worker.stream, {id, attempt.id}});
+      kept.push_back(i);
       continue;
     }
     // An unacked outcome follows the whole inventory: what that did not list was lost meanwhile.
-    bool gone = worker.reconciling && !worker.listed.contains(id);
-    if (gone && object.version != 0) continue;
+    bool gone = worker.reconciling && !worker.listed.contains({id, attempt.id});
+    if (gone && object.version != 0) {
+      kept.push_back(i);
+      continue;
+    }
     DropReplicas(job, id);
+    object.unclaimed = false;
     object.version = attempt.id;
     object.size_bytes = outcome.outputs[i].size_bytes;
     object.crc32c = outcome.outputs[i].crc32c;
     if (!gone) AddReplica(worker, id, worker.connected());
   }
   ++worker.finished;
-  Emit(action::Journal{action::RecordKind::kFinish, job.id, ordinal, attempt.id,
-                       FailureClass::kNone, std::move(outcome.outputs)});
+  Emit(action::Journal{.kind = action::RecordKind::kFinish,
+                       .job = job.id,
+                       .number = ordinal,
+                       .attempt = attempt.id,
+                       .outputs = std::move(outcome.outputs),
+                       .kept = std::move(kept)});
   EndTask(job, ordinal, TaskState::kDone);
   for (uint32_t i = 0; i < task.output_count; ++i) {
     FreeIfUnwanted(job, task.first_output + i);
@@ -229,8 +234,17 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
   TaskRec& task = job.tasks[ordinal];
   task.failure = failure;
   task.culprit = culprit;
-  Emit(action::Journal{
-      action::RecordKind::kFinalFailure, job.id, ordinal, task.last_attempt, failure, {}});
+  action::Journal record{.kind = action::RecordKind::kFinalFailure,
+                         .job = job.id,
+                         .number = ordinal,
+                         .attempt = task.last_attempt,
+                         .failure = failure,
+                         .culprit = culprit};
+  if (!job.failures.empty() && job.failures.back().task.ordinal == ordinal) {
+    record.exit_code = job.failures.back().exit_code;
+    record.message = job.failures.back().message;
+  }
+  Emit(std::move(record));
   EndTask(job, ordinal, TaskState::kFailed);
 }
 

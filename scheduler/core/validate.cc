@@ -37,6 +37,8 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
   if (usable != object.usable) return StrCat(name, ": replica counts are wrong");
   if (object.replicas != kNil && object.version == 0)
     return StrCat(name, ": replicas of no version");
+  if (object.unclaimed && (object.replicas != kNil || object.version == 0))
+    return StrCat(name, ": unclaimed, with replicas or without a version");
   if (!object.announced && object.presence != state.Actual(job, object)) {
     return StrCat(name, ": its presence changed and nobody is told");
   }

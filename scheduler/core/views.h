@@ -180,6 +180,7 @@ struct Counters {
   uint64_t objects_lost = 0;  // wanted objects whose last replica went
   uint64_t tasks_recomputed = 0;
   uint64_t tasks_retried = 0;
+  uint64_t attempts_adopted = 0;           // of earlier starts of the scheduler
   uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
   uint64_t jobs_forgotten = 0;

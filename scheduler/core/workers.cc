@@ -7,6 +7,7 @@
 //
 // What a worker holds is walked by the worklist, an object at a time.
 #include <algorithm>
+#include <utility>
 
 #include "common/base/mutant.h"
 #include "common/base/text.h"
@@ -110,6 +111,7 @@ void State::On(event::WorkerHello& e) {
   worker->reconciling = true;
   worker->returning = false;
   worker->listed.clear();
+  worker->undecided.clear();
   for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next)
     attempts[a].listed = false;
   worker->last_heard_ns = now_ns;
@@ -126,6 +128,7 @@ void State::On(event::WorkerHello& e) {
 
 void State::ReconcileAttempt(Worker& worker, AttemptRef ref, bool running) {
   uint32_t index = FindAttempt(ref);
+  if (index == kNil) index = Adopt(worker, ref);
   if (index == kNil || attempts[index].worker != worker.id) {
     Emit(action::Cancel{worker.stream, ref});
     return;
@@ -169,6 +172,8 @@ void State::On(event::InventoryDone& e) {
   }
   worker->returning = true;
   ComeBack(*worker);
+  for (const Replica& replica : std::exchange(worker->undecided, {}))
+    ReportReplica(*worker, replica);
 }
 
 void State::ComeBack(Worker& worker) {
@@ -212,7 +217,7 @@ void State::On(event::WorkerReport& e) {
   for (const Replica& replica : e.replicas_added) ReportReplica(*worker, replica);
   for (const ObjectVersion& lost : e.replicas_lost) {
     ObjectRec* object = FindObject(lost.object);
-    worker->listed.erase(lost.object);
+    worker->listed.erase(lost);
     if (object != nullptr && object->version == lost.version) RemoveReplica(*worker, lost.object);
   }
 }
@@ -342,7 +347,7 @@ bool State::AdvanceWorkerObjects(Work& work) {
       Enqueue({.kind = WorkKind::kDemandAway, .job = id.job, .index = id.ordinal});
       break;
     case WorkKind::kWorkerReturn:
-      if (worker.returning && !worker.listed.contains(id)) {
+      if (worker.returning && !worker.listed.contains({id, object->version})) {
         RemoveReplica(worker, id);
       } else {
         SetUsable(*object, *replica, true);
@@ -420,6 +425,12 @@ void State::RunTimers() {
     if (timer.kind == TimerKind::kStraggler) {
       if (Job* job = FindJob(static_cast<JobId>(timer.a)))
         CheckStraggler(*job, static_cast<Ordinal>(timer.b));
+      continue;
+    }
+    if (timer.kind == TimerKind::kHold) continue;
+    if (timer.kind == TimerKind::kGrace) {
+      Enqueue({.kind = WorkKind::kEndGrace, .job = 1});
+      CheckAllNamed();
       continue;
     }
     Worker* worker = WorkerAt(static_cast<uint16_t>(timer.a));

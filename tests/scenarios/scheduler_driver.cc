@@ -1,4 +1,10 @@
 // The scheduler core under a scenario. The README of this folder lists the lines.
+#include <map>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
 #include "common/base/names.h"
 #include "common/base/text.h"
 #include "scheduler/core/scheduler_core.h"
@@ -19,7 +25,8 @@ constexpr std::string_view kEvents[] = {
     "hello",        "inventory",   "inventory_done", "started", "finish", "fail",       "cancelled",
     "retracted",    "refused",     "stuck",          "added",   "lost",   "beat",       "goodbye",
     "close",        "drain",       "open",           "batch",   "seal",   "cancel_job", "wants",
-    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back"};
+    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back",
+    "restart"};
 constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
                                          "finish", "final_failure", "cancel",     "retry",
                                          "forget", "cancel_tasks",  "retry_tasks"};
@@ -28,7 +35,9 @@ constexpr uint32_t kSampled = 1000;  // tasks of a job looked at after each step
 
 class SchedulerDriver : public Driver {
  public:
-  explicit SchedulerDriver(const Words& words) : core_(MakeConfig(words)) {
+  explicit SchedulerDriver(const Words& words)
+      : config_(MakeConfig(words)), core_(std::make_unique<SchedulerCore>(config_)) {
+    journal_.push_back({{.kind = action::RecordKind::kStart, .number = config_.start_count}, {}});
     for (auto name : kActions) coverage_[StrCat("action ", name)] = 0;
     for (auto name : kEvents) coverage_[StrCat("event ", name)] = 0;
     for (uint8_t i = 1; i <= 7; ++i)
@@ -57,6 +66,7 @@ class SchedulerDriver : public Driver {
       Met("event", "batch");
       return;
     }
+    if (words[0] == "restart") return Restart(words);
     if (!FromWorker(words) && !FromClient(words))
       throw ScenarioError{StrCat("no such event: ", words[0])};
     Met("event", words[0] == "worker" ? "hello" : words[0] == "rebatch" ? "batch" : words[0]);
@@ -64,9 +74,21 @@ class SchedulerDriver : public Driver {
 
   uint64_t Step(uint64_t now_ns, uint32_t budget, std::vector<std::string>& out) override {
     std::vector<Action> actions;
-    wake_ = core_.Step(now_ns, events_, budget, actions);
+    now_ns_ = now_ns;
+    for (const Event& any : events_) {
+      std::visit(
+          [&](const auto& e) {
+            if constexpr (requires { e.token; }) requests_.emplace(e.token, any);
+          },
+          any);
+    }
+    wake_ = core_->Step(now_ns, events_, budget, actions);
     events_.clear();
     for (const Action& action : actions) {
+      if (const auto* record = std::get_if<action::Journal>(&action)) {
+        journal_.push_back({*record, {}});
+        if (record->token != 0) journal_.back().request = requests_.at(record->token);
+      }
       std::string text = std::visit([this](const auto& a) { return TextOfAction(a); }, action);
       Met("action", text.substr(0, text.find(' ')));
       out.push_back(std::move(text));
@@ -77,9 +99,9 @@ class SchedulerDriver : public Driver {
 
   std::string Ask(std::string_view question) override {
     if (question == "wake") return wake_ == kNever ? "never" : TimeText(wake_);
-    return AskScheduler(core_, names_, Words(question));
+    return AskScheduler(*core_, names_, Words(question));
   }
-  std::string Validate() const override { return core_.Validate(); }
+  std::string Validate() const override { return core_->Validate(); }
 
  private:
   static Config MakeConfig(const Words& words) {
@@ -97,24 +119,39 @@ class SchedulerDriver : public Driver {
     return config;
   }
 
+  // A new core reads the journal but for its last `lose` records. No stream lives on.
+  void Restart(const Words& words) {
+    journal_.resize(journal_.size() - words.Number("lose", 0));
+    ++config_.start_count;
+    core_ = std::make_unique<SchedulerCore>(config_);
+    for (const Entry& entry : journal_) {
+      std::optional<Event> request = entry.request;
+      const absl::Status status =
+          core_->Restore(now_ns_, entry.record, request ? &*request : nullptr);
+      if (!status.ok()) throw ScenarioError{std::string(status.message())};
+    }
+    journal_.push_back({{.kind = action::RecordKind::kStart, .number = config_.start_count}, {}});
+    Met("event", "restart");
+  }
+
   // Every state and reason that a user could see now counts as met; Explain must answer for every
   // task.
   void Sample() {
-    for (const WorkerView& w : core_.ListWorkers()) Met("worker", Name(w.state));
+    for (const WorkerView& w : core_->ListWorkers()) Met("worker", Name(w.state));
     JobId next_job = 0;
-    for (JobId id : core_.ListJobs(0, kSampled, &next_job)) {
-      Met("job", Name(core_.GetJob(id)->state));
+    for (JobId id : core_->ListJobs(0, kSampled, &next_job)) {
+      Met("job", Name(core_->GetJob(id)->state));
       Ordinal next = 0;
-      for (const TaskView& t : core_.ListTasks(id, kAllStates, 0, kSampled, &next)) {
+      for (const TaskView& t : core_->ListTasks(id, kAllStates, 0, kSampled, &next)) {
         Met("task", Name(t.state));
-        const auto explanation = core_.Explain(t.task);
+        const auto explanation = core_->Explain(t.task);
         if (!explanation) throw ScenarioError{StrCat("nothing explains ", names_.TextOf(t.task))};
         const WaitReason reason = explanation->task.reason;
         if (reason != WaitReason::kNone) Met("reason", Name(reason));
       }
     }
     for (uint8_t i = 1; i <= 7; ++i) {
-      if (core_.counters().attempts_ended[i] > 0) Met("end", Name(static_cast<AttemptEnd>(i)));
+      if (core_->counters().attempts_ended[i] > 0) Met("end", Name(static_cast<AttemptEnd>(i)));
     }
   }
 
@@ -155,7 +192,15 @@ class SchedulerDriver : public Driver {
     return "object " + names_.TextOf(a.object);
   }
 
-  SchedulerCore core_;
+  struct Entry {
+    action::Journal record;
+    std::optional<Event> request;
+  };
+  Config config_;
+  std::unique_ptr<SchedulerCore> core_;
+  std::vector<Entry> journal_;
+  std::map<Token, Event> requests_;
+  uint64_t now_ns_ = 0;
   SchedulerNames names_;
   std::vector<Event> events_;
   Token next_token_ = 1;
@@ -376,7 +421,7 @@ std::string SchedulerDriver::TextOfAction(const action::Assign& a) {
 
 std::string SchedulerDriver::TextOfAction(const action::Reply& a) {
   if (a.code != 0) return StrCat("reply ", a.token, " code=", a.code, " ", Quoted(a.message));
-  if (a.job != 0 && core_.GetJob(a.job)) names_.JobOpened(a.job);
+  if (a.job != 0 && core_->GetJob(a.job)) names_.JobOpened(a.job);
   return StrCat("reply ", a.token, " ok", a.job != 0 ? StrCat(" job=", a.job) : "",
                 a.next_batch != 0 ? StrCat(" next=", a.next_batch) : "",
                 a.message.empty() ? "" : " " + Quoted(a.message));

@@ -1,6 +1,7 @@
 // Attempts: fetching -> queued -> running -> ended. An attempt pins its whole bundle from the
 // assignment to its end. Ready ones wait in one queue per need, so that a large need does not hold
 // up small ones; of the queues whose head fits, the best head starts.
+#include <algorithm>
 #include <utility>
 
 #include "common/base/text.h"
@@ -124,8 +125,10 @@ void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<Out
   }
 }
 
+// What an executor made beyond its task's outputs has no name here: the next ordinal is another
+// task's, whose bytes may lie in the store already while its end is still in our queue.
 void WorkerCore::Impl::DropOutputs(const Attempt& attempt, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) {
+  for (uint32_t i = 0; i < std::min(count, attempt.output_count); ++i) {
     LocalKey key = {{{attempt.ref().task.job, attempt.first_output + i}, attempt.ref().attempt},
                     {}};
     if (FindPiece(key) == kNoSlot) Emit(action::Drop{key});
