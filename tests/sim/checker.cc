@@ -63,6 +63,7 @@ Checker::Peer* Checker::Current(StreamId stream) {
 bool Checker::Readable(const Peer& peer) const {
   const scheduler::Config& config = world_.options.scheduler;
   uint64_t now = world_.loop.now();
+  if (!peer.back) return now < restarted_at_ + config.forget_after_ns;
   if (peer.connected && !peer.listing) return now < peer.last_heard + config.silent_ns;
   return now < peer.closed_at + config.rerun_after_closed_ns;
 }
@@ -70,10 +71,77 @@ bool Checker::Readable(const Peer& peer) const {
 bool Checker::HasReadable(ObjectId id) const {
   auto job = jobs_.find(id.job);
   if (job == jobs_.end() || id.ordinal >= job->second.objects.size()) return false;
-  AttemptId version = job->second.objects[id.ordinal].version;
+  const Object& object = job->second.objects[id.ordinal];
+  // After a restart those that are not back yet count until the first one comes that has it.
   return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
-    return peer.holds.contains({id, version}) && Readable(peer);
+    return (peer.back || !object.claimed) && peer.holds.contains({id, object.version}) &&
+           Readable(peer);
   });
+}
+
+void Checker::Hold(Peer& peer, const ObjectVersion& id) {
+  peer.holds.insert(id);
+  const JobPlan* plan = world_.FindJobPlan(id.object.job);
+  if (plan == nullptr || id.object.ordinal >= plan->objects.size()) return;
+  Object& object = JobOf(id.object.job).objects[id.object.ordinal];
+  if (object.version == id.version) object.claimed = true;
+}
+
+bool Checker::IsNeeded(const ObjectVersion& id) {
+  const JobPlan* plan = world_.FindJobPlan(id.object.job);
+  if (plan == nullptr || id.object.ordinal >= plan->objects.size()) return false;
+  if (JobOf(id.object.job).objects[id.object.ordinal].version != id.version) return false;
+  return !WhoNeeds(id.object, Wants::kCertain).empty();
+}
+
+bool Checker::IsSoleNeeded(uint32_t worker, const ObjectVersion& id) {
+  for (uint32_t p = 0; p < peers_.size(); ++p) {
+    if ((p == worker) != peers_[p].holds.contains(id)) return false;
+  }
+  return IsNeeded(id);
+}
+
+void Checker::Replay(const scheduler::action::Journal& r) {
+  using scheduler::action::RecordKind;
+  if (world_.FindJobPlan(r.job) == nullptr) return;
+  Job& job = JobOf(r.job);
+  if (r.kind == RecordKind::kSeal) job.sealed = true;
+  if (r.kind == RecordKind::kCancelJob) job.cancelled = true;
+  if (r.kind == RecordKind::kFinalFailure) {
+    job.tasks[r.number].failed = true;
+    job.tasks[r.number].finished = false;
+    job.tasks[r.number].failure = r.failure;
+  }
+  if (r.kind != RecordKind::kFinish) return;
+  job.tasks[r.number].finished = true;
+  job.tasks[r.number].accepted = r.attempt;
+  const TaskPlan& plan = world_.FindJobPlan(r.job)->tasks[r.number];
+  for (uint16_t i = 0; i < plan.output_count; ++i) {
+    if (std::find(r.kept.begin(), r.kept.end(), i) == r.kept.end())
+      job.objects[plan.first_output + i].version = r.attempt;
+  }
+}
+
+void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) {
+  restarted_at_ = world_.loop.now();
+  wants_.clear();
+  rebuilds_.clear();
+  index_of_worker_.clear();
+  for (auto& [id, stream] : streams_) stream.state = StreamState::kClosed;
+  for (auto& [ref, attempt] : attempts_) attempt.excused = true;
+  for (Peer& peer : peers_) peer.connected = peer.listing = peer.draining = peer.back = false;
+  for (auto& [id, job] : jobs_) {
+    job.sealed = job.cancelled = false;
+    for (Task& task : job.tasks) {
+      task.accepted = 0;
+      task.finished = task.failed = false;
+    }
+    for (Object& object : job.objects) object = {};
+  }
+  for (const scheduler::action::Journal& record : records) Replay(record);
+  for (auto& [id, job] : jobs_) {
+    for (Ordinal o = 0; o < job.objects.size(); ++o) job.objects[o].gone = !HasReadable({id, o});
+  }
 }
 
 bool Checker::IsHeld(ObjectId id) const {
@@ -138,6 +206,8 @@ void Checker::On(const event::WorkerHello& e) {
   Peer& peer = peers_[index];
   uint64_t now = world_.loop.now();
   if (!Readable(peer)) WasAway(index);
+  if (!peer.back) peer.closed_at = Readable(peer) ? now : 0;
+  peer.back = true;
   if (peer.incarnation != e.incarnation) {
     ClearPeer(index);
     peer.draining = false;
@@ -163,7 +233,18 @@ void Checker::On(const event::WorkerInventory& e) {
   Peer* peer = Current(e.stream);
   if (peer == nullptr) return;
   Heard(*peer);
-  for (const Replica& r : e.chunk.replicas) peer->listed.insert(r.id);
+  for (const Replica& r : e.chunk.replicas) {
+    peer->listed.insert(r.id);
+    Hold(*peer, r.id);
+  }
+  if (restarted_at_ != 0) {  // one of an earlier start may go on
+    for (const auto* list : {&e.chunk.assigned, &e.chunk.running}) {
+      for (const AttemptRef& ref : *list) {
+        auto found = attempts_.find(ref);
+        if (found != attempts_.end()) found->second.excused = false;
+      }
+    }
+  }
   peer->listed_attempts.insert(e.chunk.assigned.begin(), e.chunk.assigned.end());
   peer->listed_attempts.insert(e.chunk.running.begin(), e.chunk.running.end());
   for (const AttemptRef& ref : e.chunk.running) MarkReported(ref);
@@ -175,7 +256,7 @@ void Checker::On(const event::InventoryDone& e) {
   Heard(*peer);
   uint32_t index = static_cast<uint32_t>(peer - peers_.data());
   peer->listing = false;
-  peer->holds.insert(peer->listed.begin(), peer->listed.end());
+  for (const ObjectVersion& id : peer->listed) Hold(*peer, id);
   std::vector<ObjectVersion> unlisted;
   std::set_difference(peer->holds.begin(), peer->holds.end(), peer->listed.begin(),
                       peer->listed.end(), std::back_inserter(unlisted));
@@ -200,7 +281,12 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
   Stream& stream = streams_.at(peer.stream);
   stream.last_outcome = std::max(stream.last_outcome, outcome.sequence);
   auto found = attempts_.find(outcome.attempt);
-  if (found == attempts_.end() || found->second.ended) return;
+  if (found == attempts_.end()) return;
+  if (found->second.ended) {  // told before the scheduler's restart, and again
+    if (outcome.end == AttemptEnd::kFinished)
+      FindTask(outcome.attempt.task)->finish_came = drained_;
+    return;
+  }
   found->second.ended = true;
   peer.live.erase(outcome.attempt);
   ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
@@ -213,7 +299,7 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
       ObjectVersion made{{id.job, plan.first_output + i}, outcome.attempt.attempt};
       // An outcome that was kept for a new session follows the inventory: what is not there has
       // been lost since.
-      if (!peer.listing || peer.listed.contains(made)) peer.holds.insert(made);
+      if (!peer.listing || peer.listed.contains(made)) Hold(peer, made);
     }
   }
   for (const BadHolder& bad : outcome.bad_holders) {
@@ -230,7 +316,7 @@ void Checker::On(const event::WorkerReport& e) {
   for (const AttemptRef& ref : e.started) MarkReported(ref);
   for (const Outcome& outcome : e.outcomes) OnOutcome(index, outcome);
   for (const Replica& r : e.replicas_added) {
-    peer->holds.insert(r.id);
+    Hold(*peer, r.id);
     if (peer->listing) peer->listed.insert(r.id);
   }
   for (const ObjectVersion& id : e.replicas_lost) {

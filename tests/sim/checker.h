@@ -37,6 +37,9 @@ class Checker {
   void OnAction(const scheduler::Action& action);
   void AfterStep(bool drained);
 
+  // The scheduler has restarted and read these records; what came after them is lost.
+  void OnRestart(const std::vector<scheduler::action::Journal>& records);
+
   // --- at the workers
   void OnStartExec(uint32_t worker, const AttemptRef& attempt);
   void OnExecEnd(const AttemptRef& attempt, AttemptEnd end);
@@ -44,6 +47,9 @@ class Checker {
   void OnDrop(uint32_t worker, const ObjectVersion& id, bool last);
 
   uint32_t IndexOfWorker(WorkerId id);
+  // Somebody needs it, and this worker has the only replica that the scheduler knows of.
+  bool IsSoleNeeded(uint32_t worker, const ObjectVersion& id);
+  bool IsNeeded(const ObjectVersion& id);
   // Everything at rest: what the core says about every task and object against the plan; what the
   // stores hold.
   void CheckEnd();
@@ -70,6 +76,7 @@ class Checker {
   };
   struct Object {
     AttemptId version = 0;   // a finish fixes it, unless the finish's own bytes are freed at once
+    bool claimed = false;    // a worker named a replica since the scheduler's restart
     bool gone = false;       // was without a readable replica since its task's finish was accepted
     uint64_t unheld_at = 0;  // value of drained_ when its last replica went
   };
@@ -82,6 +89,7 @@ class Checker {
     scheduler::StreamId stream = 0;
     uint64_t incarnation = 0;
     bool connected = false, listing = false, draining = false;
+    bool back = true;  // it has said hello to this start of the scheduler
     uint64_t last_heard = 0, closed_at = 0;
     WorkerId id;
     std::set<ObjectVersion> holds, listed;
@@ -103,6 +111,8 @@ class Checker {
   void On(const scheduler::event::WorkerClosed& e);
   void On(const scheduler::event::SetWants& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
+  void Hold(Peer& peer, const ObjectVersion& id);
+  void Replay(const scheduler::action::Journal& record);
   void MarkReported(const AttemptRef& attempt);
 
   void On(const scheduler::action::Welcome& a);
@@ -165,6 +175,7 @@ class Checker {
 
   World& world_;
   std::map<JobId, Job> jobs_;
+  uint64_t restarted_at_ = 0;   // 0: this is the first start
   uint64_t drained_ = 1;        // steps that left no work
   bool needs_changed_ = false;  // in this step somebody may have ceased to need something
   std::map<AttemptRef, Attempt> attempts_;

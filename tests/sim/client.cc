@@ -16,19 +16,54 @@ SimClient::SimClient(World& world, uint32_t job)
       plan_(job),
       rng_(Mix64(world.options.seed) ^ (0xC11E + uint64_t{job} * 0x10001)) {}
 
+void SimClient::After(uint64_t delay, std::function<void()> call) {
+  world_.loop.After(delay, [this, connection = connection_, call = std::move(call)] {
+    if (connection == connection_) call();
+  });
+}
+
 void SimClient::Send(scheduler::Event event) {
   // One stream: in order.
   last_sent_ = std::max(last_sent_, world_.loop.now() + world_.net.Delay());
-  world_.loop.At(last_sent_, [this, event = std::move(event)]() mutable {
+  world_.loop.At(last_sent_, [this, connection = connection_, event = std::move(event)]() mutable {
+    if (connection != connection_) return world_.scheduler.NeverCame(event);
     world_.scheduler.Post(std::move(event));
   });
 }
 
+scheduler::Token SimClient::Expect(std::function<void(const Reply&)> handler) {
+  return world_.scheduler.Expect(
+      [this, connection = connection_, handler = std::move(handler)](const Reply& reply) {
+        if (connection == connection_) handler(reply);
+      });
+}
+
 void SimClient::Start() {
-  world_.loop.After(rng_.Below(50 * kMs), [this] { Open(); });
+  After(rng_.Below(50 * kMs), [this] { Open(); });
   world_.loop.After(rng_.Below(world_.options.fault_window_ns), [this] { Wander(); });
-  if (rng_.Chance(120))
+  // The first one stays: something has to be needed to the end.
+  if (plan_ != 0 && rng_.Chance(150))
     world_.loop.After(rng_.Below(world_.options.fault_window_ns), [this] { Cancel(); });
+}
+
+void SimClient::Disconnected() {
+  ++connection_;
+  After(rng_.Below(200 * kMs), [this] { Resume(); });
+}
+
+// Its shell's session goes with its wants; what it had sent may still be taken.
+bool SimClient::Crash() {
+  if (!world_.scheduler.alive()) return false;
+  world_.loop.After(rng_.Below(100 * kMs), [this, none = event::SetWants{.client = ClientId()}] {
+    world_.scheduler.Post(none);
+  });
+  Disconnected();
+  return true;
+}
+
+void SimClient::Resume() {
+  if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Resume(); });
+  Open();
 }
 
 void SimClient::Open() {
@@ -40,22 +75,32 @@ void SimClient::Open() {
   open.owner = plan.owner;
   open.weight = plan.weight;
   open.max_running = plan.max_running;
-  open.token = world_.scheduler.Expect([this](const Reply& reply) {
-    if (reply.code != 0) return world_.Fail(StrCat("OpenJob was refused: ", reply.message));
-    bool again = job_ != 0;
-    if (again && reply.job != job_) return world_.Fail("the same submission got two jobs");
-    if (again) return;  // a second opening that crossed the first
+  open.token = Expect([this](const Reply& reply) { OnOpened(reply); });
+  bool twice = rng_.Chance(100) && job_ == 0;
+  Send(open);
+  if (twice) Open();
+}
+
+void SimClient::OnOpened(const Reply& reply) {
+  if (reply.code != 0) return world_.Fail(StrCat("OpenJob was refused: ", reply.message));
+  if (job_ != 0 && reply.job != job_) return world_.Fail("the same submission got two jobs");
+  if (opened_in_ == connection_) return;  // a second opening that crossed the first
+  opened_in_ = connection_;
+  if (job_ == 0) {
     job_ = reply.job;
     if (world_.plan_of_job.contains(job_)) return world_.Fail("two submissions got the same job");
     world_.plan_of_job[job_] = plan_;
     world_.job_ids[plan_] = job_;
     if (reply.next_batch != 0) return world_.Fail("a new job expects a batch other than the first");
-    SendBatch(0);
-    if (rng_.Chance(100)) Open();
-  });
-  bool twice = rng_.Chance(100) && job_ == 0;
-  Send(open);
-  if (twice) Open();
+  }
+  if (reply.next_batch < acknowledged_)
+    return world_.Fail(StrCat("of ", acknowledged_, " acknowledged batches only ", reply.next_batch,
+                              " are known"));
+  acknowledged_ = reply.next_batch;
+  if (!wants_.empty()) SetWants(wants_);
+  if (cancelled_ && !cancel_acknowledged_) SendCancel();
+  SendBatch(reply.next_batch);
+  if (rng_.Chance(100)) Open();
 }
 
 void SimClient::SendBatch(uint32_t number) {
@@ -65,7 +110,7 @@ void SimClient::SendBatch(uint32_t number) {
   add.job = job_;
   add.number = number;
   add.batch = batches[number];
-  add.token = world_.scheduler.Expect([this, number](const Reply& reply) {
+  add.token = Expect([this, number](const Reply& reply) {
     if (reply.code != 0 && !cancelled_) {
       return world_.Fail(StrCat("batch ", number, " was refused: ", reply.message));
     }
@@ -75,11 +120,11 @@ void SimClient::SendBatch(uint32_t number) {
     }
     if (number < acknowledged_) return;  // the answer to a duplicate
     acknowledged_ = number + 1;
-    world_.loop.After(rng_.Below(20 * kMs), [this, number] { SendBatch(number + 1); });
+    After(rng_.Below(20 * kMs), [this, number] { SendBatch(number + 1); });
   });
   Send(add);
   if (rng_.Chance(150)) {
-    add.token = world_.scheduler.Expect([this](const Reply& reply) {
+    add.token = Expect([this](const Reply& reply) {
       if (reply.code != 0 && !cancelled_)
         world_.Fail(StrCat("a repeated batch was refused: ", reply.message));
     });
@@ -92,7 +137,7 @@ void SimClient::Seal() {
   seal.job = job_;
   seal.batches = static_cast<uint32_t>(world_.plan.jobs[plan_].batches.size());
   for (int times = rng_.Chance(100) ? 2 : 1; times > 0; --times) {
-    seal.token = world_.scheduler.Expect([this](const Reply& reply) {
+    seal.token = Expect([this](const Reply& reply) {
       if (reply.code != 0 && !cancelled_)
         return world_.Fail(StrCat("SealJob was refused: ", reply.message));
       sealed_ = true;
@@ -103,37 +148,53 @@ void SimClient::Seal() {
 
 void SimClient::Cancel() {
   if (calm_) return;
+  if (job_ != 0 && !rng_.Chance(100)) {
+    cancelled_ = true;
+    return SendCancel();
+  }
   event::CancelJob cancel;
-  bool unknown = job_ == 0 || rng_.Chance(100);
-  cancel.job = unknown ? 777'777 : job_;
-  if (!unknown) cancelled_ = true;
-  cancel.token = world_.scheduler.Expect([this, unknown](const Reply& reply) {
-    if (unknown && reply.code == 0) world_.Fail("cancelling a job that does not exist succeeded");
-    if (!unknown && reply.code != 0) world_.Fail(StrCat("CancelJob was refused: ", reply.message));
+  cancel.job = 777'777;
+  cancel.token = Expect([this](const Reply& reply) {
+    if (reply.code == 0) world_.Fail("cancelling a job that does not exist succeeded");
   });
   Send(cancel);
 }
 
+void SimClient::SendCancel() {
+  event::CancelJob cancel;
+  cancel.job = job_;
+  cancel.token = Expect([this](const Reply& reply) {
+    if (reply.code != 0) return world_.Fail(StrCat("CancelJob was refused: ", reply.message));
+    cancel_acknowledged_ = true;
+  });
+  Send(cancel);
+}
+
+void SimClient::DrawWantsOf(const SimClient& owner, uint64_t count, std::vector<ObjectId>& wants) {
+  const JobPlan& plan = world_.plan.jobs[owner.plan_];
+  uint64_t objects = owner.acknowledged_ == 0 ? 0 : plan.batches[0].tasks.size();
+  if (owner.sealed_ && owner.acknowledged_ == plan.batches.size()) objects = plan.objects.size();
+  for (uint64_t i = 0; i < count && objects != 0; ++i)
+    wants.push_back({owner.job_, static_cast<Ordinal>(rng_.Below(objects))});
+}
+
+// Of its own job, and sometimes of another's.
 std::vector<ObjectId> SimClient::DrawWants(uint64_t count) {
   std::vector<ObjectId> wants;
-  uint64_t objects = acknowledged_ == 0 ? 0 : world_.plan.jobs[plan_].batches[0].tasks.size();
-  if (sealed_ && acknowledged_ == world_.plan.jobs[plan_].batches.size()) {
-    objects = world_.plan.jobs[plan_].objects.size();
-  }
-  if (objects == 0) return wants;
-  for (uint64_t i = 0; i < count; ++i)
-    wants.push_back({job_, static_cast<Ordinal>(rng_.Below(objects))});
+  DrawWantsOf(*this, count, wants);
+  const SimClient& other = *world_.clients[rng_.Below(world_.clients.size())];
+  if (rng_.Chance(200)) DrawWantsOf(other, 2, wants);
   return wants;
 }
 
 void SimClient::SetWants(std::vector<ObjectId> wants) {
   wants_ = wants;
-  Send(event::SetWants{.client = 50 + uint64_t{plan_}, .objects = std::move(wants)});
+  Send(event::SetWants{.client = ClientId(), .objects = std::move(wants)});
 }
 
 void SimClient::Wander() {
   if (calm_) return;
-  if (job_ != 0) SetWants(DrawWants(rng_.Below(4)));
+  if (opened_in_ == connection_) SetWants(DrawWants(rng_.Below(4)));
   world_.loop.After(rng_.Below(300 * kMs), [this] { Wander(); });
 }
 

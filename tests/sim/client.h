@@ -4,6 +4,7 @@
 #define TASKD_TESTS_SIM_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "common/base/prng.h"
@@ -18,6 +19,9 @@ class SimClient {
   SimClient(World& world, uint32_t job);
 
   void Start();
+  // Its connection or its process is gone; it comes back and resumes.
+  void Disconnected();
+  bool Crash();
   // Ends what it does by chance; what it has begun goes on.
   void Heal() { calm_ = true; }
   bool submitted() const { return sealed_; }
@@ -29,18 +33,29 @@ class SimClient {
   const std::vector<ObjectId>& wants() const { return wants_; }
 
  private:
+  void Resume();
   void Open();
+  void OnOpened(const scheduler::action::Reply& reply);
+  void SendCancel();
   void SendBatch(uint32_t number);
   void Seal();
   void Cancel();
   void Wander();
   void SetWants(std::vector<ObjectId> wants);
+  scheduler::ClientId ClientId() const { return 50 + plan_ + 1000 * connection_; }
   std::vector<ObjectId> DrawWants(uint64_t count);
+  void DrawWantsOf(const SimClient& owner, uint64_t count, std::vector<ObjectId>& wants);
   void Send(scheduler::Event event);
+  // A reply that does not come when the connection goes before.
+  scheduler::Token Expect(std::function<void(const scheduler::action::Reply&)> handler);
+  void After(uint64_t delay, std::function<void()> call);  // in this connection
 
   World& world_;
   const uint32_t plan_;
   Prng rng_;
+  uint64_t connection_ = 1;
+  uint64_t opened_in_ = 0;  // the connection in which its job was last named
+  bool cancel_acknowledged_ = false;
   JobId job_ = 0;
   uint32_t acknowledged_ = 0;  // batches
   uint64_t last_sent_ = 0;     // when the newest message arrives

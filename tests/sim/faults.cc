@@ -18,24 +18,112 @@ void Faults::Plan() {
     uint64_t at = rng_.Below(world_.options.fault_window_ns);
     world_.loop.After(at, [this, fault] { Happen(fault); });
   }
+  // Early ones find more that is needed and held once only.
+  for (uint64_t i = 1; i <= 20; ++i) {
+    world_.loop.After(world_.options.fault_window_ns * i / 20, [this] {
+      if (!HardEnough()) Happen(Fault::kSoleReplicaLost, false);
+    });
+  }
 }
 
 // A fault that cannot happen to the worker drawn happens to the next one; at last a connection
 // breaks.
-void Faults::Happen(Fault fault) {
+void Faults::Happen(Fault fault, bool or_break) {
   uint32_t count = static_cast<uint32_t>(world_.workers.size());
   uint32_t first = static_cast<uint32_t>(rng_.Below(count));
-  for (uint32_t i = 0; i < 2 * count; ++i) {
+  for (uint32_t i = 0; i < (or_break ? 2 : 1) * count; ++i) {
     Fault kind = i < count ? fault : Fault::kStreamBreak;
     if (!Try(kind, (first + i) % count)) continue;
-    ++world_.stats.faults[static_cast<size_t>(kind)];
-    world_.Trace("fault", StrCat(Name(kind), " at worker", (first + i) % count));
-    return;
+    return Count(kind, (first + i) % count);
+  }
+}
+
+void Faults::Count(Fault fault, uint32_t index) {
+  ++world_.stats.faults[static_cast<size_t>(fault)];
+  world_.Trace("fault", StrCat(Name(fault), " at worker", index));
+}
+
+bool Faults::HardEnough() const {
+  uint64_t all = 0;
+  for (uint64_t n : world_.stats.faults) all += n;
+  return all >= 5 && world_.stats.faults[static_cast<size_t>(Fault::kSoleReplicaLost)] > 0 &&
+         world_.workers.size() >= 3 && world_.stats.tasks >= 200;
+}
+
+std::string Faults::Hardness() const {
+  uint64_t all = 0;
+  for (uint64_t n : world_.stats.faults) all += n;
+  return StrCat(all, " faults, ", world_.stats.faults[static_cast<size_t>(Fault::kSoleReplicaLost)],
+                " sole replicas lost, ", world_.stats.tasks, " tasks");
+}
+
+void Faults::Harden() {
+  bool sole = world_.stats.faults[static_cast<size_t>(Fault::kSoleReplicaLost)] > 0;
+  if (sole) return Happen(Fault::kStreamBreak);
+  if (LoseEverywhere()) Count(Fault::kSoleReplicaLost, 0);
+}
+
+// Where everything needed has copies, all of one object go.
+bool Faults::LoseEverywhere() {
+  for (const auto& holder : world_.workers) {
+    for (const auto& [key, blob] : holder->store()) {
+      if (!key.parts.whole() || !world_.checker.IsNeeded(key.id)) continue;
+      ObjectVersion id = key.id;
+      for (const auto& w : world_.workers) w->LoseReplica(id);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Faults::TryAtScheduler(Fault fault) {
+  if (!world_.scheduler.alive()) return false;
+  if (fault == Fault::kSchedulerPause) {
+    world_.scheduler.PauseUntil(world_.loop.now() +
+                                rng_.Below(2 * world_.options.scheduler.silent_ns));
+    return true;
+  }
+  world_.scheduler.Crash();
+  RestartScheduler(
+      rng_.Below(rng_.Chance(700) ? 200 * kMs : world_.options.scheduler.forget_after_ns));
+  return true;
+}
+
+void Faults::RestartScheduler(uint64_t after_ns) {
+  world_.loop.After(after_ns, [this] {
+    if (!world_.scheduler.alive()) world_.scheduler.Restart();
+  });
+}
+
+bool Faults::TryAtData(Fault fault, uint32_t index) {
+  SimNet& net = world_.net;
+  uint32_t other = (index + 1) % static_cast<uint32_t>(world_.workers.size());
+  switch (fault) {
+    case Fault::kDataCut:
+      net.Cut(other, index);
+      [[fallthrough]];
+    case Fault::kDataCutOneWay:
+      net.Cut(index, other);
+      world_.loop.After(rng_.Below(kSec), [&net, index, other] {
+        net.Mend(index, other);
+        net.Mend(other, index);
+      });
+      return true;
+    case Fault::kClog:
+      net.Clog(index, rng_.Between(10, 1000));
+      world_.loop.After(rng_.Below(kSec), [&net, index] { net.Clog(index, 1); });
+      return true;
+    default:
+      return false;
   }
 }
 
 bool Faults::Try(Fault fault, uint32_t index) {
   SimWorker& w = *world_.workers[index];
+  if (fault == Fault::kSchedulerCrash || fault == Fault::kSchedulerPause)
+    return TryAtScheduler(fault);
+  if (fault == Fault::kClientCrash)
+    return world_.clients[rng_.Below(world_.clients.size())]->Crash();
   if (!w.alive()) return false;
   uint64_t now = world_.loop.now();
   SimNet& net = world_.net;
@@ -67,12 +155,29 @@ bool Faults::Try(Fault fault, uint32_t index) {
       return w.LoseReplica(rng_.Next(), true);
     case Fault::kReplicaVanished:
       return w.LoseReplica(rng_.Next(), false);
-    case Fault::kDataCut: {
-      uint32_t other = (index + 1) % static_cast<uint32_t>(world_.workers.size());
-      net.Cut(index, other);
-      world_.loop.After(rng_.Below(kSec), [&net, index, other] { net.Mend(index, other); });
+    case Fault::kReplicaDamaged:
+      return w.DamageReplica(rng_.Next());
+    case Fault::kSoleReplicaLost:
+      return w.LoseSoleReplica(rng_.Next(), rng_.Chance(500));
+    case Fault::kDataCut:
+    case Fault::kDataCutOneWay:
+    case Fault::kClog:
+      return TryAtData(fault, index);
+    case Fault::kOneWayUp:
+    case Fault::kOneWayDown: {
+      if (w.stream() == 0) return false;
+      uint64_t until = now + rng_.Below(world_.options.scheduler.silent_ns * 3);
+      net.Stall(w.stream(), until,
+                fault == Fault::kOneWayUp ? SimNet::Way::kUp : SimNet::Way::kDown);
       return true;
     }
+    case Fault::kDiskFull:
+      w.SetDiskFull(true);
+      world_.loop.After(rng_.Below(300 * kMs), [&w] { w.SetDiskFull(false); });
+      return true;
+    case Fault::kWorkerPause:
+      w.PauseUntil(now + rng_.Below(world_.options.scheduler.silent_ns * 3));
+      return true;
     case Fault::kDrain: {
       if (index == 0 || !w.connected()) return false;
       scheduler::event::DrainWorker drain;
@@ -84,6 +189,9 @@ bool Faults::Try(Fault fault, uint32_t index) {
     case Fault::kSlow:
       w.SetSlow(rng_.Between(2, 20));
       return true;
+    case Fault::kSchedulerPause:
+    case Fault::kSchedulerCrash:
+    case Fault::kClientCrash:
     case Fault::kPoison:
     case Fault::kCount:
       return false;
@@ -126,9 +234,11 @@ void Faults::OnPoison(uint32_t worker) {
 }
 
 void Faults::Heal() {
+  if (!world_.scheduler.alive()) RestartScheduler(rng_.Below(100 * kMs));
   for (uint32_t i = 0; i < world_.workers.size(); ++i) {
     SimWorker& w = *world_.workers[i];
     w.SetSlow(1);
+    w.SetDiskFull(false);
     w.NoticeVanished();
     if (!w.alive() && !gone_for_good_[i]) Restart(i, rng_.Below(500 * kMs));
   }

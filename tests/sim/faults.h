@@ -3,6 +3,7 @@
 #define TASKD_TESTS_SIM_FAULTS_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/base/prng.h"
@@ -19,11 +20,20 @@ class Faults {
 
   void Plan();
   void Heal();
+  // Five faults or more, a lost sole replica among them.
+  bool HardEnough() const;
+  std::string Hardness() const;
+  void Harden();
+  bool LoseEverywhere();
   void OnPoison(uint32_t worker);
 
  private:
-  void Happen(Fault fault);
+  void Happen(Fault fault, bool or_break = true);
   bool Try(Fault fault, uint32_t index);
+  bool TryAtScheduler(Fault fault);
+  bool TryAtData(Fault fault, uint32_t index);
+  void RestartScheduler(uint64_t after_ns);
+  void Count(Fault fault, uint32_t index);
   bool Kill(uint32_t index, Fault fault);
   void Restart(uint32_t index, uint64_t after_ns);
 

@@ -17,6 +17,7 @@ struct Flags {
   bool canary = false;
   bool mutants = false;
   bool quiet = false;
+  bool cover = false;
   Mutant mutant = Mutant::kNone;
 };
 
@@ -32,6 +33,7 @@ constexpr const char* kUsage =
     "  --canary         plants every such defect into seeds A..B; succeeds when each is found\n"
     "  --mutant NAME    (taskd-sim-mutants) plants a defect into the cores themselves\n"
     "  --mutants        (taskd-sim-mutants) each of them, until one of seeds A..B finds it\n"
+    "  --cover          fails when something that can happen never did\n"
     "  --quiet          no table at the end\n";
 
 constexpr const char* kMutantNames[] = {"",
@@ -150,6 +152,7 @@ std::string Parse(int argc, char** argv, Flags& flags) {
                     : flag == "--twice"   ? &flags.run.twice
                     : flag == "--canary"  ? &flags.canary
                     : flag == "--mutants" ? &flags.mutants
+                    : flag == "--cover"   ? &flags.cover
                     : flag == "--quiet"   ? &flags.quiet
                                           : nullptr;
     if (boolean != nullptr) {
@@ -193,7 +196,9 @@ int Main(int argc, char** argv) {
     std::printf("%" PRIu64 " seeds, %" PRIu64 " failed, %.1f s\n", total.stats.seeds,
                 total.failures, seconds);
   }
-  return total.failures == 0 ? 0 : 1;
+  std::string unmet = flags.cover ? Unmet(total.stats) : "";
+  if (!unmet.empty()) std::printf("never happened:\n%s", unmet.c_str());
+  return total.failures == 0 && unmet.empty() ? 0 : 1;
 }
 
 }  // namespace

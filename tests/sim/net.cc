@@ -52,13 +52,13 @@ void SimNet::Pump(StreamId id, bool up) {
   Direction& d = up ? s.up : s.down;
   if (d.pumping || d.messages.empty()) return;
   d.pumping = true;
-  world_.loop.At(std::max(d.messages.front().time, s.stalled_until), [this, id, up] {
+  world_.loop.At(std::max(d.messages.front().time, d.stalled_until), [this, id, up] {
     Stream& stream = streams_.at(id);
     Direction& direction = up ? stream.up : stream.down;
     direction.pumping = false;
     if (up ? !stream.scheduler_open : !stream.worker_open) direction.messages.clear();
     if (direction.messages.empty()) return;
-    if (world_.loop.now() >= std::max(direction.messages.front().time, stream.stalled_until)) {
+    if (world_.loop.now() >= std::max(direction.messages.front().time, direction.stalled_until)) {
       Message message = std::move(direction.messages.front());
       direction.messages.pop_front();
       message.deliver();
@@ -67,9 +67,22 @@ void SimNet::Pump(StreamId id, bool up) {
   });
 }
 
-void SimNet::Stall(StreamId id, uint64_t until_ns) {
+void SimNet::Stall(StreamId id, uint64_t until_ns, Way way) {
   Stream& s = streams_.at(id);
-  s.stalled_until = std::max(s.stalled_until, until_ns);
+  if (way != Way::kDown) s.up.stalled_until = std::max(s.up.stalled_until, until_ns);
+  if (way != Way::kUp) s.down.stalled_until = std::max(s.down.stalled_until, until_ns);
+}
+
+void SimNet::SchedulerDied() {
+  for (auto& [id, s] : streams_) {
+    if (!s.scheduler_open) continue;
+    s.scheduler_open = false;
+    s.scheduler_told = true;
+    s.broken = true;
+    s.up.messages.clear();
+    s.down.messages.clear();
+    TellWorker(id, rng_.Below(rng_.Chance(100) ? kSec : 20 * kMs));
+  }
 }
 
 void SimNet::Break(StreamId id, BreakKind kind) {
@@ -124,6 +137,7 @@ void SimNet::TellWorker(StreamId id, uint64_t after_ns) {
 
 void SimNet::Heal() {
   cuts_.clear();
+  clogs_.clear();
   for (auto& [id, stream] : streams_) {
     if (stream.broken) TellScheduler(id, rng_.Below(50 * kMs));
   }

@@ -37,17 +37,26 @@ class SimNet {
   void SendUp(scheduler::StreamId stream, scheduler::Event event);
   void SendDown(scheduler::StreamId stream, std::function<void(SimWorker&)> deliver);
 
-  void Stall(scheduler::StreamId stream, uint64_t until_ns);
+  // Nothing arrives before that time, in one direction or in both.
+  enum class Way : uint8_t { kUp, kDown, kBoth };
+  void Stall(scheduler::StreamId stream, uint64_t until_ns, Way way = Way::kBoth);
+  // The scheduler's process is gone: every stream ends, and what is under way with it.
+  void SchedulerDied();
   void Break(scheduler::StreamId stream, BreakKind kind);
   void ClosedByScheduler(scheduler::StreamId stream);
   // The worker closes after its last message has arrived.
   void CloseByWorker(scheduler::StreamId stream);
   bool open_at_scheduler(scheduler::StreamId stream) const;
 
-  // The data plane.
-  void Cut(uint32_t a, uint32_t b) { cuts_.insert(std::minmax(a, b)); }
-  void Mend(uint32_t a, uint32_t b) { cuts_.erase(std::minmax(a, b)); }
-  bool IsCut(uint32_t a, uint32_t b) const { return cuts_.contains(std::minmax(a, b)); }
+  // The data plane: whether `from` can ask `to`, and how much slower their link is than usual.
+  void Cut(uint32_t from, uint32_t to) { cuts_.insert({from, to}); }
+  void Mend(uint32_t from, uint32_t to) { cuts_.erase({from, to}); }
+  bool IsCut(uint32_t from, uint32_t to) const { return cuts_.contains({from, to}); }
+  void Clog(uint32_t to, uint64_t factor) { clogs_[to] = factor; }
+  uint64_t Slowness(uint32_t to) const {
+    auto found = clogs_.find(to);
+    return found == clogs_.end() ? 1 : found->second;
+  }
 
   uint64_t Delay();
   // Ends every fault of the network.
@@ -62,6 +71,7 @@ class SimNet {
     std::deque<Message> messages;
     uint64_t last_time = 0;
     bool pumping = false;
+    uint64_t stalled_until = 0;
   };
   struct Stream {
     uint32_t worker = 0;
@@ -69,7 +79,6 @@ class SimNet {
     bool worker_open = true, scheduler_open = true;
     bool broken = false;
     bool scheduler_told = false;
-    uint64_t stalled_until = 0;
     Direction up, down;
   };
 
@@ -83,6 +92,7 @@ class SimNet {
   scheduler::StreamId last_ = 0;
   std::map<scheduler::StreamId, Stream> streams_;
   std::set<std::pair<uint32_t, uint32_t>> cuts_;
+  std::map<uint32_t, uint64_t> clogs_;
 };
 
 }  // namespace taskd::sim

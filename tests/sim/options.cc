@@ -46,6 +46,7 @@ void DrawSteps(Prng& rng, Options& o) {
   o.worker_budget = Pick(rng, {1u, 3u, 20u, 100'000u});
   o.inbox_cut = Pick(rng, {0u, 0u, 1u, 7u});
   o.spurious_step_per_mille = Pick(rng, {0u, 0u, 50u});
+  o.journal_sync_ns = Pick(rng, {1 * kUs, 1 * kMs, 20 * kMs, 200 * kMs});
   o.step_delay_ns = Pick(rng, {1u, 50'000u, 2'000'000u});
   o.validate_every = o.seed % 8 == 0 ? 1 : 100;
 }
@@ -59,12 +60,14 @@ void DrawNetwork(Prng& rng, Options& o) {
 }
 
 void DrawGraphs(Prng& rng, Options& o) {
-  o.tasks = static_cast<uint32_t>(rng.Chance(100) ? rng.Between(400, 800) : rng.Between(100, 300));
+  o.tasks = static_cast<uint32_t>(rng.Chance(100) ? rng.Between(400, 800) : rng.Between(200, 320));
   o.jobs = static_cast<uint32_t>(rng.Between(1, 4));
   o.max_output_bytes = Pick(rng, {1u, 400u, 60'000u, 4'000'000u});
   o.doomed_per_mille = Pick(rng, {0u, 0u, 3u, 10u});
   o.flaky_per_mille = Pick(rng, {0u, 30u, 200u});
   o.poison_per_mille = Pick(rng, {0u, 0u, 0u, 3u});
+  o.hang_per_mille = Pick(rng, {0u, 0u, 5u, 30u});
+  o.miscount_per_mille = Pick(rng, {0u, 0u, 5u, 30u});
   o.exec_ns = Pick(rng, {200 * kUs, 5 * kMs, 30 * kMs});
 }
 
@@ -78,7 +81,7 @@ Options Options::Draw(uint64_t seed) {
   DrawSteps(rng, o);
   DrawNetwork(rng, o);
   DrawGraphs(rng, o);
-  o.faults = static_cast<uint32_t>(rng.Chance(200) ? rng.Between(15, 40) : rng.Between(3, 12));
+  o.faults = static_cast<uint32_t>(rng.Chance(200) ? rng.Between(20, 50) : rng.Between(8, 16));
   o.fault_window_ns = 200 * kMs + o.tasks * o.exec_ns / 4 + rng.Below(400 * kMs);
   o.stubborn_per_mille = Pick(rng, {0u, 200u, 700u});
   return o;

@@ -43,6 +43,7 @@ struct Options {
   uint32_t spurious_step_per_mille = 0;  // extra steps without events
   uint32_t step_delay_ns = 0;     // upper bound between a first event and the step that takes it
   uint32_t validate_every = 100;  // steps
+  uint64_t journal_sync_ns = 0;   // upper bound of one
 
   // Network and data plane.
   uint64_t delay_min_ns = 0, delay_max_ns = 0;
@@ -54,10 +55,12 @@ struct Options {
   uint32_t tasks = 0;
   uint32_t jobs = 0;
   uint32_t max_output_bytes = 0;
-  uint32_t doomed_per_mille = 0;  // tasks whose every attempt fails
-  uint32_t flaky_per_mille = 0;   // tasks some of whose attempts fail
-  uint32_t poison_per_mille = 0;  // tasks that kill their worker
-  uint64_t exec_ns = 0;           // scale of durations
+  uint32_t doomed_per_mille = 0;    // tasks whose every attempt fails
+  uint32_t flaky_per_mille = 0;     // tasks some of whose attempts fail
+  uint32_t poison_per_mille = 0;    // tasks that kill their worker
+  uint32_t hang_per_mille = 0;      // of attempts that have a time limit: they never return
+  uint32_t miscount_per_mille = 0;  // of attempts: another number of outputs than their task has
+  uint64_t exec_ns = 0;             // scale of durations
 
   // Faults.
   uint32_t faults = 0;

@@ -42,6 +42,8 @@ class JobBuilder {
       o.priority = static_cast<int32_t>(rng_.Below(3)) - 1;
       o.crash_limit = rng_.Chance(700) ? 0 : static_cast<uint32_t>(rng_.Between(1, 5));
       o.expect_ns = rng_.Chance(500) ? 0 : rng_.Between(1, 100) * kMs;
+      // Long enough for a slow run of a long task; not for a hang, nor for a very slow worker.
+      if (rng_.Chance(400)) o.time_limit_ns = 60 * options_.exec_ns + 50 * kMs;
       o.expect_bytes = rng_.Chance(500) ? 0 : rng_.Below(1'000'000);
       if (rng_.Chance(250)) o.straggler_milli = static_cast<uint32_t>(rng_.Between(1000, 3000));
       if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
@@ -215,8 +217,14 @@ class JobBuilder {
     }
   }
 
+  // The first task of the first job succeeds and is wanted: something can be lost in every seed.
   void DrawWants() {
     for (ObjectPlan& o : job_.objects) o.wanted = rng_.Chance(o.consumers.empty() ? 800 : 50);
+    if (job_index_ != 0) return;
+    TaskPlan& first = job_.tasks[0];
+    first.doomed = first.poison = false;
+    first.flaky_per_mille = 0;
+    job_.objects[0].wanted = true;
   }
 
   // Tables are appended by the first batch that needs an entry.
@@ -270,6 +278,8 @@ uint64_t AttemptHash(uint64_t seed, uint32_t job, Ordinal task, AttemptId attemp
 Plan Plan::Draw(const Options& options) {
   Plan plan;
   plan.seed = options.seed;
+  plan.hang_per_mille = options.hang_per_mille;
+  plan.miscount_per_mille = options.miscount_per_mille;
   Prng rng(Mix64(options.seed) ^ 0x6EA9);
   plan.jobs.resize(options.jobs);
   for (uint32_t j = 0; j < options.jobs; ++j) {
@@ -281,8 +291,11 @@ Plan Plan::Draw(const Options& options) {
 Fate Plan::FateOf(uint32_t job, Ordinal task, AttemptId attempt) const {
   const TaskPlan& t = jobs[job].tasks[task];
   if (t.poison) return Fate::kPoison;
-  if (t.doomed || AttemptHash(seed, job, task, attempt) % 1000 < t.flaky_per_mille)
-    return Fate::kFail;
+  uint64_t draw = AttemptHash(seed, job, task, attempt);
+  if (t.doomed || draw % 1000 < t.flaky_per_mille) return Fate::kFail;
+  if (draw / 1000 % 1000 < miscount_per_mille) return Fate::kMiscount;
+  bool limited = jobs[job].options[t.option].time_limit_ns != 0;
+  if (limited && draw / 1'000'000 % 1000 < hang_per_mille) return Fate::kHang;
   return Fate::kFinish;
 }
 

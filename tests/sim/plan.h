@@ -52,10 +52,11 @@ struct JobPlan {
   std::vector<scheduler::Batch> batches;  // the same, as a client sends it
 };
 
-enum class Fate : uint8_t { kFinish, kFail, kPoison };
+enum class Fate : uint8_t { kFinish, kFail, kPoison, kHang, kMiscount };
 
 struct Plan {
   uint64_t seed = 0;
+  uint32_t hang_per_mille = 0, miscount_per_mille = 0;
   std::vector<JobPlan> jobs;
 
   static Plan Draw(const Options& options);

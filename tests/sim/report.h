@@ -10,6 +10,7 @@
 
 #include "common/base/session.h"
 #include "scheduler/core/actions.h"
+#include "scheduler/core/views.h"
 #include "worker/core/actions.h"
 
 namespace taskd::sim {
@@ -26,12 +27,25 @@ enum class Fault : uint8_t {
   kReplicaLost,      // the store notices
   kReplicaVanished,  // nobody notices until it is read
   kDataCut,          // two workers cannot reach each other
+  kDataCutOneWay,    // the first cannot ask the second
+  kClog,             // everything from this worker takes much longer
+  kOneWayUp,         // what the worker says is held; it hears
+  kOneWayDown,       // the reverse
+  kDiskFull,         // it can keep no new bytes for a while
+  kReplicaDamaged,   // its checksum is wrong; noticed when it is read
+  kSoleReplicaLost,  // of an object that somebody needs
   kDrain,
   kSlow,
-  kPoison,  // a task killed its worker
+  kWorkerPause,     // its process stands still, executors too
+  kSchedulerPause,  // its core is not called for a while
+  kSchedulerCrash,
+  kClientCrash,  // it comes back and resumes its submission
+  kPoison,       // a task killed its worker
   kCount
 };
 const char* Name(Fault fault);
+
+inline constexpr size_t kWaitReasons = static_cast<size_t>(WaitReason::kWorkerAway) + 1;
 
 // Trivially copyable, summed over seeds.
 struct Stats {
@@ -51,12 +65,25 @@ struct Stats {
   uint64_t values_checked = 0;
   uint64_t late_wants = 0, rebuilt_for_clients = 0;
   uint64_t mutations = 0;  // planted defects
+  uint64_t records_lost = 0, records_replayed = 0;
+  uint64_t attempts_adopted = 0;
+  std::array<std::array<uint64_t, 7>, 7> task_moves = {};    // by TaskState; 0: not there
+  std::array<std::array<uint64_t, 7>, 7> worker_moves = {};  // by WorkerState; 0: not there
+  std::array<std::array<uint64_t, 6>, 6> job_moves = {};     // by JobState; 0: not there
+  std::array<uint64_t, kWaitReasons> reasons = {};           // tasks seen waiting for it
+  std::array<uint64_t, std::tuple_size_v<decltype(scheduler::Counters::assigned)>> assigned = {};
+  std::array<uint64_t, std::tuple_size_v<decltype(scheduler::Counters::attempts_failed)>>
+      attempts_failed = {};
+  std::array<uint64_t, std::tuple_size_v<decltype(scheduler::Counters::workers_lost)>>
+      workers_lost = {};
   uint64_t simulated_ms = 0;
 
   void Add(const Stats& other);
 };
 
 std::string Table(const Stats& stats);
+// What never happened although it can: one line each.
+std::string Unmet(const Stats& stats);
 
 }  // namespace taskd::sim
 

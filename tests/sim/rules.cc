@@ -299,7 +299,8 @@ void Checker::OnFinish(const action::Journal& a) {
   for (uint16_t i = 0; i < plan.output_count; ++i) {
     ObjectId object{a.job, plan.first_output + i};
     Object& record = JobOf(a.job).objects[object.ordinal];
-    if (!freed_.contains({object, a.attempt})) record.version = a.attempt;
+    bool kept = std::find(a.kept.begin(), a.kept.end(), i) != a.kept.end();
+    if (!kept) record.version = a.attempt;
     record.gone = !HasReadable(object);
   }
   if (a.outputs.size() != plan.output_count)

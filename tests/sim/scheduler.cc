@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "common/base/text.h"
 #include "tests/sim/describe.h"
@@ -13,11 +14,28 @@ namespace action = scheduler::action;
 using scheduler::kNever;
 
 SimScheduler::SimScheduler(World& world)
-    : world_(world), core_(world.options.scheduler), rng_(Mix64(world.options.seed) ^ 0x5C4E) {}
+    : world_(world),
+      core_(std::make_unique<scheduler::SchedulerCore>(world.options.scheduler)),
+      config_(world.options.scheduler),
+      rng_(Mix64(world.options.seed) ^ 0x5C4E) {
+  journal_.push_back({{.kind = action::RecordKind::kStart, .number = config_.start_count}, {}});
+  synced_ = 1;
+}
+
+uint64_t SimScheduler::CoreNow() const { return world_.loop.now() - booted_ns_; }
 
 void SimScheduler::Post(scheduler::Event event) {
+  if (!alive_) return NeverCame(event);
   inbox_.push_back(std::move(event));
   StepAt(world_.loop.now() + rng_.Below(world_.options.step_delay_ns));
+}
+
+void SimScheduler::NeverCame(const scheduler::Event& any) {
+  std::visit(
+      [this](const auto& e) {
+        if constexpr (requires { e.token; }) expected_.erase(e.token);
+      },
+      any);
 }
 
 scheduler::Token SimScheduler::Expect(ReplyHandler handler) {
@@ -26,10 +44,14 @@ scheduler::Token SimScheduler::Expect(ReplyHandler handler) {
 }
 
 void SimScheduler::StepAt(uint64_t time) {
+  time = std::max(time, paused_until_);
   if (time >= next_step_) return;
   next_step_ = std::max(time, world_.loop.now());
-  world_.loop.At(next_step_, [this, due = next_step_] {
-    if (due == next_step_) Step();
+  world_.loop.At(next_step_, [this, due = next_step_, life = life_] {
+    if (life != life_ || due != next_step_) return;
+    if (world_.loop.now() >= paused_until_) return Step();
+    next_step_ = kNever;
+    StepAt(paused_until_);
   });
 }
 
@@ -46,9 +68,11 @@ void SimScheduler::Step() {
     if (world_.tracing()) world_.Trace("sched <-", Describe(e));
     world_.checker.OnEvent(e);
   }
-  uint64_t now = world_.loop.now();
+  KeepRequests(events);
+  const std::vector<scheduler::Event> told = events;
+  uint64_t now = CoreNow();
   actions_.clear();
-  uint64_t wake = core_.Step(now, events, options.scheduler_budget, actions_);
+  uint64_t wake = core_->Step(now, events, options.scheduler_budget, actions_);
   ++world_.stats.scheduler_steps;
   if (wake < now)
     world_.Fail(StrCat("the scheduler core asked to be called in the past: ", wake, " < ", now));
@@ -62,17 +86,19 @@ void SimScheduler::Step() {
     Carry(a);
   }
   world_.checker.AfterStep(!work_left_);
+  Look(told);
+  Sync();
   if (++steps_ % options.validate_every == 0) {
     ++world_.stats.validations;
-    std::string broken = core_.Validate();
+    std::string broken = core_->Validate();
     if (!broken.empty()) world_.Fail(StrCat("SchedulerCore::Validate: ", broken));
   }
   if (work_left_ || !inbox_.empty()) {
-    StepAt(now + kUs);
+    StepAt(world_.loop.now() + kUs);
   } else if (wake != kNever) {
-    StepAt(wake);
+    StepAt(wake + booted_ns_);
   }
-  if (rng_.Chance(options.spurious_step_per_mille)) StepAt(now + rng_.Below(5 * kMs));
+  if (rng_.Chance(options.spurious_step_per_mille)) StepAt(world_.loop.now() + rng_.Below(5 * kMs));
 }
 
 void SimScheduler::Carry(action::Assign& a) {
@@ -113,17 +139,24 @@ void SimScheduler::Carry(scheduler::Action& any) {
   } else if (auto* a = std::get_if<action::AckOutcomes>(&any)) {
     // Acks are cumulative: only losing all of them shows.
     if (world_.Mutate(Mutation::kLoseAck, 1000)) return;
-    net.SendDown(a->stream, [a = *a](SimWorker& w) {
-      w.Post(worker::event::AckOutcomes{a.stream, a.sequence});
+    AfterSync([&net, a = *a] {
+      net.SendDown(a.stream, [a](SimWorker& w) {
+        w.Post(worker::event::AckOutcomes{a.stream, a.sequence});
+      });
     });
   } else if (auto* a = std::get_if<action::Reply>(&any)) {
     auto found = expected_.find(a->token);
     if (found == expected_.end())
       return world_.Fail(StrCat("a second or unasked reply to token ", a->token));
-    world_.loop.After(net.Delay(), [handler = std::move(found->second), a = *a] { handler(a); });
+    AfterSync([this, handler = std::move(found->second), a = *a] {
+      world_.loop.After(world_.net.Delay(), [handler, a] { handler(a); });
+    });
     expected_.erase(found);
+    requests_.erase(a->token);
+  } else if (auto* a = std::get_if<action::Journal>(&any)) {
+    Record(*a);
   }
-  // Drain, JobChanged, ObjectChanged and Journal leave no trace in this world: the checkers read
+  // Drain, JobChanged and ObjectChanged leave no trace in this world: the checkers read
   // them.
 }
 

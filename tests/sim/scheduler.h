@@ -6,6 +6,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/base/prng.h"
@@ -22,21 +24,54 @@ class SimScheduler {
   explicit SimScheduler(World& world);
 
   void Post(scheduler::Event event);
+  // A request that was lost on its way: nobody replies to it.
+  void NeverCame(const scheduler::Event& event);
   // A token whose reply goes to `handler`, exactly once.
   scheduler::Token Expect(ReplyHandler handler);
 
-  const scheduler::SchedulerCore& core() const { return core_; }
-  bool idle() const { return inbox_.empty() && !work_left_; }
-  uint64_t replies_due() const { return expected_.size(); }
+  // Of the last start when it is down.
+  const scheduler::SchedulerCore& core() const { return *core_; }
+  bool alive() const { return alive_; }
+  bool idle() const { return alive_ && inbox_.empty() && !work_left_; }
+  uint64_t replies_due() const { return expected_.size() + unsynced_.size(); }
+
+  // The process dies: of the journal a part of what was not synced is lost.
+  void Crash();
+  // A new core reads the journal.
+  void Restart();
+  void PauseUntil(uint64_t time) { paused_until_ = time; }
+  // Adds what the core has counted to the statistics.
+  void CountCore();
 
  private:
+  struct Entry {
+    scheduler::action::Journal record;
+    std::optional<scheduler::Event> request;
+  };
+  struct Unsynced {
+    size_t needs = 0;  // records
+    std::function<void()> send;
+  };
+
   void StepAt(uint64_t time);
   void Step();
+  void KeepRequests(const std::vector<scheduler::Event>& events);
+  void Record(const scheduler::action::Journal& record);
+  void Sync();
+  void AfterSync(std::function<void()> send);
+  void Look(const std::vector<scheduler::Event>& events);
+  void LookAt(TaskId task);
+  uint64_t CoreNow() const;
   void Carry(scheduler::Action& action);
   void Carry(scheduler::action::Assign& assign);
 
   World& world_;
-  scheduler::SchedulerCore core_;
+  std::unique_ptr<scheduler::SchedulerCore> core_;
+  scheduler::Config config_;
+  bool alive_ = true;
+  uint64_t life_ = 0;       // grows with every start and end
+  uint64_t booted_ns_ = 0;  // the core's time 0 on the simulation's clock
+  uint64_t paused_until_ = 0;
   Prng rng_;
   std::deque<scheduler::Event> inbox_;
   bool work_left_ = false;
@@ -45,6 +80,18 @@ class SimScheduler {
   scheduler::Token last_token_ = 0;
   std::map<scheduler::Token, ReplyHandler> expected_;
   std::vector<scheduler::Action> actions_;
+
+  std::vector<Entry> journal_;
+  size_t synced_ = 0;
+  bool syncing_ = false;
+  std::deque<Unsynced> unsynced_;                          // messages that wait for it, in order
+  std::map<scheduler::Token, scheduler::Event> requests_;  // until they are answered
+
+  // What was last seen, for the counts of transitions.
+  std::map<TaskId, TaskState> tasks_;
+  std::map<WorkerId, WorkerState> workers_;
+  std::map<JobId, JobState> jobs_;
+  uint64_t look_cursor_ = 0;
 };
 
 }  // namespace taskd::sim

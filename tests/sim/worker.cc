@@ -21,10 +21,14 @@ SimWorker::SimWorker(World& world, uint32_t index)
       name_(StrCat("worker", index)) {}
 
 void SimWorker::After(uint64_t delay, std::function<void()> call) {
-  world_.loop.After(delay, [this, life = life_, call = std::move(call)] {
-    if (life == life_) call();
+  world_.loop.After(delay, [this, life = life_, call = std::move(call)]() mutable {
+    if (life != life_) return;
+    if (world_.loop.now() >= paused_until_) return call();
+    After(paused_until_ - world_.loop.now(), std::move(call));
   });
 }
+
+void SimWorker::PauseUntil(uint64_t time) { paused_until_ = std::max(paused_until_, time); }
 
 void SimWorker::Start() {
   ++life_;
@@ -33,7 +37,8 @@ void SimWorker::Start() {
   config.capacity = capacity_;
   if (world_.Mutate(Mutation::kExtraCapacity, 1000)) config.capacity.cpus_milli *= 2;
   core_ = std::make_unique<worker::WorkerCore>(config);
-  stopping_ = false;
+  stopping_ = disk_full_ = false;
+  paused_until_ = 0;
   slow_ = 1;
   world_.Trace(name_, "starts");
   Connect();
@@ -58,6 +63,8 @@ void SimWorker::Crash(bool stream_told) {
   store_.clear();
   vanished_.clear();
   noticed_.clear();
+  damaged_.clear();
+  addresses_.clear();
   assignments_.clear();
   execs_.clear();
   fetches_.clear();
@@ -70,6 +77,7 @@ void SimWorker::Shutdown() {
 
 void SimWorker::Connect() {
   if (stream_ != 0) return;
+  if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Connect(); });
   stream_ = world_.net.Open(index_);
   up_ = false;
   world_.net.SendUp(stream_, scheduler::event::WorkerHello{.stream = stream_,
@@ -103,6 +111,13 @@ void SimWorker::OnAssign(scheduler::StreamId stream, const Assignment& assignmen
   if (!alive()) return;
   // The shell keeps what the executors need; a repeated assignment does not touch it.
   assignments_.try_emplace(assignment.attempt, assignment);
+  for (const InputObject& input : assignment.objects) {
+    for (WorkerId holder : input.holders) {
+      if (!holder) break;
+      uint32_t index = world_.checker.IndexOfWorker(holder);
+      addresses_[holder] = {index, world_.workers[index]->incarnation()};
+    }
+  }
   Post(event::Assign{stream, assignment});
 }
 
@@ -113,10 +128,14 @@ void SimWorker::Post(worker::Event event) {
 }
 
 void SimWorker::StepAt(uint64_t time) {
+  time = std::max(time, paused_until_);
   if (time >= next_step_) return;
   next_step_ = std::max(time, world_.loop.now());
   world_.loop.At(next_step_, [this, due = next_step_, life = life_] {
-    if (life == life_ && due == next_step_) Step();
+    if (life != life_ || due != next_step_) return;
+    if (world_.loop.now() >= paused_until_) return Step();
+    next_step_ = worker::kNever;
+    StepAt(paused_until_);
   });
 }
 
@@ -236,6 +255,7 @@ void SimWorker::Carry(worker::Action& any) {
     store_.clear();
     vanished_.clear();
     noticed_.clear();
+    damaged_.clear();
   } else if (std::holds_alternative<action::Stopped>(any)) {
     if (!stopping_) return world_.Fail(StrCat(name_, " stopped unasked"));
     if (!execs_.empty())

@@ -37,7 +37,11 @@ class SimWorker {
   uint64_t life() const { return life_; }
   WorkerId id() const { return id_; }
   scheduler::StreamId stream() const { return stream_; }
+  uint64_t incarnation() const { return incarnation_; }
   void SetSlow(uint64_t factor) { slow_ = factor; }
+  void SetDiskFull(bool full) { disk_full_ = full; }
+  // The process stands still: nothing of it happens before that time.
+  void PauseUntil(uint64_t time);
 
   // --- from the network
   void OnWelcome(scheduler::StreamId stream, WorkerId id);
@@ -54,6 +58,11 @@ class SimWorker {
   const Blob* FindBlob(const worker::LocalKey& key) const;
   // One of the whole replicas goes. False: it has none.
   bool LoseReplica(uint64_t random, bool noticed);
+  void LoseReplica(const ObjectVersion& id);  // if it has one
+  // Its bytes change: whoever reads them sees a wrong checksum.
+  bool DamageReplica(uint64_t random);
+  // The only replica of something that is needed; false: it has no such.
+  bool LoseSoleReplica(uint64_t random, bool noticed);
   void NoticeVanished();
   void NoticeVanished(const ObjectVersion& id);
 
@@ -72,6 +81,7 @@ class SimWorker {
   };
   struct Fetch {
     uint32_t peer_index = 0;
+    uint64_t peer_incarnation = 0;
     WorkerId peer;
     std::vector<worker::LocalKey> items;
   };
@@ -99,6 +109,8 @@ class SimWorker {
 
   void StartFetch(const worker::action::StartFetch& action);
   void FinishFetch(worker::FetchId fetch, bool cancelled);
+  void Lose(const worker::LocalKey& key, bool noticed);
+  const worker::LocalKey* PickWhole(uint64_t random) const;
   void CheckFetchLimits(const worker::action::StartFetch& action);
   void Drop(const worker::LocalKey& key);
   void MutateOutcome(Outcome& outcome);
@@ -114,6 +126,8 @@ class SimWorker {
   uint64_t incarnation_ = 0;
   uint64_t slow_ = 1;
   bool stopping_ = false;
+  bool disk_full_ = false;
+  uint64_t paused_until_ = 0;
   WorkerId id_;
   scheduler::StreamId stream_ = 0;  // 0: none
   bool up_ = false;                 // welcomed
@@ -127,6 +141,14 @@ class SimWorker {
   uint32_t report_order_ = 0;
 
   std::map<worker::LocalKey, Blob> store_;
+  // Who a name of an assignment was at that time: names of an earlier start of the scheduler stay
+  // good.
+  struct Address {
+    uint32_t index = 0;
+    uint64_t incarnation = 0;
+  };
+  std::map<WorkerId, Address> addresses_;
+  std::set<ObjectVersion> damaged_;   // in the store, with wrong bytes
   std::set<ObjectVersion> vanished_;  // gone, and the core does not know yet
   std::set<ObjectVersion> noticed_;   // of these, those that the core is being told
   std::map<AttemptRef, Assignment> assignments_;

@@ -20,14 +20,21 @@ void SimWorker::CheckFetchLimits(const worker::action::StartFetch& action) {
     world_.Fail(StrCat(name_, ": fetch limits: ", fetches_.size(), " under way, ", same_peer,
                        " to ", ToString(action.peer), ", ", action.items.size(), " items"));
   }
-  if (action.peer == id_) world_.Fail(StrCat(name_, " fetches from itself"));
+  // After a restart of the scheduler its name may have been another's.
+  if (world_.stats.records_replayed == 0 && action.peer == id_ &&
+      addresses_.at(id_).index == index_)
+    world_.Fail(StrCat(name_, " fetches from itself"));
 }
 
 void SimWorker::StartFetch(const worker::action::StartFetch& action) {
   Fetch& fetch = fetches_[action.fetch];
   fetch.peer = action.peer;
   fetch.items = action.items;
-  fetch.peer_index = world_.checker.IndexOfWorker(action.peer);
+  auto address = addresses_.find(action.peer);
+  if (address == addresses_.end())
+    return world_.Fail(StrCat(name_, " fetches from ", ToString(action.peer), ", a stranger"));
+  fetch.peer_index = address->second.index;
+  fetch.peer_incarnation = address->second.incarnation;
   CheckFetchLimits(action);
   uint64_t bytes = 0;
   for (const LocalKey& key : action.items) {
@@ -38,6 +45,8 @@ void SimWorker::StartFetch(const worker::action::StartFetch& action) {
     bytes += BytesOf(job->objects[key.id.object.ordinal], key.parts);
   }
   uint64_t ns = 2 * world_.net.Delay() + bytes * kMs / world_.options.bandwidth_bytes_per_ms;
+  // A peer that sends nothing for so long is given up.
+  ns = std::min(ns * world_.net.Slowness(fetch.peer_index), ns + limits::kFetchStallNs);
   After(ns, [this, id = action.fetch] { FinishFetch(id, false); });
 }
 
@@ -47,18 +56,22 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
   Fetch fetch = std::move(found->second);
   fetches_.erase(found);
   SimWorker& peer = *world_.workers[fetch.peer_index];
-  bool reachable =
-      peer.alive() && peer.id_ == fetch.peer && !world_.net.IsCut(index_, fetch.peer_index);
+  bool reachable = peer.alive() && peer.incarnation() == fetch.peer_incarnation &&
+                   world_.loop.now() >= peer.paused_until_ &&
+                   !world_.net.IsCut(index_, fetch.peer_index);
   bool busy = rng_.Chance(world_.options.busy_per_mille);
   event::FetchDone done{.fetch = id};
   for (const LocalKey& key : fetch.items) {
     event::FetchDone::Item& item = done.items.emplace_back();
     const Blob* blob = reachable ? peer.FindBlob(key) : nullptr;
+    bool damaged = reachable && peer.damaged_.contains(key.id);
+    if (damaged) peer.Lose({key.id, {}}, true);
     if (!reachable) {
       item.status = FetchStatus::kUnreachable;
     } else if (busy) {
       item.status = FetchStatus::kBusy;
-    } else if (cancelled || rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
+    } else if (cancelled || damaged || disk_full_ ||
+               rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
       item.status = FetchStatus::kIoError;
     } else if (blob == nullptr) {
       item.status = FetchStatus::kMissing;
@@ -70,6 +83,7 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
       if (key.parts.whole()) {
         vanished_.erase(key.id);
         noticed_.erase(key.id);
+        damaged_.erase(key.id);
         item.crc32c = CrcOfValue(blob->value);
       }
       store_[key] = {blob->value, item.size_bytes};
@@ -92,24 +106,56 @@ void SimWorker::Drop(const LocalKey& key) {
   if (!key.parts.whole()) return;
   vanished_.erase(key.id);
   noticed_.erase(key.id);
+  damaged_.erase(key.id);
   bool elsewhere = std::any_of(
       world_.workers.begin(), world_.workers.end(),
       [&key](const auto& other) { return other->alive() && other->store_.contains(key); });
   if (had) world_.checker.OnDrop(index_, key.id, !elsewhere);
 }
 
-bool SimWorker::LoseReplica(uint64_t random, bool noticed) {
-  std::vector<LocalKey> whole;
+const LocalKey* SimWorker::PickWhole(uint64_t random) const {
+  std::vector<const LocalKey*> whole;
   for (const auto& [key, blob] : store_) {
-    if (key.parts.whole()) whole.push_back(key);
+    if (key.parts.whole()) whole.push_back(&key);
   }
-  if (whole.empty()) return false;
-  LocalKey key = whole[random % whole.size()];
+  return whole.empty() ? nullptr : whole[random % whole.size()];
+}
+
+void SimWorker::Lose(const LocalKey& key, bool noticed) {
   world_.Trace(name_, StrCat(noticed ? "loses " : "silently loses ", ToString(key.id.object), "#",
                              key.id.version));
+  ObjectVersion id = key.id;
   store_.erase(key);
-  vanished_.insert(key.id);
-  if (noticed) NoticeVanished(key.id);
+  damaged_.erase(id);
+  vanished_.insert(id);
+  if (noticed) NoticeVanished(id);
+}
+
+bool SimWorker::LoseReplica(uint64_t random, bool noticed) {
+  const LocalKey* key = PickWhole(random);
+  if (key != nullptr) Lose(LocalKey(*key), noticed);
+  return key != nullptr;
+}
+
+void SimWorker::LoseReplica(const ObjectVersion& id) {
+  if (store_.contains({id, {}})) Lose({id, {}}, true);
+}
+
+bool SimWorker::DamageReplica(uint64_t random) {
+  const LocalKey* key = PickWhole(random);
+  if (key == nullptr) return false;
+  world_.Trace(name_, StrCat("has damaged ", ToString(key->id.object), "#", key->id.version));
+  damaged_.insert(key->id);
+  return true;
+}
+
+bool SimWorker::LoseSoleReplica(uint64_t random, bool noticed) {
+  std::vector<LocalKey> sole;
+  for (const auto& [key, blob] : store_) {
+    if (key.parts.whole() && world_.checker.IsSoleNeeded(index_, key.id)) sole.push_back(key);
+  }
+  if (sole.empty()) return false;
+  Lose(sole[random % sole.size()], noticed);
   return true;
 }
 
@@ -118,6 +164,7 @@ void SimWorker::NoticeVanished(const ObjectVersion& id) {
 }
 
 void SimWorker::NoticeVanished() {
+  for (const ObjectVersion& id : std::set<ObjectVersion>(damaged_)) Lose({id, {}}, false);
   for (const ObjectVersion& id : vanished_) NoticeVanished(id);
 }
 

@@ -22,6 +22,7 @@ bool SimWorker::ReadInputs(const Assignment& assignment, Exec& exec) {
   for (const InputEdge& e : assignment.edges) {
     for (uint32_t i = e.first; i < e.first + e.count; ++i) {
       worker::LocalKey key{assignment.objects[i].id, e.parts};
+      if (damaged_.contains(key.id)) Lose({key.id, {}}, false);
       const Blob* blob = FindBlob(key);
       if (blob != nullptr) {
         exec.reads.push_back(key);
@@ -58,6 +59,11 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
   }
   uint64_t ns = world_.plan.DurationNs(world_.PlanOf(attempt.task.job), attempt.task.ordinal,
                                        attempt.attempt);
+  uint64_t limit = assignment.time_limit_ns;
+  bool hangs = world_.plan.FateOf(world_.PlanOf(attempt.task.job), attempt.task.ordinal,
+                                  attempt.attempt) == Fate::kHang;
+  if (limit != 0 && (hangs || ns * slow_ > limit))
+    return After(limit, [this, attempt] { FailExec(attempt, FailureClass::kTimeout); });
   After(ns * slow_, [this, attempt] { EndExec(attempt, false); });
 }
 
@@ -92,7 +98,10 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
   }
   switch (
       world_.plan.FateOf(world_.PlanOf(attempt.task.job), attempt.task.ordinal, attempt.attempt)) {
+    case Fate::kHang:
+    case Fate::kMiscount:
     case Fate::kFinish:
+      if (disk_full_) return FailExec(attempt, FailureClass::kStore);
       return PostExecDone(FinishExec(attempt, found->second));
     case Fate::kFail:
       return FailExec(attempt, rng_.Chance(500) ? FailureClass::kExit : FailureClass::kSignal);
@@ -117,9 +126,16 @@ event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exe
   uint32_t job = world_.PlanOf(attempt.task.job);
   const JobPlan& plan = world_.plan.jobs[job];
   const TaskPlan& task = plan.tasks[attempt.task.ordinal];
+  uint32_t outputs = task.output_count;
+  if (world_.plan.FateOf(job, attempt.task.ordinal, attempt.attempt) == Fate::kMiscount)
+    outputs = rng_.Chance(500) ? outputs + 1 : outputs - 1;
   event::ExecDone done{.attempt = attempt, .run_ns = world_.loop.now() - exec.started_ns};
-  for (uint16_t i = 0; i < task.output_count; ++i) {
+  for (uint32_t i = 0; i < outputs; ++i) {
     Ordinal ordinal = task.first_output + i;
+    if (i >= task.output_count) {  // one too many
+      done.outputs.push_back({1, 0});
+      continue;
+    }
     uint64_t value = OutputValue(world_.options.seed, job, attempt.task.ordinal, i, exec.digest);
     if (value != plan.objects[ordinal].value) {
       world_.Fail(StrCat(ToString(attempt), " on worker", index_,

@@ -84,6 +84,7 @@ bool World::RunUntil(uint64_t time, bool (World::*done)()) {
 }
 
 bool World::JobsEnded() {
+  if (!scheduler.alive()) return false;
   for (uint32_t j = 0; j < clients.size(); ++j) {
     if (!clients[j]->submitted() && !clients[j]->cancelled()) return false;
     if (job_ids[j] == 0) return false;
@@ -98,9 +99,10 @@ bool World::WantsServed() {
   for (uint32_t j = 0; j < clients.size(); ++j) {
     for (ObjectId id : clients[j]->wants()) {
       std::optional<scheduler::ObjectView> object = scheduler.core().GetObject(id);
-      if (!object.has_value()) return clients[j]->cancelled();
+      bool cancelled = clients[PlanOf(id.job)]->cancelled();
+      if (!object.has_value()) return cancelled;
       if (object->available || object->producer_state == TaskState::kFailed) continue;
-      if (object->producer_state == TaskState::kCancelled || clients[j]->cancelled()) continue;
+      if (object->producer_state == TaskState::kCancelled || cancelled) continue;
       return false;
     }
   }
@@ -120,7 +122,8 @@ uint64_t World::ConvergenceNs() const {
   for (const JobPlan& job : plan.jobs) {
     for (const TaskPlan& t : job.tasks) {
       uint64_t runs = 2 + job.options[t.option].retries;
-      work += runs * (2 * t.mean_ns + job.options[t.option].backoff_ns + 4 * options.delay_max_ns);
+      work += runs * (2 * t.mean_ns + job.options[t.option].time_limit_ns +
+                      job.options[t.option].backoff_ns + 4 * options.delay_max_ns);
       for (const EdgePlan& e : t.edges) {
         for (Ordinal o : e.objects) {
           work += 4 * options.delay_max_ns +
@@ -191,6 +194,13 @@ std::string World::Run() {
   for (auto& c : clients) c->Start();
   faults.Plan();
   RunUntil(loop.now() + options.fault_window_ns, nullptr);
+  // Every seed is hard: a needed object's only replica is lost in each.
+  for (int i = 0; i < 6000 && !failed() && !faults.HardEnough(); ++i) {
+    faults.Harden();
+    loop.After(20 * kMs, [] {});
+    RunUntil(loop.now() + 20 * kMs, nullptr);
+  }
+  if (!failed() && !faults.HardEnough()) Fail("the seed is too easy: " + faults.Hardness());
 
   // The healed phase: nothing new goes wrong, and everything has to come to its end.
   Trace("fault", "healed");
@@ -216,6 +226,7 @@ std::string World::Run() {
     if (!broken.empty()) Fail("SchedulerCore::Validate at the end: " + broken);
   }
   if (!failed()) checker.CheckEnd();
+  scheduler.CountCore();
   stats.simulated_ms = loop.now() / kMs;
   return failure_;
 }
