@@ -65,6 +65,8 @@ bool Checker::Readable(const Peer& peer) const {
   uint64_t now = world_.loop.now();
   if (!peer.back) return now < restarted_at_ + config.forget_after_ns;
   if (peer.connected && !peer.listing) return now < peer.last_heard + config.silent_ns;
+  // What it has not named yet counts no longer than if it had not come.
+  if (!peer.named && now >= restarted_at_ + config.forget_after_ns) return false;
   return now < peer.closed_at + config.rerun_after_closed_ns;
 }
 
@@ -129,7 +131,8 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
   index_of_worker_.clear();
   for (auto& [id, stream] : streams_) stream.state = StreamState::kClosed;
   for (auto& [ref, attempt] : attempts_) attempt.excused = true;
-  for (Peer& peer : peers_) peer.connected = peer.listing = peer.draining = peer.back = false;
+  for (Peer& peer : peers_)
+    peer.connected = peer.listing = peer.draining = peer.back = peer.named = false;
   for (auto& [id, job] : jobs_) {
     job.sealed = job.cancelled = false;
     for (Task& task : job.tasks) {
@@ -256,6 +259,7 @@ void Checker::On(const event::InventoryDone& e) {
   Heard(*peer);
   uint32_t index = static_cast<uint32_t>(peer - peers_.data());
   peer->listing = false;
+  peer->named = true;
   for (const ObjectVersion& id : peer->listed) Hold(*peer, id);
   std::vector<ObjectVersion> unlisted;
   std::set_difference(peer->holds.begin(), peer->holds.end(), peer->listed.begin(),

@@ -89,7 +89,8 @@ class Checker {
     scheduler::StreamId stream = 0;
     uint64_t incarnation = 0;
     bool connected = false, listing = false, draining = false;
-    bool back = true;  // it has said hello to this start of the scheduler
+    bool back = true;   // it has said hello to this start of the scheduler
+    bool named = true;  // and all that it holds
     uint64_t last_heard = 0, closed_at = 0;
     WorkerId id;
     std::set<ObjectVersion> holds, listed;
