@@ -104,9 +104,10 @@ enum class WaitReason : uint8_t {
   kPool,
   kRefused,
   kSuspect,
-  kJobLimit
+  kJobLimit,
+  kRestart
 };
-inline constexpr WaitReason kLastWaitReason = WaitReason::kJobLimit;
+inline constexpr WaitReason kLastWaitReason = WaitReason::kRestart;
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
 

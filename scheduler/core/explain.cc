@@ -135,10 +135,11 @@ WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
       }
       return WaitReason::kInputs;
     case TaskState::kReady:
-      return task.backoff                   ? WaitReason::kBackoff
-             : job.share.at_limit()         ? WaitReason::kJobLimit
-             : task.position == kInSuspects ? SuspectReason(state, task)
-                                            : QueueReason(state, task);
+      return state.now_ns < state.hold_until_ns ? WaitReason::kRestart
+             : task.backoff                     ? WaitReason::kBackoff
+             : job.share.at_limit()             ? WaitReason::kJobLimit
+             : task.position == kInSuspects     ? SuspectReason(state, task)
+                                                : QueueReason(state, task);
     case TaskState::kActive:
       return RunsNow(state, task)    ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker

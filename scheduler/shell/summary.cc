@@ -136,6 +136,10 @@ std::string Describer::Waiting(const Explanation& view) const {
                     " attempts so far).");
     case WaitReason::kJobLimit:
       return StrCat(key, " is ready, but its job runs as many tasks at once as it may have.");
+    case WaitReason::kRestart:
+      return StrCat(key,
+                    " is ready; the scheduler has just started again and waits a moment for "
+                    "workers to say what they still run.");
     case WaitReason::kWorkerAway:
       return StrCat(
           key,

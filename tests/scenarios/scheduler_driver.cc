@@ -25,8 +25,7 @@ constexpr std::string_view kEvents[] = {
     "hello",        "inventory",   "inventory_done", "started", "finish", "fail",       "cancelled",
     "retracted",    "refused",     "stuck",          "added",   "lost",   "beat",       "goodbye",
     "close",        "drain",       "open",           "batch",   "seal",   "cancel_job", "wants",
-    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back",
-    "restart"};
+    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back",   "restart"};
 constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
                                          "finish", "final_failure", "cancel",     "retry",
                                          "forget", "cancel_tasks",  "retry_tasks"};

@@ -1,0 +1,132 @@
+"""Pools, licences, placement and ends of workers, asked for in graph files and named by daemons' flags."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from harness import BIN, TASKCTL, Gate, run, until
+
+HEAD = "taskd: 1\ntasks:\n"
+
+
+class ResourcesTest(unittest.TestCase):
+    """A scheduler with one licence; `big` has a gpu and an ssd, `brief` ends soon."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.top = pathlib.Path(tempfile.mkdtemp(prefix="taskd-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.top, ignore_errors=True)
+        cls.files = cls.top
+        cls.start("taskd-scheduler", "scheduler", "--pool", "pool.licence=1")
+        cls.start("taskd-worker", "big", "--name", "big", "--cpus", 2, "--resource", "gpus=1", "--attribute", "ssd")
+        cls.start("taskd-worker", "brief", "--name", "brief", "--cpus", 2, "--ends-after", "1h")
+
+    @classmethod
+    def start(cls, program, name, *flags):
+        ready = cls.top / f"{name}.ready"
+        more = ["--work-dir", cls.top / f"work-{name}"] if program == "taskd-worker" else []
+        daemon = subprocess.Popen([str(word) for word in [BIN / program, "--dir", cls.top, "--ready-file", ready, *flags, *more]],
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def stop():
+            daemon.terminate()
+            daemon.wait(30)
+
+        cls.addClassCleanup(stop)
+        until(lambda: ready.exists() or daemon.poll() is not None, f"{name} is ready")
+        assert daemon.poll() is None, f"{name} ended with {daemon.returncode}"
+
+    def ctl(self, *args, code=0):
+        result = run([TASKCTL, "--dir", self.top, *args])
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def submit(self, text):
+        path = self.top / "graph.yaml"
+        path.write_text(HEAD + text)
+        return self.ctl("-q", "submit", path).text.split()[0]
+
+    def explain(self, job, task):
+        return json.loads(self.ctl("-o", "json", "task", "explain", job, task).text)
+
+    def await_reason(self, job, task, reason):
+        return until(lambda: (e := self.explain(job, task)) and e["reason"] == reason and e, f"{task} waits for {reason}")
+
+    def worker_of(self, job, task):
+        return self.explain(job, task)["worker"]
+
+    def test_gpu_else_cpus(self):
+        job = self.submit("- {name: t, over: {i: 0..1}, sh: 'true', resources: [{gpus: 1}, {cpus: 2}]}\n")
+        self.ctl("job", "wait", job)
+        job = self.submit("- {name: t, sh: 'true', resources: {gpus: 1}}\n")
+        self.ctl("job", "wait", job)
+        self.assertEqual(self.worker_of(job, "t"), "big")
+
+    def test_licence_is_counted_once(self):
+        gate = Gate(self)
+        job = self.submit(f"""
+- name: t
+  over: {{i: 0..1}}
+  sh: |
+    {gate.here("t$i")}
+    {gate.wait}
+  resources: {{cpus: 0.1, pool.licence: 1}}
+""")
+        gate.await_come(1)
+        waiting = "t[1]" if "t0" in gate.come() else "t[0]"
+        told = self.await_reason(job, waiting, "pool")
+        self.assertIn("the cluster has 0 of pool.licence free and the task needs 1", json.dumps(told))
+        gate.open()
+        self.ctl("job", "wait", job)
+
+    def test_placement(self):
+        job = self.submit("""
+- {name: ssd, sh: 'true', placement: {attributes: [ssd]}}
+- {name: named, sh: 'true', placement: {workers: [brief]}}
+- {name: wish, sh: 'true', placement: {workers: [nowhere], rule: preferred}}
+""")
+        self.ctl("job", "wait", job)
+        self.assertEqual(self.worker_of(job, "ssd"), "big")
+        self.assertEqual(self.worker_of(job, "named"), "brief")
+
+    def test_pin_to_nobody_fails(self):
+        job = self.submit("- {name: pin, sh: 'true', placement: {workers: [nowhere], rule: fail_fast}}\n")
+        self.ctl("job", "wait", job, code=1)
+        self.assertIn("no worker is left that its placement rule names", self.ctl("task", "explain", job, "pin").text)
+
+    def test_nearest_miss(self):
+        job = self.submit("""
+- {name: long, sh: 'true', needs_time: 2h, placement: {workers: [brief]}}
+- {name: gpus, sh: 'true', resources: {gpus: 4}}
+""")
+        told = self.await_reason(job, "long", "unschedulable")
+        self.assertIn("the task needs 2 h", told["summary"])
+        told = self.await_reason(job, "gpus", "unschedulable")
+        self.assertIn("has 1 of gpus, the task needs 4", json.dumps(told["workers"]))
+        self.ctl("job", "cancel", job)
+
+    def test_only_listed_ends_are_retried(self):
+        count = self.top / "count"
+        job = self.submit(f"""
+- {{name: yes, sh: 'echo x >> {count}; exit 75', retry: {{times: 2, on: ["exit:75"]}}}}
+- {{name: no, sh: 'echo x >> {count}; exit 1', retry: {{times: 2, on: ["exit:75", timeout]}}}}
+""")
+        self.ctl("job", "wait", job, code=1)
+        self.assertEqual(len(count.read_text().split()), 3 + 1)
+
+    def test_flags_that_are_wrong(self):
+        for program, flags, words in (
+                ("taskd-worker", ["--resource", "gpus"], "a name and an amount like gpus=2"),
+                ("taskd-worker", ["--resource", "pool.x=1"], "the scheduler's --pool"),
+                ("taskd-worker", ["--resource", "gpus=1", "--resource", "gpus=2"], "given twice"),
+                ("taskd-scheduler", ["--pool", "licence=1"], "the name is pool.NAME")):
+            result = run([BIN / program, "--dir", self.top / "other", *flags])
+            self.assertEqual(result.code, 2, result)
+            self.assertIn(words, result.error)
+
+
+if __name__ == "__main__":
+    unittest.main()
