@@ -85,9 +85,14 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
 
 }  // namespace
 
+// A hint tells tasks of a group apart; how far hints are off is learned of the group.
 uint64_t State::ExpectedNs(const Job& job, const TaskRec& task) const {
-  uint64_t learned = job.groups[task.group].average_ns;
-  return learned != 0 ? learned : job.options[task.option].expect_ns;
+  const GroupRec& group = job.groups[task.group];
+  uint64_t told = job.options[task.option].expect_ns;
+  if (told == 0) return group.average_ns;
+  if (group.told_per_mille == 0) return told;
+  return std::max<uint64_t>(
+      static_cast<uint64_t>(static_cast<unsigned __int128>(told) * group.told_per_mille / 1000), 1);
 }
 
 uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const {

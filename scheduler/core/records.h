@@ -133,7 +133,9 @@ struct CollectionRec {
 };
 
 struct GroupRec {
-  uint64_t average_ns = 0;  // of run times, weight 1/8 for the newest; 0: unknown
+  // Averages with weight 1/8 for the newest; 0: unknown.
+  uint64_t average_ns = 0;      // run times
+  uint64_t told_per_mille = 0;  // run times over what was expected of the same tasks by hints
 };
 
 // Tasks from `first` on were submitted in this start of the scheduler.
