@@ -48,8 +48,8 @@ inline constexpr uint32_t kKindsLooked = 64;  // kinds of workers looked through
 // A task that fits a worker, but not beside what others are given there, waits so long before the
 // worker gets nothing else: small tasks of a second or less let it in by themselves now and then.
 inline constexpr uint64_t kWaitsLongNs = 500'000'000;
-inline constexpr uint64_t kStragglerNs = 1'000'000'000;  // nothing shorter gets a second attempt
-inline constexpr uint64_t kToldPerMilleMax = 1'000'000'000;  // a hint that is off by a million
+inline constexpr uint64_t kStragglerNs = 1'000'000'000;     // nothing shorter gets a second attempt
+inline constexpr uint64_t kToldPpmMax = 1'000'000'000'000;  // a hint that is off by a million
 inline constexpr uint64_t kPreferenceNs = 1'000'000'000;  // a preferred place is worth such a wait
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement

@@ -63,8 +63,8 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
       slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
   TASKD_CHECK(variant != kNoVariant);
   AttemptId id = MakeAttemptId(config.start_count, ++task.tries);
-  const AttemptRec& attempt = attempts[AddAttempt(worker, job, ordinal, id, slotted, variant,
-                                                  reason == AssignReason::kAlone)];
+  AttemptRec& attempt = attempts[AddAttempt(worker, job, ordinal, id, slotted, variant,
+                                            reason == AssignReason::kAlone)];
   if (!second) {
     SetTaskState(job, task, TaskState::kActive);
     counters.ready_to_assigned.Add(now_ns - task.ready_ns);
@@ -73,6 +73,8 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   uint64_t present = 0, missing = 0;
   Emit(action::Assign{worker.stream,
                       BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
+  attempt.assigned_ns = now_ns;
+  if (slotted) attempt.fetch_bytes = missing;
   job.bytes_saved += present;
   job.bytes_moved += missing;
   counters.bytes_saved += present;

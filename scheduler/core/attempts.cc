@@ -130,6 +130,7 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
   AttemptRec& attempt = attempts[index];
   if (attempt.started_ns != 0) return;
   attempt.started_ns = std::max<uint64_t>(now_ns, 1);
+  LearnBandwidth(worker, attempt);
   ++worker.started;
   if (!attempt.orphaned) CountRunning(*jobs[attempt.job], +1);
   if (!attempt.slotted) {

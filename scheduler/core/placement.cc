@@ -9,15 +9,10 @@ namespace taskd::scheduler {
 
 namespace {
 
-constexpr uint64_t kBandwidth = 1'000'000'000;  // bytes a second into a worker, until it is learned
+constexpr uint64_t kUnknownBandwidth = 1'000'000'000;  // bytes a second, until it is learned
+constexpr uint64_t kTellingBytes = 1 << 20;  // a smaller fetch tells more of the round trip
 constexpr uint64_t kRoundTripNs = 1'000'000;
 constexpr uint64_t kMovableBytes = 64 << 10;  // less than this travels with the round trip
-
-uint64_t TransferNs(uint64_t bytes) {
-  if (bytes == 0) return 0;
-  return kRoundTripNs +
-         static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / kBandwidth);
-}
 
 // Input bytes of a task by holder: the few largest inputs, a sample of a wide collection scaled up.
 struct Holdings {
@@ -85,14 +80,37 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
 
 }  // namespace
 
+uint64_t State::TransferNs(const Worker& worker, uint64_t bytes) const {
+  if (bytes == 0) return 0;
+  uint64_t bandwidth = worker.in_bytes_per_s != 0 ? worker.in_bytes_per_s
+                       : in_bytes_per_s != 0      ? in_bytes_per_s
+                                                  : kUnknownBandwidth;
+  return kRoundTripNs +
+         static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / bandwidth);
+}
+
+// What an attempt fetched before it started, over the time that it took, is what the worker gets of
+// the network, with all that came in beside it. Only attempts that had a slot at once: others waited
+// for theirs, too.
+void State::LearnBandwidth(Worker& worker, const AttemptRec& attempt) {
+  if (attempt.fetch_bytes < kTellingBytes || now_ns <= attempt.assigned_ns) return;
+  auto sample = static_cast<uint64_t>(static_cast<unsigned __int128>(attempt.fetch_bytes) *
+                                      1'000'000'000u / (now_ns - attempt.assigned_ns));
+  auto learn = [sample](uint64_t& average) {
+    average = average == 0 ? std::max<uint64_t>(sample, 1) : (average * 7 + sample) / 8 + 1;
+  };
+  learn(worker.in_bytes_per_s);
+  learn(in_bytes_per_s);
+}
+
 // A hint tells tasks of a group apart; how far hints are off is learned of the group.
 uint64_t State::ExpectedNs(const Job& job, const TaskRec& task) const {
   const GroupRec& group = job.groups[task.group];
   uint64_t told = job.options[task.option].expect_ns;
   if (told == 0) return group.average_ns;
-  if (group.told_per_mille == 0) return told;
+  if (group.told_ppm == 0) return told;
   return std::max<uint64_t>(
-      static_cast<uint64_t>(static_cast<unsigned __int128>(told) * group.told_per_mille / 1000), 1);
+      static_cast<uint64_t>(static_cast<unsigned __int128>(told) * group.told_ppm / 1'000'000), 1);
 }
 
 uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const {
@@ -107,7 +125,7 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
 
 uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
   Holdings holdings = HoldingsOf(*this, job, ordinal);
-  return TransferNs(holdings.total - std::min(holdings.total, holdings.At(worker.id.slot)));
+  return TransferNs(worker, holdings.total - std::min(holdings.total, holdings.At(worker.id.slot)));
 }
 
 uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
@@ -124,8 +142,9 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
     const Worker& worker = *workers[slot];
     if (!worker.up() || worker.Closed() || slot == task.avoid || !FitsIdle(worker, task.shape))
       return;
-    uint64_t cost = WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
-                    TransferNs(holdings.total - std::min(holdings.total, holdings.At(slot)));
+    uint64_t cost =
+        WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
+        TransferNs(worker, holdings.total - std::min(holdings.total, holdings.At(slot)));
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {
       best = slot;
       best_cost = cost;

@@ -134,8 +134,8 @@ struct CollectionRec {
 
 struct GroupRec {
   // Averages with weight 1/8 for the newest; 0: unknown.
-  uint64_t average_ns = 0;      // run times
-  uint64_t told_per_mille = 0;  // run times over what was expected of the same tasks by hints
+  uint64_t average_ns = 0;  // run times
+  uint64_t told_ppm = 0;    // run times over what was expected of the same tasks by hints
 };
 
 // Tasks from `first` on were submitted in this start of the scheduler.
@@ -222,6 +222,8 @@ struct AttemptRec {
   uint64_t expected_ns = 0;  // charged to its worker's look-ahead while not slotted
   uint64_t charged_us = 0;   // of cpu time, to its job's share
   uint64_t started_ns = 0;   // 0: not reported
+  uint64_t assigned_ns = 0;
+  uint64_t fetch_bytes = 0;  // of its inputs, not there when it was given a slot; 0: look-ahead
 };
 
 // A worker's dealings with one shape.
@@ -261,6 +263,7 @@ struct Worker {
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
   uint64_t object_bytes = 0;
+  uint64_t in_bytes_per_s = 0;  // as learned; 0: not yet
   absl::flat_hash_set<ObjectVersion>
       listed;                      // by the inventory under way; looked up, never iterated
   std::vector<Replica> undecided;  // listed, made by attempts whose outcomes are yet to come

@@ -353,6 +353,8 @@ class State {
   uint32_t AdoptOutcome(Worker& worker, const Outcome& outcome);
 
   // --- placement.cc
+  uint64_t TransferNs(const Worker& worker, uint64_t bytes) const;
+  void LearnBandwidth(Worker& worker, const AttemptRec& attempt);
   uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
   uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
   uint64_t MoveNs(const Worker& worker, const Job& job, Ordinal ordinal);
@@ -454,6 +456,7 @@ class State {
   absl::btree_map<std::pair<Resources, std::vector<uint32_t>>, uint16_t> kind_of_worker;
 
   absl::btree_map<uint16_t, uint16_t> kept;  // by shape: the worker that takes nothing else
+  uint64_t in_bytes_per_s = 0;               // into any worker, as learned; 0: not yet
   FairShare shares;
   uint64_t up_cpus_milli = 0;  // of workers that are up
 

@@ -191,9 +191,9 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   };
   learn(group.average_ns, outcome.run_ns);
   if (uint64_t told = job.options[task.option].expect_ns; told != 0) {
-    auto per_mille = static_cast<unsigned __int128>(outcome.run_ns) * 1000 / told;
-    learn(group.told_per_mille,
-          static_cast<uint64_t>(std::min<unsigned __int128>(per_mille, limits::kToldPerMilleMax)));
+    auto ppm = static_cast<unsigned __int128>(outcome.run_ns) * 1'000'000 / told;
+    learn(group.told_ppm,
+          static_cast<uint64_t>(std::min<unsigned __int128>(ppm, limits::kToldPpmMax)));
   }
   std::vector<uint16_t> kept;
   for (uint16_t i = 0; i < task.output_count; ++i) {

@@ -74,10 +74,12 @@ bool Checker::HasReadable(ObjectId id) const {
   auto job = jobs_.find(id.job);
   if (job == jobs_.end() || id.ordinal >= job->second.objects.size()) return false;
   const Object& object = job->second.objects[id.ordinal];
-  // After a restart those that are not back yet count until the first one comes that has it.
+  // After a restart those that have not named what they hold count until the first one comes that
+  // has it.
+  const ObjectVersion version{id, object.version};
   return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
-    return (peer.back || !object.claimed) && peer.holds.contains({id, object.version}) &&
-           Readable(peer);
+    return (peer.named || peer.listed.contains(version) || !object.claimed) &&
+           peer.holds.contains(version) && Readable(peer);
   });
 }
 
@@ -131,8 +133,10 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
   index_of_worker_.clear();
   for (auto& [id, stream] : streams_) stream.state = StreamState::kClosed;
   for (auto& [ref, attempt] : attempts_) attempt.excused = true;
-  for (Peer& peer : peers_)
+  for (Peer& peer : peers_) {
     peer.connected = peer.listing = peer.draining = peer.back = peer.named = false;
+    peer.listed.clear();
+  }
   for (auto& [id, job] : jobs_) {
     job.sealed = job.cancelled = false;
     for (Task& task : job.tasks) {
@@ -196,6 +200,12 @@ void Checker::Unhold(uint32_t index, const ObjectVersion& id) {
   if (!IsHeld(id.object)) object.unheld_at = drained_;
 }
 
+void Checker::NoteGone(ObjectId id) {
+  const JobPlan* plan = world_.FindJobPlan(id.job);
+  if (plan == nullptr || id.ordinal >= plan->objects.size()) return;
+  if (!HasReadable(id)) JobOf(id.job).objects[id.ordinal].gone = true;
+}
+
 // Nothing of what it had or ran is there any more.
 void Checker::ClearPeer(uint32_t index) {
   Peer& peer = peers_[index];
@@ -237,6 +247,7 @@ void Checker::On(const event::WorkerInventory& e) {
   if (peer == nullptr) return;
   Heard(*peer);
   for (const Replica& r : e.chunk.replicas) {
+    NoteGone(r.id.object);  // until now the scheduler did not know that it has it
     peer->listed.insert(r.id);
     Hold(*peer, r.id);
   }

@@ -147,6 +147,7 @@ class Checker {
   bool MayBeReplaced(ObjectId id);
   bool SomethingGone(TaskId id);
   std::string HoldersText(ObjectId id) const;
+  void NoteGone(ObjectId id);
   void Unhold(uint32_t peer, const ObjectVersion& id);
   void ClearPeer(uint32_t peer);
   void ForgetUnneeded();

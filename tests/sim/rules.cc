@@ -301,6 +301,7 @@ void Checker::OnFinish(const action::Journal& a) {
     Object& record = JobOf(a.job).objects[object.ordinal];
     bool kept = std::find(a.kept.begin(), a.kept.end(), i) != a.kept.end();
     if (!kept) record.version = a.attempt;
+    record.claimed = true;
     record.gone = !HasReadable(object);
   }
   if (a.outputs.size() != plan.output_count)
