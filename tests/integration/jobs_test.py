@@ -154,6 +154,7 @@ want: [after.o]
 
     def test_cancel_of_tasks_then_retry_then_forget(self):
         gate = Gate(self.cluster)
+        self.addCleanup(gate.open)
         broken = self.cluster.files / "broken"
         broken.touch()
         job = self.cluster.submit(f"""
@@ -172,7 +173,7 @@ tasks:
 want: [after.o, next.o]
 """)
         gate.await_come(4)
-        self.assert_says(self.cluster.ctl("job", "forget", job, code=1), "cancel it first")
+        self.assert_says(self.cluster.ctl("job", "forget", job, code=2), "cancel it first")
         self.cluster.ctl("task", "cancel", job, "block[2]")
         until(lambda: not alive(gate.come()["block2"]), "the cancelled task's shell to end")
         gate.open()
@@ -191,7 +192,7 @@ want: [after.o, next.o]
         self.cluster.ctl("job", "forget", job)
         until(lambda: self.cluster.job(job).get("forgotten"), "the job to be forgotten")
         self.assertEqual(self.cluster.job(job)["done"], 7)
-        self.assert_says(self.cluster.ctl("job", "retry", job, code=1), "forgotten")
+        self.assert_says(self.cluster.ctl("job", "retry", job, code=2), "forgotten")
         self.cluster.ctl("job", "forget", job)                              # again: no error
 
     def test_interrupt_detaches(self):

@@ -53,10 +53,10 @@ class ResourcesTest(unittest.TestCase):
         return json.loads(self.ctl("-o", "json", "task", "explain", job, task).text)
 
     def await_reason(self, job, task, reason):
-        return until(lambda: (e := self.explain(job, task)) and e["reason"] == reason and e, f"{task} waits for {reason}")
+        return until(lambda: (e := self.explain(job, task)) and e["task"]["reason"] == reason and e, f"{task} waits for {reason}")
 
     def worker_of(self, job, task):
-        return self.explain(job, task)["worker"]
+        return self.explain(job, task)["task"]["worker"]
 
     def test_gpu_else_cpus(self):
         job = self.submit("- {name: t, over: {i: 0..1}, sh: 'true', resources: [{gpus: 1}, {cpus: 2}]}\n")

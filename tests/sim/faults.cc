@@ -179,7 +179,10 @@ bool Faults::Try(Fault fault, uint32_t index) {
       w.PauseUntil(now + rng_.Below(world_.options.scheduler.silent_ns * 3));
       return true;
     case Fault::kDrain: {
-      if (index == 0 || !w.connected()) return false;
+      if (index == 0 || !w.connected() || !world_.scheduler.alive()) return false;
+      // Its id may be of an earlier start of the scheduler, and another worker's by now.
+      std::optional<scheduler::WorkerView> view = world_.scheduler.core().GetWorker(w.id());
+      if (!view.has_value() || view->stream != w.stream()) return false;
       scheduler::event::DrainWorker drain;
       drain.worker = w.id();
       drain.token = world_.scheduler.Expect([](const scheduler::action::Reply&) {});

@@ -165,7 +165,9 @@ bool Impossible(WaitReason reason) {
          reason != WaitReason::kBehindOthers && reason != WaitReason::kNoWorker &&
          reason != WaitReason::kUnschedulable && reason != WaitReason::kBackoff &&
          reason != WaitReason::kDrain && reason != WaitReason::kAtWorker &&
-         reason != WaitReason::kInputAway && reason != WaitReason::kWorkerAway;
+         reason != WaitReason::kInputAway && reason != WaitReason::kWorkerAway &&
+         reason != WaitReason::kSuspect && reason != WaitReason::kJobLimit &&
+         reason != WaitReason::kRestart;
 }
 
 template <typename E, size_t n>

@@ -45,7 +45,7 @@ enum class Fault : uint8_t {
 };
 const char* Name(Fault fault);
 
-inline constexpr size_t kWaitReasons = static_cast<size_t>(WaitReason::kWorkerAway) + 1;
+inline constexpr size_t kWaitReasons = static_cast<size_t>(kLastWaitReason) + 1;
 
 // Trivially copyable, summed over seeds.
 struct Stats {
@@ -53,7 +53,7 @@ struct Stats {
   std::array<uint64_t, std::variant_size_v<scheduler::Action>> scheduler_actions = {};
   std::array<uint64_t, std::variant_size_v<worker::Action>> worker_actions = {};
   std::array<uint64_t, 8> attempt_ends = {};  // outcomes delivered, by AttemptEnd; kLost: inferred
-  std::array<uint64_t, 13> final_failures = {};  // journalled, by FailureClass
+  std::array<uint64_t, kFailureClasses> final_failures = {};  // journalled, by FailureClass
   std::array<uint64_t, 7> task_ends = {};        // by TaskState
   uint64_t seeds = 0, tasks = 0, objects = 0, edges = 0;
   uint64_t scheduler_steps = 0, worker_steps = 0, validations = 0;
