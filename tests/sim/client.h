@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/prng.h"
+#include "scheduler/core/actions.h"
 #include "scheduler/core/events.h"
 
 namespace taskd::sim {
