@@ -157,8 +157,11 @@ bool Faults::Try(Fault fault, uint32_t index) {
       return w.LoseReplica(rng_.Next(), false);
     case Fault::kReplicaDamaged:
       return w.DamageReplica(rng_.Next());
-    case Fault::kSoleReplicaLost:
-      return w.LoseSoleReplica(rng_.Next(), rng_.Chance(500));
+    case Fault::kSoleReplicaLost: {
+      const uint64_t which = rng_.Next();
+      const bool noticed = rng_.Chance(500);
+      return w.LoseSoleReplica(which, noticed);
+    }
     case Fault::kDataCut:
     case Fault::kDataCutOneWay:
     case Fault::kClog:
