@@ -54,7 +54,7 @@ struct Stats {
   std::array<uint64_t, std::variant_size_v<worker::Action>> worker_actions = {};
   std::array<uint64_t, 8> attempt_ends = {};  // outcomes delivered, by AttemptEnd; kLost: inferred
   std::array<uint64_t, kFailureClasses> final_failures = {};  // journalled, by FailureClass
-  std::array<uint64_t, 7> task_ends = {};        // by TaskState
+  std::array<uint64_t, 7> task_ends = {};                     // by TaskState
   uint64_t seeds = 0, tasks = 0, objects = 0, edges = 0;
   uint64_t scheduler_steps = 0, worker_steps = 0, validations = 0;
   uint64_t reruns = 0;  // assignments of tasks that had finished before
