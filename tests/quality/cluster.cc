@@ -36,8 +36,14 @@ Cluster::Cluster(const Setting& setting, std::vector<JobSpec> jobs)
       workers_(setting.workers) {
   for (const JobSpec& job : jobs_) {
     std::vector<uint64_t>& bytes = object_bytes_.emplace_back();
-    for (const GraphTask& task : job.graph->tasks)
+    std::vector<Ordinal>& first_output = first_output_.emplace_back();
+    std::vector<uint32_t>& readers = readers_.emplace_back();
+    for (const GraphTask& task : job.graph->tasks) {
+      for (auto [source, output] : task.inputs) ++readers[first_output[source] + output];
+      first_output.push_back(static_cast<Ordinal>(bytes.size()));
       bytes.insert(bytes.end(), task.output_bytes.begin(), task.output_bytes.end());
+      readers.resize(bytes.size());
+    }
     made_.emplace_back(bytes.size());
     left_.push_back(job.graph->tasks.size());
   }
@@ -83,8 +89,7 @@ void Cluster::Submit(uint32_t index) {
   add.job = job;
   std::map<uint32_t, uint16_t> shapes;
   std::map<std::pair<uint64_t, uint64_t>, uint16_t> options;
-  std::vector<Ordinal> first_output;
-  Ordinal outputs = 0;
+  const std::vector<Ordinal>& first_output = first_output_[index];
   for (const GraphTask& task : graph.tasks) {
     auto [shape, new_shape] = shapes.try_emplace(task.cpus, shapes.size());
     if (new_shape) add.batch.shapes.push_back(Batch::Shape::Of({.cpus_milli = task.cpus * 1000}));
@@ -104,10 +109,15 @@ void Cluster::Submit(uint32_t index) {
       auto [source, output] = task.inputs[slot];
       add.batch.edges.push_back({.source = first_output[source] + output, .slot = slot});
     }
-    first_output.push_back(outputs);
-    outputs += task.output_bytes.size();
   }
-  GiveRanks(add.batch);
+  if (spec.ranks == nullptr) {
+    GiveRanks(add.batch);
+  } else {
+    for (size_t t = 0; t < add.batch.tasks.size(); ++t) add.batch.tasks[t].rank = (*spec.ranks)[t];
+  }
+  for (Ordinal o = 0; spec.keep_results && o < readers_[index].size(); ++o) {
+    if (readers_[index][o] == 0) add.batch.wants.push_back(o);
+  }
   events_.push_back(std::move(add));
   events_.push_back(event::SealJob{.job = job, .batches = 1});
 }
@@ -267,17 +277,36 @@ void Cluster::Finish(const Running& running) {
   Worker& worker = workers_[running.worker];
   const TaskId task = running.attempt.task;
   const Graph& graph = *jobs_[task.job - 1].graph;
-  std::optional<TaskView> view = core_.GetTask(task);
   for (uint32_t i = 0; i < graph.tasks[task.ordinal].output_bytes.size(); ++i) {
-    ObjectId object{task.job, view->first_output + i};
+    ObjectId object{task.job, first_output_[task.job - 1][task.ordinal] + i};
     Made(object) = {running.worker, running.attempt.attempt};
     worker.held.insert(object);
   }
+  CountLive(task);
   if (--left_[task.job - 1] == 0)
     result_.makespan_ns[task.job - 1] = now_ns_ - jobs_[task.job - 1].submit_ns;
   End(worker, running.attempt, AttemptEnd::kFinished);
   StartTasks(worker);
   StartDownloads(worker);
+}
+
+// Its results are made before what it read goes.
+void Cluster::CountLive(TaskId finished) {
+  const JobSpec& job = jobs_[finished.job - 1];
+  const std::vector<uint64_t>& bytes = object_bytes_[finished.job - 1];
+  const std::vector<Ordinal>& first_output = first_output_[finished.job - 1];
+  std::vector<uint32_t>& readers = readers_[finished.job - 1];
+  const GraphTask& task = job.graph->tasks[finished.ordinal];
+  const Ordinal first = first_output[finished.ordinal];
+  const Ordinal end = first + static_cast<Ordinal>(task.output_bytes.size());
+  for (Ordinal o = first; o < end; ++o) live_.Make(bytes[o]);
+  for (Ordinal o = first; o < end; ++o) {
+    if (readers[o] == 0 && !job.keep_results) live_.Release(bytes[o]);
+  }
+  for (auto [source, output] : task.inputs) {
+    const Ordinal o = first_output[source] + output;
+    if (--readers[o] == 0) live_.Release(bytes[o]);
+  }
 }
 
 Result Cluster::Run() {
@@ -317,6 +346,7 @@ Result Cluster::Run() {
       deliveries_.pop();
     }
   }
+  result_.peak = live_.peak();
   return result_;
 }
 

@@ -15,6 +15,7 @@
 
 #include "scheduler/core/scheduler_core.h"
 #include "tests/quality/estee.h"
+#include "tests/quality/live_results.h"
 #include "tests/quality/network.h"
 
 namespace taskd::quality {
@@ -22,6 +23,9 @@ namespace taskd::quality {
 struct JobSpec {
   const Graph* graph = nullptr;
   bool hints = true;  // tell the scheduler the exact durations and sizes
+  // Of the tasks, as a client would give them; null: scheduler/order does, and tails too.
+  const std::vector<uint32_t>* ranks = nullptr;
+  bool keep_results = false;  // the job wants what none of its tasks reads
   int32_t priority = 0;
   uint64_t submit_ns = 0;
   uint32_t owner = 0, weight = 100, max_running = 0;
@@ -31,6 +35,7 @@ struct Result {
   std::vector<uint64_t> makespan_ns;  // by job, from its submission
   uint64_t moved_bytes = 0;           // started transfers
   uint64_t retracted = 0;             // attempts taken back
+  LiveResults::Peak peak;             // of all jobs together
   std::vector<uint64_t> used_cpu_ns;  // by job, in the window asked for
   std::string error;                  // "" when every task ran
 };
@@ -99,6 +104,7 @@ class Cluster {
   void StartTasks(Worker& worker);
   void Report(Worker& worker) { reporting_.insert(&worker - workers_.data()); }
   uint64_t BytesOf(ObjectId object) const;
+  void CountLive(TaskId finished);
   MadeBy& Made(ObjectId object) { return made_[object.job - 1][object.ordinal]; }
 
   Setting setting_;
@@ -106,6 +112,9 @@ class Cluster {
   std::vector<std::vector<uint64_t>> object_bytes_;  // by job and object
   std::vector<std::vector<MadeBy>> made_;            // likewise
   std::vector<uint64_t> left_;                       // unfinished tasks by job
+  std::vector<std::vector<Ordinal>> first_output_;   // by job and task
+  std::vector<std::vector<uint32_t>> readers_;       // unfinished, by job and object
+  LiveResults live_;
   scheduler::SchedulerCore core_;
   Network network_;
   std::vector<Worker> workers_;

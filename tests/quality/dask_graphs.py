@@ -95,7 +95,7 @@ def tensordot_sum(blocks, inner):
 
 def shuffle(partitions, branch):
     frame = dask.datasets.timeseries(start="2000-01-01", end=f"2000-{1 + partitions // 28:02d}-{1 + partitions % 28:02d}",
-                                     partition_freq="1D", freq="6h")
+                                     partition_freq="1D", freq="6h", seed=1)
     with dask.config.set({"dataframe.shuffle.method": "tasks"}):
         return frame.shuffle("id", npartitions=frame.npartitions, max_branch=branch).optimize(fuse=True)
 

@@ -1,4 +1,4 @@
-"""Peak live results of scheduler/order against dask.order's, on real graphs of dask: one command.
+"""Peak live results and makespans by scheduler/order's ranks and by dask.order's, on real graphs of dask: one command.
 
     python3 tests/quality/order_compare.py [--python /tmp/venv-dask/bin/python] [--bin build/release/bin] [--json FILE]
 
