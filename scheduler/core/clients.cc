@@ -25,6 +25,7 @@ void State::On(event::SetWants& e) {
     Job& job = *jobs[id.job];
     ObjectRec& object = job.objects[id.ordinal];
     ++object.client_wants;
+    ++counters.client_wants;
     ++job.outside_wants;
     Reclassify(job);
     Presence actual = Actual(job, object);
@@ -39,6 +40,7 @@ void State::On(event::SetWants& e) {
 }
 
 void State::DropWant(ObjectId id) {
+  --counters.client_wants;
   Job* job = FindJob(id.job);
   if (job == nullptr) return;  // forgotten meanwhile
   --job->objects[id.ordinal].client_wants;
@@ -52,6 +54,7 @@ void State::On(event::ClientGone& e) {
   if (it == clients.end()) return;
   it->second.gone = true;
   it->second.epoch = ++last_epoch;
+  if (e.for_good) return EndLease(e.client, last_epoch);
   Arm(TimerKind::kClientLease, now_ns + config.client_lease_ns, e.client, it->second.epoch);
 }
 

@@ -218,6 +218,7 @@ struct SetWants {
 // A client's stream broke: its wants and its ephemeral jobs stay for a lease.
 struct ClientGone {
   ClientId client = 0;
+  bool for_good = false;  // it said goodbye: there is no lease
 };
 // It is there again; SetWants says so, too.
 struct ClientBack {

@@ -101,18 +101,8 @@ bool State::ForgetObject(Job& job, Work& work) {
 void State::ForgetRecords(Job& job) {
   ForgottenJob& kept = forgotten[job.id];
   kept.submission = {job.submission_hi, job.submission_lo};
-  kept.view.job = job.id;
+  kept.view = CompactView(job);
   kept.view.forgotten = true;
-  kept.view.state = StateOf(job);
-  kept.view.priority = job.share.priority;
-  kept.view.tasks = job.counts;
-  kept.view.recomputed = job.recomputed;
-  kept.view.retried = job.retried;
-  kept.view.opened_ns = job.opened_ns;
-  kept.view.ended_ns = job.ended_ns;
-  kept.view.bytes_moved = job.bytes_moved;
-  kept.view.bytes_saved = job.bytes_saved;
-  kept.view.batches = job.batches;
   BindToClient(job, 0);
   for (size_t i = 0; i < job.counts.size(); ++i) counters.tasks[i] -= job.counts[i];
   ++counters.jobs_forgotten;

@@ -3,6 +3,7 @@
 #ifndef TASKD_SCHEDULER_CORE_JOB_TABLE_H_
 #define TASKD_SCHEDULER_CORE_JOB_TABLE_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -48,6 +49,17 @@ class JobTable {
     for (; id < next_id_; ++id) {
       if (pages_[id / kPerPage] == nullptr) {
         id |= kPerPage - 1;
+      } else if (Job* job = pages_[id / kPerPage]->jobs[id % kPerPage].get()) {
+        return job;
+      }
+    }
+    return nullptr;
+  }
+  // The last job below `id`, likewise.
+  Job* Before(JobId id) const {
+    for (id = std::min(id, next_id_); id-- > 0;) {
+      if (pages_.size() <= id / kPerPage || pages_[id / kPerPage] == nullptr) {
+        id -= id % kPerPage;
       } else if (Job* job = pages_[id / kPerPage]->jobs[id % kPerPage].get()) {
         return job;
       }

@@ -68,6 +68,7 @@ class SchedulerCore {
   const Counters& counters() const;
   std::optional<JobView> GetJob(JobId job) const;
   std::vector<JobId> ListJobs(JobId cursor, uint32_t limit, JobId* next) const;
+  std::vector<JobId> ListNewestJobs(JobId cursor, uint32_t limit, JobId* next) const;  // backwards
   std::optional<TaskView> GetTask(TaskId task) const;
   // Tasks in ordinal order whose state is in `state_mask` (bit i: TaskState i).
   std::vector<TaskView> ListTasks(JobId job, uint32_t state_mask, Ordinal cursor, uint32_t limit,

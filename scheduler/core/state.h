@@ -486,6 +486,7 @@ class State {
 
 // Also of a job that goes on: what a client sees.
 JobState StateOf(const Job& job);
+JobView CompactView(const Job& job);
 
 inline bool Ended(TaskState s) {
   return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;

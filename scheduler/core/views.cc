@@ -12,6 +12,28 @@ constexpr size_t kWantsShown = 256;
 
 }  // namespace
 
+// What is kept of a forgotten job, too.
+JobView CompactView(const Job& job) {
+  JobView view;
+  view.job = job.id;
+  view.state = StateOf(job);
+  view.priority = job.share.priority;
+  view.weight = job.share.weight;
+  view.max_running = job.share.max_attempts;
+  view.ttl_ns = job.ttl_ns;
+  view.ephemeral = job.client != 0;
+  view.tasks = job.counts;
+  view.running = job.running;
+  view.recomputed = job.recomputed;
+  view.retried = job.retried;
+  view.opened_ns = job.opened_ns;
+  view.ended_ns = job.ended ? job.ended_ns : 0;
+  view.bytes_moved = job.bytes_moved;
+  view.bytes_saved = job.bytes_saved;
+  view.batches = job.batches;
+  return view;
+}
+
 std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
   const Job* job = state_->FindJob(id);
   if (job == nullptr) {
@@ -19,19 +41,7 @@ std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
     if (kept == state_->forgotten.end()) return std::nullopt;
     return kept->second.view;
   }
-  JobView view;
-  view.job = id;
-  view.state = StateOf(*job);
-  view.priority = job->share.priority;
-  view.tasks = job->counts;
-  view.running = job->running;
-  view.recomputed = job->recomputed;
-  view.retried = job->retried;
-  view.opened_ns = job->opened_ns;
-  view.ended_ns = job->ended ? job->ended_ns : 0;
-  view.bytes_moved = job->bytes_moved;
-  view.bytes_saved = job->bytes_saved;
-  view.batches = job->batches;
+  JobView view = CompactView(*job);
   view.failures.assign(job->failures.begin(),
                        job->failures.begin() + std::min(job->failures.size(), kFew));
   view.wants.assign(job->wants.begin(),
@@ -59,6 +69,30 @@ std::vector<JobId> SchedulerCore::ListJobs(JobId cursor, uint32_t limit, JobId* 
     }
   }
   return out;
+}
+
+std::vector<JobId> SchedulerCore::ListNewestJobs(JobId cursor, uint32_t limit, JobId* next) const {
+  std::vector<JobId> out;
+  const JobId end = cursor == 0 ? state_->jobs.next_id() : cursor + 1;
+  Job* job = state_->jobs.Before(end);
+  auto kept = state_->forgotten.lower_bound(end);
+  *next = 0;
+  for (;;) {
+    const JobId live = job == nullptr ? 0 : job->id;
+    const JobId gone = kept == state_->forgotten.begin() ? 0 : std::prev(kept)->first;
+    const JobId id = std::max(live, gone);
+    if (id == 0) return out;
+    if (out.size() == limit) {
+      *next = id;
+      return out;
+    }
+    out.push_back(id);
+    if (id == live) {
+      job = state_->jobs.Before(id);
+    } else {
+      --kept;
+    }
+  }
 }
 
 std::optional<TaskView> SchedulerCore::GetTask(TaskId task) const {

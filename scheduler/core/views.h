@@ -31,6 +31,10 @@ struct JobView {
   JobId job = 0;
   JobState state = JobState::kOpen;
   int32_t priority = 0;
+  uint32_t weight = 0;
+  uint32_t max_running = 0;  // 0: no limit
+  uint64_t ttl_ns = 0;       // after its end; 0: none
+  bool ephemeral = false;    // cancelled when its client has left
   StateCounts tasks = {};
   uint64_t running = 0;     // active tasks whose attempt has started
   uint64_t recomputed = 0;  // runs that rebuilt lost results
@@ -184,6 +188,7 @@ struct Counters {
   uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
   uint64_t jobs_forgotten = 0;
+  uint64_t client_wants = 0;  // gauge
   uint64_t recoveries = 0,
            recovery_ns_total = 0;  // from the loss to the last task put back by it being done
   LatencyHistogram ready_to_assigned;

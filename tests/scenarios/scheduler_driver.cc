@@ -295,7 +295,8 @@ bool SchedulerDriver::FromClient(const Words& words) {
                                      static_cast<uint32_t>(ParseNumber(words[2])) * 1000});
   } else if (verb == "gone" || verb == "back") {
     const ClientId client = ParseNumber(words[1].substr(1));
-    if (verb == "gone") events_.push_back(event::ClientGone{client});
+    if (verb == "gone")
+      events_.push_back(event::ClientGone{client, words.size() > 2 && words[2] == "for_good"});
     if (verb == "back") events_.push_back(event::ClientBack{client});
   } else if (verb == "forget_job") {
     events_.push_back(event::ForgetJob{next_token_++, job});

@@ -255,7 +255,7 @@ void Walk(S& s, const se::CancelTasks& e) {
 }
 template <typename S>
 void Walk(S& s, const se::ClientGone& e) {
-  s.Name("ClientGone"), s.Add(e.client);
+  s.Name("ClientGone"), s.Add(e.client), s.Add(e.for_good);
 }
 template <typename S>
 void Walk(S& s, const se::ClientBack& e) {
