@@ -22,6 +22,7 @@ namespace {
 
 constexpr uint32_t kWindow = 4;  // batches in flight: hides the round trip, bounds memory
 constexpr uint64_t kHandshakeNs = 10'000'000'000;
+constexpr uint64_t kGoodbyeNs = 1'000'000'000;  // else there is the lease
 constexpr uint64_t kFirstBackoffNs = 50'000'000;
 constexpr uint64_t kLastBackoffNs = 1'000'000'000;
 constexpr size_t kInboxMessages = 1024;  // above: the reader waits
@@ -112,6 +113,18 @@ class ClientSession::Stream {
     return end_;
   }
 
+  // Returns when the scheduler has heard it, or does not seem to.
+  void SayGoodbye() {
+    v1::ClientToScheduler goodbye;
+    goodbye.mutable_goodbye();
+    if (!stream_->Write(goodbye) || !stream_->WritesDone()) return;
+    std::unique_lock lock(shared_.mutex);
+    inbox_.clear();  // nobody reads it any more; the reader may wait for room
+    stopping_ = true;
+    shared_.changed.notify_all();
+    shared_.WaitUntil(lock, io::NowNs() + kGoodbyeNs, [&] { return closed_; });
+  }
+
   // How it ended by itself.
   grpc::Status End() {
     if (!finished_) end_ = stream_->Finish();
@@ -146,9 +159,15 @@ class ClientSession::Stream {
 };
 
 ClientSession::ClientSession(Connection& connection, Options options)
-    : shared_(std::make_unique<Shared>()), connection_(connection), options_(std::move(options)) {}
+    : shared_(std::make_unique<Shared>()),
+      connection_(connection),
+      options_(std::move(options)),
+      client_id_(io::RandomU64() | 1) {}
 
-ClientSession::~ClientSession() { Disconnect(); }
+ClientSession::~ClientSession() {
+  if (leased_ && stream_ != nullptr && !interrupted()) stream_->SayGoodbye();
+  Disconnect();
+}
 
 void ClientSession::Interrupt() {
   std::shared_ptr<Stream> stream;
@@ -201,6 +220,7 @@ absl::Status ClientSession::ConnectOnce() {
   v1::ClientToScheduler hello;
   hello.mutable_hello()->set_protocol(limits::kProtocolVersion);
   hello.mutable_hello()->set_name(options_.name);
+  hello.mutable_hello()->set_client_id(client_id_);
   stream_->Write(hello);  // if it fails, Next() tells why
   v1::SchedulerToClient first;
   if (!stream_->Next(io::NowNs() + kHandshakeNs, &first)) {
@@ -322,6 +342,11 @@ absl::Status ClientSession::SubmitOnce(const Submission& submission, JobId* job,
   open.mutable_open()->set_name(submission.name);
   open.mutable_open()->set_priority(submission.priority);
   open.mutable_open()->set_owner(submission.owner);
+  open.mutable_open()->set_weight(submission.weight);
+  open.mutable_open()->set_max_running(submission.max_running);
+  open.mutable_open()->set_ttl_ns(submission.ttl_ns);
+  open.mutable_open()->set_ephemeral(submission.ephemeral);
+  leased_ |= submission.ephemeral;
   absl::StatusOr<uint64_t> token = Send(std::move(open));
   if (!token.ok()) return token.status();
   absl::StatusOr<Reply> reply = AwaitReply(*token, kNoDeadline);
@@ -412,6 +437,7 @@ absl::StatusOr<v1::ObjectUpdate> ClientSession::AwaitObject(ObjectId object, uin
 absl::Status ClientSession::AwaitOnce(ObjectId object, v1::ObjectUpdate* found,
                                       uint64_t deadline_ns) {
   if (restarted_) return Forgotten(object.job);
+  leased_ = true;
   objects_.erase(object);
   v1::ClientToScheduler wants;
   for (ObjectId want : wants_) {

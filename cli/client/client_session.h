@@ -2,6 +2,9 @@
 // outlives its stream: when that breaks it connects again, goes on with the first batch that the
 // scheduler does not have, and states its subscriptions and wants anew. One thread uses it;
 // Interrupt() may come from any thread.
+//
+// A session is one client to the scheduler: when its stream breaks, or its process dies, what it
+// wants and its ephemeral jobs stay for a lease. The destructor leaves in order: they go at once.
 #ifndef TASKD_CLI_CLIENT_CLIENT_SESSION_H_
 #define TASKD_CLI_CLIENT_CLIENT_SESSION_H_
 
@@ -30,6 +33,10 @@ struct Submission {
   std::string name;
   std::string owner;
   int32_t priority = 0;
+  uint32_t weight = 0;  // these as in v1::OpenJob
+  uint32_t max_running = 0;
+  uint64_t ttl_ns = 0;
+  bool ephemeral = false;
   std::string id;  // 16 bytes; empty: a fresh one. The same id names the same job
   uint32_t batches = 0;
   std::function<absl::StatusOr<std::string>(uint32_t number)>
@@ -100,6 +107,8 @@ class ClientSession {
 
   Connection& connection_;
   Options options_;
+  const uint64_t client_id_;  // not 0
+  bool leased_ = false;       // the scheduler keeps something for this client
   std::shared_ptr<Stream> stream_;
   std::string cluster_id_;
   bool restarted_ = false;  // the scheduler that we meet is not the one that we knew

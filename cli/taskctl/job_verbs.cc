@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <optional>
 
 #include "cli/client/client_session.h"
 #include "cli/client/connection.h"
@@ -23,6 +24,9 @@ std::string LocalTime(uint64_t ms) {
   if (ms == 0 || localtime_r(&seconds, &local) == nullptr) return "";
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local));
 }
+
+constexpr uint32_t kNormalWeight = 100;
+constexpr uint64_t kNsPerMs = 1'000'000;
 
 std::vector<Column> JobColumns() {
   return {{"JOB", Column::kRight},       {"NAME", Column::kLeft, true}, {"STATE"},
@@ -49,23 +53,31 @@ struct ListOptions {
   uint32_t limit = 100;
 };
 
+std::optional<v1::JobState> StateOf(std::string_view name) {
+  const google::protobuf::EnumDescriptor* states = v1::JobState_descriptor();
+  for (int i = 0; i < states->value_count(); ++i) {
+    auto state = static_cast<v1::JobState>(states->value(i)->number());
+    if (StateName(state) == name) return state;
+  }
+  return std::nullopt;
+}
+
+// The newest last, so that they stand above the prompt.
 void List(Context& context, const ListOptions& options) {
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
   std::vector<v1::JobInfo> jobs;
-  absl::Status status = ForEachJob(**connection, [&](const v1::JobInfo& job) {
-    if (options.state.empty() || options.state == StateName(job.state())) jobs.push_back(job);
-  });
-  if (!status.ok()) return context.Fail(status);
-  size_t shown = options.limit == 0 ? jobs.size() : std::min<size_t>(jobs.size(), options.limit);
+  uint32_t count = options.limit == 0 ? ~0u : options.limit;
+  absl::StatusOr<bool> more = ForNewestJobs(**connection, count, StateOf(options.state),
+                                            [&](const v1::JobInfo& job) { jobs.push_back(job); });
+  if (!more.ok()) return context.Fail(more.status());
   ListWriter writer(context, "jobs", JobColumns());
-  for (size_t i = jobs.size() - shown; i < jobs.size(); ++i)
-    writer.Add(jobs[i], StrCat(jobs[i].job()), JobRow(jobs[i]));
+  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job)
+    writer.Add(*job, StrCat(job->job()), JobRow(*job));
   writer.End(options.state.empty() ? "no job yet; `taskctl run FILE` starts one"
                                    : "no job is in that state");
-  if (shown < jobs.size())
-    Note(context, StrCat("the newest ", shown, " of ", jobs.size(), " jobs; --limit 0 shows all"));
+  if (*more) Note(context, StrCat("the newest ", jobs.size(), " jobs; --limit 0 shows all"));
 }
 
 std::string JobText(const v1::JobInfo& job) {
@@ -75,6 +87,10 @@ std::string JobText(const v1::JobInfo& job) {
       {"forgotten", job.forgotten() ? "its tasks and results are gone" : ""},
       {"owner", job.owner()},
       {"priority", job.priority() == 0 ? "" : StrCat(job.priority())},
+      {"weight", job.weight() == kNormalWeight ? "" : StrCat(job.weight())},
+      {"max running", job.max_running() == 0 ? "" : FormatCount(job.max_running())},
+      {"kept", job.ttl_ms() == 0 ? "" : FormatDuration(job.ttl_ms() * kNsPerMs) + " after its end"},
+      {"ephemeral", job.ephemeral() ? "cancelled when the client that sent it has left" : ""},
       {"submitted", LocalTime(job.submitted_ms())},
       {"elapsed", FormatDuration(job.elapsed_ms() * 1'000'000)},
       {"tasks",
@@ -126,36 +142,8 @@ void Wait(Context& context, const std::string& selector, const std::string& time
   WaitForJobs(context, **connection, session, *jobs, *timeout_ns);
 }
 
-void Cancel(Context& context, const std::string& selector) {
-  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
-      client::Connection::Open(context.dir);
-  if (!connection.ok()) return context.Fail(connection.status());
-  absl::StatusOr<std::vector<JobId>> jobs = ResolveJobs(**connection, selector);
-  if (!jobs.ok()) return context.Fail(jobs.status());
-  ListWriter writer(context, "jobs", JobColumns());
-  for (JobId id : *jobs) {
-    absl::StatusOr<v1::JobInfo> before = GetJob(**connection, id);
-    if (!before.ok()) {
-      context.Fail(before.status());  // the others are cancelled all the same
-      continue;
-    }
-    if (HasEnded(before->state())) {
-      Note(context, StrCat("job ", id, " is ", StateName(before->state()), " already"));
-      continue;
-    }
-    v1::CancelJobRequest request;
-    request.set_job(id);
-    absl::StatusOr<v1::JobInfo> job = (*connection)->CancelJob(request);
-    if (!job.ok()) {
-      context.Fail(job.status());
-      continue;
-    }
-    writer.Add(*job, StrCat(id), JobRow(*job));
-  }
-  writer.End("");
-}
-
 // One admin call for each of the jobs; what fails for one is said, the others are done all the same.
+// The call returns the job, or nothing to be shown.
 template <typename Call>
 void ForJobs(Context& context, const std::string& selector, Call call) {
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
@@ -165,14 +153,29 @@ void ForJobs(Context& context, const std::string& selector, Call call) {
   if (!jobs.ok()) return context.Fail(jobs.status());
   ListWriter writer(context, "jobs", JobColumns());
   for (JobId id : *jobs) {
-    absl::StatusOr<v1::JobInfo> job = call(**connection, id);
-    if (job.ok()) {
-      writer.Add(*job, StrCat(id), JobRow(*job));
-    } else {
+    absl::StatusOr<std::optional<v1::JobInfo>> job = call(**connection, id);
+    if (!job.ok()) {
       context.Fail(job.status());
+    } else if (job->has_value()) {
+      writer.Add(**job, StrCat(id), JobRow(**job));
     }
   }
   writer.End("");
+}
+
+void Cancel(Context& context, const std::string& selector) {
+  using Shown = absl::StatusOr<std::optional<v1::JobInfo>>;
+  ForJobs(context, selector, [&](client::Connection& connection, JobId id) -> Shown {
+    absl::StatusOr<v1::JobInfo> before = GetJob(connection, id);
+    if (!before.ok()) return before.status();
+    if (HasEnded(before->state())) {
+      Note(context, StrCat("job ", id, " is ", StateName(before->state()), " already"));
+      return std::nullopt;
+    }
+    v1::CancelJobRequest request;
+    request.set_job(id);
+    return connection.CancelJob(request);
+  });
 }
 
 struct RetryOptions {

@@ -143,7 +143,39 @@ std::string Names(const std::vector<JobId>& jobs) {
   return text;
 }
 
+// Cancels ephemeral jobs that are left, and says so.
+std::string Cancelled(client::Connection& connection, const std::vector<JobId>& jobs) {
+  for (JobId job : jobs) {
+    v1::CancelJobRequest request;
+    request.set_job(job);
+    absl::StatusOr<v1::JobInfo> info = connection.CancelJob(request);
+    if (!info.ok()) {
+      return StrCat("job ", job, " is ephemeral and will be cancelled by the scheduler (",
+                    ToStd(info.status().message()), ")");
+    }
+  }
+  return StrCat("job ", Names(jobs), " is ephemeral and is cancelled");
+}
+
 }  // namespace
+
+absl::StatusOr<bool> ForNewestJobs(client::Connection& connection, uint32_t count,
+                                   std::optional<v1::JobState> state,
+                                   const std::function<void(const v1::JobInfo&)>& visit) {
+  v1::ListJobsRequest request;
+  request.set_newest_first(true);
+  if (state) request.add_states(*state);
+  while (count > 0) {
+    request.set_limit(std::min(count, kPage));
+    absl::StatusOr<v1::JobList> page = connection.ListJobs(request);
+    if (!page.ok()) return page.status();
+    for (const v1::JobInfo& job : page->jobs()) visit(job);
+    count -= std::min(count, static_cast<uint32_t>(page->jobs_size()));
+    request.set_cursor(page->next_cursor());
+    if (page->next_cursor() == 0) return false;
+  }
+  return true;
+}
 
 absl::Status ForEachJob(client::Connection& connection,
                         const std::function<void(const v1::JobInfo&)>& visit) {
@@ -165,8 +197,9 @@ absl::StatusOr<std::vector<JobId>> ResolveJobs(client::Connection& connection,
   std::vector<JobId> jobs = selector->ids;
   if (!selector->all && !selector->last) return jobs;
   std::vector<JobId> known;
-  absl::Status status =
-      ForEachJob(connection, [&](const v1::JobInfo& job) { known.push_back(job.job()); });
+  auto note = [&](const v1::JobInfo& job) { known.push_back(job.job()); };
+  absl::Status status = selector->all ? ForEachJob(connection, note)
+                                      : ForNewestJobs(connection, 1, {}, note).status();
   if (!status.ok()) return status;
   if (known.empty())
     return absl::NotFoundError("the cluster has no job yet; `taskctl run FILE` starts one");
@@ -294,23 +327,27 @@ std::string ShellQuote(std::string_view word) {
 }
 
 void WaitForJobs(Context& context, client::Connection& connection, client::ClientSession& session,
-                 const std::vector<JobId>& jobs, uint64_t timeout_ns) {
+                 const std::vector<JobId>& jobs, uint64_t timeout_ns, WhenLeft left) {
   Watcher watcher(context, connection);
   uint64_t deadline = timeout_ns == 0 ? client::kNoDeadline : io::NowNs() + timeout_ns;
   absl::Status status = session.Follow(
       jobs, [&](const v1::JobUpdate* update) { watcher.Update(update); }, deadline);
   watcher.Finish();
   std::string back = StrCat("taskctl job wait ", Names(jobs));
+  const bool cancels = left == WhenLeft::kCancel;
   if (absl::IsAborted(status)) {
     context.exit_code = kExitInterrupted;
-    return Note(
-        context,
-        StrCat(jobs.size() == 1 ? "detached; the job goes on" : "detached; the jobs go on",
-               ". Come back: `", back, "`, or end it: `taskctl job cancel ", Names(jobs), "`"));
+    Note(context, cancels ? StrCat("left; ", Cancelled(connection, jobs))
+                          : StrCat(jobs.size() == 1 ? "detached; the job goes on"
+                                                    : "detached; the jobs go on",
+                                   ". Come back: `", back, "`, or end it: `taskctl job cancel ",
+                                   Names(jobs), "`"));
+    return;
   }
   if (absl::IsDeadlineExceeded(status)) {
     return context.Fail(absl::DeadlineExceededError(StrCat(
-        "not done within ", FormatDuration(timeout_ns), "; it goes on. Wait again: `", back, "`")));
+        "not done within ", FormatDuration(timeout_ns), "; ",
+        cancels ? Cancelled(connection, jobs) : StrCat("it goes on. Wait again: `", back, "`"))));
   }
   if (!status.ok()) return context.Fail(status);
   std::vector<v1::JobInfo> ends;

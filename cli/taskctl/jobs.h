@@ -4,6 +4,7 @@
 #define TASKD_CLI_TASKCTL_JOBS_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,12 @@ absl::StatusOr<JobId> ResolveOneJob(client::Connection& connection, std::string_
 // Calls `visit` for every job, in order of their ids.
 absl::Status ForEachJob(client::Connection& connection,
                         const std::function<void(const v1::JobInfo&)>& visit);
+
+// Calls `visit` for the newest `count` of them, the newest first; with `state`, of those in it.
+// Whether there are older ones yet to be looked at.
+absl::StatusOr<bool> ForNewestJobs(client::Connection& connection, uint32_t count,
+                                   std::optional<v1::JobState> state,
+                                   const std::function<void(const v1::JobInfo&)>& visit);
 
 absl::StatusOr<v1::JobInfo> GetJob(client::Connection& connection, JobId job);
 
@@ -53,10 +60,15 @@ std::string WantsText(const v1::JobInfo& job);
 // `word` as a shell would read it back.
 std::string ShellQuote(std::string_view word);
 
+// What becomes of jobs that nobody waits for any more.
+enum class WhenLeft { kGoOn, kCancel };
+
 // Follows `jobs` with progress until they have ended or `timeout_ns` (0: none) is over; prints what
-// came of each, sets the exit code. Ctrl-C leaves the jobs alone and says how to come back.
+// came of each, sets the exit code. After a Ctrl-C or the timeout it says how to come back, or
+// cancels them.
 void WaitForJobs(Context& context, client::Connection& connection, client::ClientSession& session,
-                 const std::vector<JobId>& jobs, uint64_t timeout_ns);
+                 const std::vector<JobId>& jobs, uint64_t timeout_ns,
+                 WhenLeft left = WhenLeft::kGoOn);
 
 }  // namespace taskd::cli
 

@@ -9,6 +9,7 @@
 #include "cli/client/connection.h"
 #include "cli/client/load_graph.h"
 #include "cli/taskctl/interrupt.h"
+#include "cli/taskctl/job_flags.h"
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/output.h"
 #include "cli/taskctl/verbs.h"
@@ -21,8 +22,7 @@ namespace {
 struct SubmitOptions {
   std::string file;
   std::vector<std::string> defines;
-  std::string name;
-  int32_t priority = 0;
+  JobFlags job;
   std::string timeout;
 };
 
@@ -41,12 +41,12 @@ std::string NameOfFile(std::string_view file) {
 absl::StatusOr<client::Submission> MakeSubmission(const SubmitOptions& options) {
   absl::StatusOr<client::Defines> defines = client::ParseDefines(options.defines);
   if (!defines.ok()) return defines.status();
+  client::Submission submission;
+  submission.name = NameOfFile(options.file);
+  submission.owner = UserName();
+  if (absl::Status status = Apply(options.job, &submission); !status.ok()) return status;
   absl::StatusOr<client::LoadedGraph> graph = client::LoadGraph(options.file, *defines);
   if (!graph.ok()) return graph.status();
-  client::Submission submission;
-  submission.name = options.name.empty() ? NameOfFile(options.file) : options.name;
-  submission.owner = UserName();
-  submission.priority = options.priority;
   auto frames = std::make_shared<std::vector<std::string>>(std::move(graph->frames));
   submission.batches = static_cast<uint32_t>(frames->size());
   submission.frame = [frames](uint32_t number) -> absl::StatusOr<std::string> {
@@ -86,7 +86,10 @@ void RunOrSubmit(Context& context, const SubmitOptions& options, bool wait) {
   InterruptAction action(guard, [&] { session.Interrupt(); });
   absl::StatusOr<JobId> job = Submit(context, **connection, session, *std::move(submission));
   if (!job.ok()) return context.Fail(job.status());
-  if (wait) return WaitForJobs(context, **connection, session, {*job}, *timeout_ns);
+  if (wait) {
+    return WaitForJobs(context, **connection, session, {*job}, *timeout_ns,
+                       options.job.ephemeral ? WhenLeft::kCancel : WhenLeft::kGoOn);
+  }
   absl::StatusOr<v1::JobInfo> info = GetJob(**connection, *job);
   if (!info.ok()) return context.Fail(info.status());
   Show(context, *info, StrCat(*job), [&] { return StrCat(*job, "\n"); });
@@ -99,8 +102,18 @@ CLI::App* AddCommon(CLI::App& app, const char* verb, const char* help, SubmitOpt
   sub->add_option("-D,--define", options.defines, "Set a variable of the graph, as in -D parts=4")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
-  sub->add_option("-n,--name", options.name, "Name of the job (default: the file's)");
-  sub->add_option("--priority", options.priority, "Larger goes first; default 0");
+  JobFlags& job = options.job;
+  sub->add_option("-n,--name", job.name, "Name of the job (default: the file's)");
+  sub->add_option("--owner", job.owner,
+                  "Whose job it is (default: you); owners have equal shares of the cluster");
+  sub->add_option("--priority", job.priority, "Larger goes first; default 0");
+  sub->add_option("--weight", job.weight,
+                  "Its share against the owner's other jobs of that priority; default 100")
+      ->type_name("N");
+  sub->add_option("--max-running", job.max_running, "At most so many of its tasks at once")
+      ->type_name("N");
+  sub->add_option("--ttl", job.ttl, "Forget it, and its results, so long after its end, as in 1h")
+      ->type_name("TIME");
   return sub;
 }
 
@@ -113,6 +126,9 @@ void AddRunCommands(CLI::App& app, Context& context) {
       *running);
   run->add_option("-t,--timeout", running->timeout,
                   "Stop waiting after this time (exit code 5); the job goes on");
+  run->add_flag(
+      "--ephemeral", running->job.ephemeral,
+      "Cancel it when taskctl ends before it: on Ctrl-C, a timeout, or 30 s after a kill");
   run->footer(
       "\nExamples:\n  taskctl run words.yaml\n  taskctl run words.yaml -D maps=8 -D "
       "src=/usr/share/doc/b* --name small\n"

@@ -8,6 +8,12 @@ namespace taskd::limits {
 
 inline constexpr uint32_t kProtocolVersion = 1;
 
+// Jobs, as they are opened.
+inline constexpr uint32_t kJobNameBytes = 256;   // shown in tables, kept with forgotten jobs
+inline constexpr uint32_t kOwnerNames = 65'536;  // ever seen; typing errors end in it too
+inline constexpr uint32_t kJobWeight = 10'000;   // what is charged by weight stays within 64 bits
+inline constexpr uint64_t kJobTtlNs = 10ull * 365 * 86'400 * 1'000'000'000;  // longer: never
+
 // Graph intake.
 inline constexpr uint32_t kKeyBytes = 1024;         // a key is shown in tables and metrics
 inline constexpr uint32_t kTasksPerJob = 1u << 30;  // ordinals keep their top bits for tags

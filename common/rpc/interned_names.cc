@@ -50,6 +50,11 @@ NameTable& Places() {
   return *table;
 }
 
+NameTable& Owners() {
+  static auto* table = new NameTable(limits::kOwnerNames);
+  return *table;
+}
+
 }  // namespace
 
 uint16_t PoolNumber(std::string_view name) {
@@ -60,6 +65,12 @@ std::string PoolName(uint16_t number) { return Pools().Name(number); }
 uint32_t PlaceNumber(std::string_view name) {
   std::optional<uint32_t> number = Places().Number(name);
   return number ? *number + 1 : kNoPlace;
+}
+
+uint32_t OwnerNumber(std::string_view name) {
+  if (name.empty()) return 0;
+  std::optional<uint32_t> number = Owners().Number(name);
+  return number ? *number + 1 : kNoOwner;
 }
 
 }  // namespace taskd::rpc

@@ -19,6 +19,11 @@ std::string PoolName(uint16_t number);  // "" when there is no such number
 inline constexpr uint32_t kNoPlace = 0xFFFFFFFF;
 uint32_t PlaceNumber(std::string_view name);
 
+// Owners of jobs; from 1, and 0 is the one without a name. kNoOwner: there are limits::kOwnerNames
+// already.
+inline constexpr uint32_t kNoOwner = 0xFFFFFFFF;
+uint32_t OwnerNumber(std::string_view name);
+
 }  // namespace taskd::rpc
 
 #endif  // TASKD_COMMON_RPC_INTERNED_NAMES_H_

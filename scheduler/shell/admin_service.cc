@@ -12,25 +12,11 @@
 #include "common/rpc/idle_tick.h"
 #include "common/rpc/wire.h"
 #include "scheduler/shell/describe.h"
+#include "scheduler/shell/listing.h"
 #include "taskd/v1/admin.grpc.pb.h"
 
 namespace taskd::scheduler {
 namespace {
-
-constexpr uint32_t kPage = 1000;
-
-uint32_t PageSize(uint32_t asked) {
-  return asked == 0 ? kPage : std::min(asked, limits::kQueryRecords);
-}
-
-absl::Status NoJob(JobId job) {
-  return absl::NotFoundError(StrCat("there is no job ", job, "; taskctl job list shows the jobs"));
-}
-
-absl::Status NoTask(TaskId task) {
-  return absl::NotFoundError(
-      StrCat("there is no task ", ToString(task), "; taskctl task list ", task.job, " shows them"));
-}
 
 uint64_t Sum(std::span<const uint64_t> values) {
   uint64_t sum = 0;
@@ -60,12 +46,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
   Reactor* ListJobs(Context* context, const v1::ListJobsRequest* request,
                     v1::JobList* to) override {
     return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
-      JobId next = 0;
-      for (JobId job : core.ListJobs(request->cursor(), PageSize(request->limit()), &next)) {
-        if (auto view = core.GetJob(job)) Describe(core, now_ns).Job(*view, to->add_jobs());
-      }
-      to->set_next_cursor(next);
-      return absl::OkStatus();
+      return scheduler::ListJobs(core, Describe(core, now_ns), *request, to);
     });
   }
 
@@ -120,7 +101,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
   Reactor* ListTasks(Context* context, const v1::ListTasksRequest* request,
                      v1::TaskList* to) override {
     return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
-      return FillTasks(core, now_ns, *request, to);
+      return scheduler::ListTasks(core, *jobs_, Describe(core, now_ns), *request, to);
     });
   }
 
@@ -136,7 +117,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
       TaskId task = rpc::Decode(request->task());
       auto view = core.Explain(task);
-      if (!view) return core.GetJob(task.job) ? NoTask(task) : NoJob(task.job);
+      if (!view) return NoTask(core, task);
       Describe(core, now_ns).Explain(*view, to);
       return absl::OkStatus();
     });
@@ -147,8 +128,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
       ObjectId object = rpc::Decode(request->object());
       auto view = core.GetObject(object);
-      if (!view && !core.GetJob(object.job)) return NoJob(object.job);
-      if (!view) return absl::NotFoundError(StrCat("there is no object ", ToString(object)));
+      if (!view) return NoObject(core, object);
       Describe(core, now_ns).Object(*view, to);
       return absl::OkStatus();
     });
@@ -201,7 +181,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
   // The tasks that a pattern names; an error when it names none.
   absl::StatusOr<std::vector<OrdinalRange>> Matching(JobId job, const std::string& pattern) const {
     auto record = jobs_->Find(job);
-    if (record == nullptr) return NoJob(job);
+    if (record == nullptr) return NoRecord(*jobs_, job);
     auto runs = record->MatchTasks(pattern);
     if (!runs.ok()) return runs.status();
     std::vector<OrdinalRange> tasks;
@@ -281,63 +261,9 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     to->set_metrics_address(cluster_->metrics_address);
   }
 
-  absl::Status FillTasks(const SchedulerCore& core, uint64_t now_ns,
-                         const v1::ListTasksRequest& request, v1::TaskList* to) const {
-    auto record = jobs_->Find(request.job());
-    if (!core.GetJob(request.job()) || record == nullptr) return NoJob(request.job());
-    uint32_t mask = 0;
-    for (int state : request.states()) {
-      auto decoded = rpc::Decode(static_cast<v1::TaskState>(state));
-      if (!decoded.ok()) return decoded.status();
-      mask |= 1u << static_cast<uint32_t>(*decoded);
-    }
-    if (mask == 0) mask = ~0u;
-    if (!request.pattern().empty()) return FillMatching(core, now_ns, request, mask, *record, to);
-    // The core counts records looked at, the caller records given: looking goes on until a page is
-    // full.
-    Ordinal cursor = request.cursor();
-    uint32_t looked = 0, limit = PageSize(request.limit());
-    do {
-      uint32_t chunk =
-          std::min(limit - static_cast<uint32_t>(to->tasks_size()), limits::kQueryRecords - looked);
-      for (const TaskView& task : core.ListTasks(request.job(), mask, cursor, chunk, &cursor)) {
-        Describe(core, now_ns).Task(task, to->add_tasks());
-      }
-      looked += chunk;
-    } while (cursor != 0 && static_cast<uint32_t>(to->tasks_size()) < limit &&
-             looked < limits::kQueryRecords);
-    to->set_next_cursor(cursor);
-    return absl::OkStatus();
-  }
-
-  absl::Status FillMatching(const SchedulerCore& core, uint64_t now_ns,
-                            const v1::ListTasksRequest& request, uint32_t mask,
-                            const JobRecord& record, v1::TaskList* to) const {
-    auto runs = record.MatchTasks(request.pattern());
-    if (!runs.ok()) return runs.status();
-    uint32_t looked = 0, limit = PageSize(request.limit());
-    for (const graph::Run& run : *runs) {
-      uint32_t i = request.cursor() <= run.first
-                       ? 0
-                       : (request.cursor() - run.first + run.stride - 1) / run.stride;
-      for (; i < run.count; ++i) {
-        Ordinal ordinal = run.first + i * run.stride;
-        if (looked++ == limits::kQueryRecords || static_cast<uint32_t>(to->tasks_size()) == limit) {
-          to->set_next_cursor(ordinal);
-          return absl::OkStatus();
-        }
-        auto task = core.GetTask({request.job(), ordinal});
-        if (task && (mask >> static_cast<uint32_t>(task->state) & 1)) {
-          Describe(core, now_ns).Task(*task, to->add_tasks());
-        }
-      }
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status Resolve(const v1::ResolveNameRequest& request, v1::ResolvedName* to) const {
     auto record = jobs_->Find(request.job());
-    if (record == nullptr) return NoJob(request.job());
+    if (record == nullptr) return NoRecord(*jobs_, request.job());
     auto thing = record->Resolve(request.name());
     if (!thing.ok()) return thing.status();
     if (thing->has_parts && thing->parts.hi != thing->parts.lo + 1) {

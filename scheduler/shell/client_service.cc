@@ -81,14 +81,40 @@ grpc::Service* ClientService::grpc_service() { return service_.get(); }
 std::shared_ptr<ClientStream> ClientService::Open() {
   std::lock_guard lock(mutex_);
   if (stopping_) return nullptr;
-  auto stream = std::make_shared<ClientStream>(this, next_client_++);
-  streams_.emplace(stream->id(), stream);
+  auto stream = std::make_shared<ClientStream>(this);
+  streams_.insert(stream);
   return stream;
 }
 
-void ClientService::Forget(ClientId client) {
+void ClientService::Close(ClientStream& stream) {
   std::lock_guard lock(mutex_);
-  streams_.erase(client);
+  streams_.erase(stream.shared_from_this());
+}
+
+// Posting under the lock gives a client's events the order of its streams.
+void ClientService::Attach(const std::shared_ptr<ClientStream>& stream) {
+  std::shared_ptr<ClientStream> older;
+  {
+    std::lock_guard lock(mutex_);
+    older = std::exchange(speakers_[stream->client()], stream);
+    loop_->Post(event::ClientBack{stream->client()});
+  }
+  if (older != nullptr) older->Supersede();
+}
+
+void ClientService::Detach(const ClientStream& stream, bool for_good) {
+  std::lock_guard lock(mutex_);
+  auto found = speakers_.find(stream.client());
+  if (found == speakers_.end() || found->second.get() != &stream) return;
+  speakers_.erase(found);
+  loop_->Post(event::ClientGone{stream.client(), for_good});
+}
+
+bool ClientService::PostFor(const ClientStream& stream, Event event, uint32_t items) {
+  std::lock_guard lock(mutex_);
+  auto found = speakers_.find(stream.client());
+  bool speaks = found != speakers_.end() && found->second.get() == &stream;
+  return !speaks || loop_->Post(std::move(event), items);
 }
 
 uint64_t ClientService::connected() {
@@ -97,13 +123,13 @@ uint64_t ClientService::connected() {
 }
 
 void ClientService::Shutdown() {
-  absl::flat_hash_map<ClientId, std::shared_ptr<ClientStream>> streams;
+  absl::flat_hash_set<std::shared_ptr<ClientStream>> streams;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     streams = streams_;
   }
-  for (const auto& [id, stream] : streams) stream->Break();
+  for (const auto& stream : streams) stream->Break();
 }
 
 void ClientService::OnActions(uint64_t now_ns, const SchedulerCore& core,
@@ -120,6 +146,11 @@ void ClientService::OnActions(uint64_t now_ns, const SchedulerCore& core,
     } else if (auto* object = std::get_if<action::ObjectChanged>(&action)) {
       auto found = wanting_.find(object->object);
       if (found != wanting_.end()) SendObject(object->object, core, found->second);
+    } else if (auto* gone = std::get_if<action::JobForgotten>(&action)) {
+      for (auto it = wanting_.lower_bound({gone->job, 0});
+           it != wanting_.end() && it->first.job == gone->job; ++it)
+        SendObject(it->first, core, it->second);
+      intake_->Forget(gone->job);
     }
   }
 }
@@ -214,10 +245,16 @@ void ClientService::Left(const std::shared_ptr<ClientStream>& stream) {
 void ClientService::SendObject(ObjectId object, const SchedulerCore& core,
                                std::span<const std::shared_ptr<ClientStream>> streams) {
   auto view = core.GetObject(object);
-  if (!view) return;
   v1::ObjectUpdate update;
   rpc::Encode(object, update.mutable_object());
-  if (view->available) {
+  if (!view) {
+    auto job = core.GetJob(object.job);
+    rpc::SetFailure(absl::NotFoundError(
+                        StrCat(jobs_->ObjectName(object), " is not there: job ", object.job,
+                               job && !job->forgotten ? " has not been sent so far yet; try again"
+                                                      : " was forgotten; submit its graph again")),
+                    update.mutable_failure());
+  } else if (view->available) {
     update.set_version(view->version);
     update.set_size_bytes(view->size_bytes);
     for (WorkerId holder : view->holders) {

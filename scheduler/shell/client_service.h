@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "scheduler/shell/cluster.h"
@@ -63,7 +64,14 @@ class ClientService : public ActionSink {
   };
 
   std::shared_ptr<ClientStream> Open();
-  void Forget(ClientId client);
+  void Close(ClientStream& stream);
+
+  // The newest stream of a client speaks for it: what an older one had to say came before, or is
+  // not said any more. Any thread.
+  void Attach(const std::shared_ptr<ClientStream>& stream);
+  void Detach(const ClientStream& stream, bool for_good);
+  // Whether there is room for more.
+  bool PostFor(const ClientStream& stream, Event event, uint32_t items);
 
   // On the core thread.
   void Subscribe(const std::shared_ptr<ClientStream>& stream, JobId job, const SchedulerCore& core);
@@ -83,14 +91,14 @@ class ClientService : public ActionSink {
   std::unique_ptr<Service> service_;
 
   std::mutex mutex_;
-  absl::flat_hash_map<ClientId, std::shared_ptr<ClientStream>> streams_;
-  ClientId next_client_ = 1;
+  absl::flat_hash_set<std::shared_ptr<ClientStream>> streams_;
+  absl::flat_hash_map<ClientId, std::shared_ptr<ClientStream>> speakers_;
   bool stopping_ = false;
 
   // Of the core thread.
   absl::flat_hash_map<JobId, Followers> followers_;
   absl::flat_hash_set<JobId> changed_jobs_;  // with followers that wait for an update
-  absl::flat_hash_map<ObjectId, std::vector<std::shared_ptr<ClientStream>>> wanting_;
+  absl::btree_map<ObjectId, std::vector<std::shared_ptr<ClientStream>>> wanting_;
 };
 
 }  // namespace taskd::scheduler

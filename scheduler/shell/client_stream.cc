@@ -4,10 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/limits.h"
 #include "common/base/text.h"
+#include "common/base/units.h"
 #include "common/io/clock.h"
 #include "common/io/log.h"
+#include "common/io/random.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/interned_names.h"
 #include "common/rpc/wire.h"
 
 namespace taskd::scheduler {
@@ -19,6 +23,50 @@ uint64_t Load64(const char* bytes) {
   uint64_t value;
   std::memcpy(&value, bytes, sizeof(value));
   return value;
+}
+
+// What is wrong with it, and what to say instead. `leased`: the client has an id.
+absl::Status CheckOpen(const v1::OpenJob& request, bool leased) {
+  auto wrong = [](const auto&... what) { return absl::InvalidArgumentError(StrCat(what...)); };
+  if (request.submission_id().size() != kSubmissionIdBytes) {
+    return wrong("a submission id has ", kSubmissionIdBytes, " bytes, not ",
+                 request.submission_id().size());
+  }
+  for (const auto& [what, name] :
+       {std::pair("name", &request.name()), std::pair("owner", &request.owner())}) {
+    if (name->size() > limits::kJobNameBytes) {
+      return wrong("the job's ", what, " has ", name->size(), " bytes; at most ",
+                   limits::kJobNameBytes, " are allowed: choose a shorter one");
+    }
+  }
+  if (request.weight() > limits::kJobWeight) {
+    return wrong("the job's weight is ", request.weight(), "; it is at most ", limits::kJobWeight,
+                 " (100 is normal): choose a smaller one");
+  }
+  if (request.ttl_ns() > limits::kJobTtlNs) {
+    return wrong("the job's time to live is ", FormatDuration(request.ttl_ns()), "; it is at most ",
+                 FormatDuration(limits::kJobTtlNs), ": choose a shorter one, or none");
+  }
+  if (request.ephemeral() && !leased) {
+    return wrong("an ephemeral job needs a client that gives its id in its hello");
+  }
+  if (rpc::OwnerNumber(request.owner()) == rpc::kNoOwner) {
+    return absl::ResourceExhaustedError(
+        StrCat("'", request.owner(), "' would be one owner more than the ", limits::kOwnerNames,
+               " that a scheduler knows by name: use a name that was used before"));
+  }
+  return absl::OkStatus();
+}
+
+// Of a request that is right.
+event::OpenJob OpenEvent(const v1::OpenJob& request, ClientId client) {
+  const char* id = request.submission_id().data();
+  event::OpenJob open{0, Load64(id), Load64(id + 8), request.priority(), request.ttl_ns()};
+  open.owner = rpc::OwnerNumber(request.owner());
+  if (request.weight() != 0) open.weight = request.weight();
+  open.max_running = request.max_running();
+  if (request.ephemeral()) open.client = client;
+  return open;
 }
 
 }  // namespace
@@ -34,7 +82,7 @@ std::shared_ptr<ClientStream::Session> ClientStream::session() const {
 }
 
 bool ClientStream::OnMessage(v1::ClientToScheduler& message) {
-  if (!greeted_) return Hello(message);
+  if (client_ == 0) return Hello(message);
   uint64_t token = message.token();
   switch (message.request_case()) {
     case v1::ClientToScheduler::kOpen:
@@ -47,6 +95,8 @@ bool ClientStream::OnMessage(v1::ClientToScheduler& message) {
       return Want(token, message.wants());
     case v1::ClientToScheduler::kSubscribe:
       return Subscribe(token, message.subscribe().job());
+    case v1::ClientToScheduler::kGoodbye:
+      return Goodbye();
     case v1::ClientToScheduler::kHello:
       Reply(token, absl::FailedPreconditionError("hello was said before"));
       return true;
@@ -73,7 +123,9 @@ bool ClientStream::Hello(const v1::ClientToScheduler& message) {
     s->Close(rpc::ToGrpc(why));
     return true;
   }
-  greeted_ = true;
+  leased_ = message.hello().client_id() != 0;
+  while (client_ == 0) client_ = leased_ ? message.hello().client_id() : io::RandomU64();
+  service_->Attach(shared_from_this());
   s->Send(64, 0, [&](v1::SchedulerToClient& out) {
     out.mutable_welcome()->set_protocol(limits::kProtocolVersion);
     out.mutable_welcome()->set_cluster_id(service_->cluster_->id);
@@ -82,26 +134,24 @@ bool ClientStream::Hello(const v1::ClientToScheduler& message) {
 }
 
 bool ClientStream::Open(uint64_t token, const v1::OpenJob& request) {
-  const std::string& id = request.submission_id();
-  if (id.size() != kSubmissionIdBytes) {
-    Reply(token, absl::InvalidArgumentError(StrCat("a submission id has ", kSubmissionIdBytes,
-                                                   " bytes, not ", id.size())));
+  if (absl::Status wrong = CheckOpen(request, leased_); !wrong.ok()) {
+    Reply(token, wrong);
     return true;
   }
-  event::OpenJob open{0, Load64(id.data()), Load64(id.data() + 8), request.priority()};
-  auto make = [open](Token t) mutable {
+  auto make = [open = OpenEvent(request, client_)](Token t) mutable {
     open.token = t;
     return Event(open);
   };
   JobHeader header{0, request.name(), request.owner(), io::WallMs()};
   auto on_reply = [self = shared_from_this(), token, header](
-                      const action::Reply& reply, const SchedulerCore&, uint64_t) mutable {
+                      const action::Reply& reply, const SchedulerCore& core, uint64_t) mutable {
     if (reply.code != 0) {
       return self->Reply(token,
                          absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
     }
     header.job = reply.job;
-    self->service_->jobs_->Open(std::move(header));
+    if (auto job = core.GetJob(reply.job); job && !job->forgotten)
+      self->service_->jobs_->Open(std::move(header));
     auto s = self->session();
     if (s == nullptr) return;
     s->Send(32, 0, [&](v1::SchedulerToClient& out) {
@@ -135,6 +185,8 @@ bool ClientStream::Want(uint64_t token, const v1::WantSet& request) {
   std::sort(objects.begin(), objects.end());
   objects.erase(std::unique(objects.begin(), objects.end()), objects.end());
   for (ObjectId object : objects) {
+    // Those of forgotten jobs are answered for one by one.
+    if (service_->jobs_->Forgotten(object.job)) continue;
     auto record = service_->jobs_->Find(object.job);
     if (record == nullptr || object.ordinal >= record->object_count()) {
       Reply(token, absl::NotFoundError(
@@ -142,7 +194,8 @@ bool ClientStream::Want(uint64_t token, const v1::WantSet& request) {
       return true;
     }
   }
-  service_->loop_->Post(event::SetWants{id_, objects}, static_cast<uint32_t>(1 + objects.size()));
+  service_->PostFor(*this, event::SetWants{client_, objects},
+                    static_cast<uint32_t>(1 + objects.size()));
   return AfterLoop(
       service_->loop_->Ask([self = shared_from_this(), token, objects = std::move(objects)](
                                const SchedulerCore& core, uint64_t) mutable {
@@ -163,6 +216,12 @@ bool ClientStream::Subscribe(uint64_t token, JobId job) {
       }));
 }
 
+bool ClientStream::Goodbye() {
+  service_->Detach(*this, true);
+  if (auto s = session()) s->Close();
+  return true;
+}
+
 bool ClientStream::AfterLoop(bool room) {
   if (!room) service_->loop_->WhenRoom([session = session()] { session->Resume(); });
   return room;
@@ -178,11 +237,10 @@ void ClientStream::OnClosed(const grpc::Status&) {
     std::lock_guard lock(mutex_);
     session_ = nullptr;
   }
-  // Its wants were leased by the session.
-  service_->loop_->Post(event::SetWants{id_, {}});
+  if (client_ != 0) service_->Detach(*this, !leased_);
   service_->loop_->Ask(
       [self = shared_from_this()](const SchedulerCore&, uint64_t) { self->service_->Left(self); });
-  service_->Forget(id_);
+  service_->Close(*this);
 }
 
 void ClientStream::Reply(uint64_t token, const absl::Status& status) {
@@ -208,6 +266,15 @@ void ClientStream::Send(const v1::ObjectUpdate& update) {
 uint64_t ClientStream::waiting_bytes() const {
   auto s = session();
   return s == nullptr ? 0 : s->outbox_bytes();
+}
+
+// Not kUnavailable: a client that has the stream no longer does not hear it, another one with the
+// same id is to be told once, not to take turns.
+void ClientStream::Supersede() {
+  if (auto s = session()) {
+    s->Close(rpc::ToGrpc(absl::FailedPreconditionError(
+        "a newer connection with the same client id has taken over; each client draws its own")));
+  }
 }
 
 void ClientStream::Break() {

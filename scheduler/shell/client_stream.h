@@ -19,7 +19,7 @@ class ClientStream final : public rpc::SessionHandler<v1::SchedulerToClient, v1:
  public:
   using Session = rpc::StreamSession<v1::SchedulerToClient, v1::ClientToScheduler>;
 
-  ClientStream(ClientService* service, ClientId id) : service_(service), id_(id) {}
+  explicit ClientStream(ClientService* service) : service_(service) {}
 
   void OnStart(std::shared_ptr<Session> session) override;
   bool OnMessage(v1::ClientToScheduler& message) override;
@@ -30,9 +30,10 @@ class ClientStream final : public rpc::SessionHandler<v1::SchedulerToClient, v1:
   void Send(const v1::JobUpdate& update);
   void Send(const v1::ObjectUpdate& update);
   uint64_t waiting_bytes() const;  // of what it has not read
+  void Supersede();                // a newer stream of its client is there
   void Break();
 
-  ClientId id() const { return id_; }
+  ClientId client() const { return client_; }  // 0: it has not said hello
 
   // Of the core thread.
   std::vector<ObjectId> wants;
@@ -47,16 +48,19 @@ class ClientStream final : public rpc::SessionHandler<v1::SchedulerToClient, v1:
   bool Seal(uint64_t token, const v1::SealJob& request);
   bool Want(uint64_t token, const v1::WantSet& request);
   bool Subscribe(uint64_t token, JobId job);
+  bool Goodbye();
   // What to tell gRPC after work was queued: false, and a promise to resume, when there is no room
   // for more.
   bool AfterLoop(bool room);
   bool AfterIntake(bool room);
 
   ClientService* const service_;
-  const ClientId id_;
   mutable std::mutex mutex_;
   std::shared_ptr<Session> session_;  // null after OnClosed
-  bool greeted_ = false;              // of the reading thread
+
+  // Of the reading thread.
+  ClientId client_ = 0;
+  bool leased_ = false;  // the client has an id that it may come back with
 };
 
 }  // namespace taskd::scheduler

@@ -63,9 +63,11 @@ absl::StatusOr<io::AccessFile> KeysOf(const std::string& dir) {
 }  // namespace
 
 struct Daemon::Impl {
+  explicit Impl(const DaemonOptions& o) : options(o) {}
+
   DaemonOptions options;
   Cluster cluster;
-  JobStore jobs;
+  JobStore jobs{options.core.forgotten_jobs_kept};
   WorkerDirectory directory;
   std::unique_ptr<WorkerService> workers;
   std::unique_ptr<ClientService> clients;
@@ -139,10 +141,10 @@ struct Daemon::Impl {
       counters = core.counters();
       views = core.ListWorkers();
     });
-    ExportMetrics(
-        counters, views,
-        {loop->stats(), clients->connected(), workers->malformed_messages(), workers->overflows()},
-        page);
+    ExportMetrics(counters, views,
+                  {loop->stats(), clients->connected(), jobs.records(),
+                   workers->malformed_messages(), workers->overflows()},
+                  page);
   }
 
   void Stop() {
@@ -156,14 +158,13 @@ struct Daemon::Impl {
   }
 };
 
-Daemon::Daemon() : impl_(std::make_unique<Impl>()) {}
+Daemon::Daemon(const DaemonOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 
 Daemon::~Daemon() { impl_->Stop(); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const DaemonOptions& options) {
-  std::unique_ptr<Daemon> daemon(new Daemon);
+  std::unique_ptr<Daemon> daemon(new Daemon(options));
   Impl& impl = *daemon->impl_;
-  impl.options = options;
   auto dir = io::AccessDir(options.dir);
   if (!dir.ok()) return dir.status();
   impl.options.dir = *dir;

@@ -36,7 +36,7 @@ class Daemon {
 
  private:
   struct Impl;
-  Daemon();
+  explicit Daemon(const DaemonOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -26,14 +26,18 @@ void Describer::Failure(const FailureView& view, v1::TaskFailure* to) const {
 
 void Describer::Job(const JobView& view, v1::JobInfo* to) const {
   to->set_job(view.job);
-  if (auto record = jobs_.Find(view.job)) {
-    to->set_name(record->header().name);
-    to->set_owner(record->header().owner);
-    to->set_submitted_ms(record->header().submitted_ms);
+  if (auto header = jobs_.Header(view.job)) {
+    to->set_name(std::move(header->name));
+    to->set_owner(std::move(header->owner));
+    to->set_submitted_ms(header->submitted_ms);
   }
   to->set_state(rpc::Encode(view.state));
   to->set_forgotten(view.forgotten);
   to->set_priority(view.priority);
+  to->set_weight(view.weight);
+  to->set_max_running(view.max_running);
+  to->set_ttl_ms(Milliseconds(view.ttl_ns));
+  to->set_ephemeral(view.ephemeral);
   to->set_waiting(Count(view.tasks, TaskState::kWaiting));
   to->set_ready(Count(view.tasks, TaskState::kReady));
   to->set_active(Count(view.tasks, TaskState::kActive));

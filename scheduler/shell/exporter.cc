@@ -85,6 +85,10 @@ void Core(const Counters& c, io::MetricsPage& page) {
              static_cast<double>(c.jobs_open));
   page.Gauge("taskd_scheduler_jobs_ended", "Jobs that have ended.",
              static_cast<double>(c.jobs_ended));
+  page.Gauge("taskd_scheduler_client_wants", "Objects that clients want, counted for each client.",
+             static_cast<double>(c.client_wants));
+  counter("jobs_forgotten_total", "Ended jobs whose records and results were dropped.",
+          c.jobs_forgotten);
   Latency(page, "taskd_scheduler_recovery_duration_seconds",
           "From the loss of a worker to the end of the last task that it put back.", c.recovery);
   Latency(page, "taskd_scheduler_scheduling_latency_seconds", "From ready to assigned.",
@@ -103,6 +107,9 @@ void Shell(const ShellFigures& shell, io::MetricsPage& page) {
   page.Gauge("taskd_scheduler_event_queue_limit_items", "Above this, sessions stop reading.",
              limits::kEventQueueItems);
   page.Gauge("taskd_scheduler_clients", "Client sessions.", static_cast<double>(shell.clients));
+  page.Gauge("taskd_scheduler_job_records",
+             "Jobs whose names, bodies and arguments are kept: those that were not forgotten.",
+             static_cast<double>(shell.job_records));
   page.Counter("taskd_scheduler_malformed_messages_total",
                "Messages of workers that could not be decoded.",
                static_cast<double>(shell.malformed_messages));

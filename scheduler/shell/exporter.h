@@ -15,6 +15,7 @@ namespace taskd::scheduler {
 struct ShellFigures {
   CoreLoop::Stats loop;
   uint64_t clients = 0;
+  uint64_t job_records = 0;
   uint64_t malformed_messages = 0;
   uint64_t outbox_overflows = 0;
 };

@@ -79,6 +79,8 @@ bool Intake::Seal(JobId job, uint32_t batches, Done done) {
   return Enqueue(Sealing{job, batches, std::move(done)}, 0);
 }
 
+void Intake::Forget(JobId job) { Enqueue(Forgetting{job}, 0); }
+
 bool Intake::Enqueue(Item item, uint64_t bytes) {
   std::lock_guard lock(mutex_);
   queue_.emplace_back(std::move(item), bytes);
@@ -125,6 +127,13 @@ absl::StatusOr<Intake::JobState*> Intake::Find(JobId job) {
 }
 
 void Intake::Take(Submission& submission) {
+  if (jobs_->Forgotten(submission.job)) {
+    return PostToCore(
+        [job = submission.job, number = submission.number](Token token) {
+          return event::AddBatch{token, job, number, {}};
+        },
+        std::move(submission.done), 1);
+  }
   auto state = Find(submission.job);
   if (!state.ok()) return submission.done(state.status());
   auto text = Decompress(submission.frame);
@@ -185,7 +194,21 @@ absl::StatusOr<GraphTables::Checked> Intake::Accept(JobState& state, const Submi
   return std::move(*checked);
 }
 
+void Intake::Take(Forgetting& forgetting) {
+  states_.erase(forgetting.job);
+  ranker_->Forget(forgetting.job);
+  jobs_->Forget(forgetting.job);
+}
+
 void Intake::Take(Sealing& sealing) {
+  auto post = [this, &sealing] {
+    PostToCore(
+        [job = sealing.job, batches = sealing.batches](Token token) {
+          return event::SealJob{token, job, batches};
+        },
+        std::move(sealing.done), 1);
+  };
+  if (jobs_->Forgotten(sealing.job)) return post();
   auto state = Find(sealing.job);
   if (!state.ok()) return sealing.done(state.status());
   if (sealing.batches != (*state)->hashes.size()) {
@@ -194,11 +217,7 @@ void Intake::Take(Sealing& sealing) {
                (*state)->hashes.size())));
   }
   bool first = !std::exchange((*state)->sealed, true);
-  PostToCore(
-      [job = sealing.job, batches = sealing.batches](Token token) {
-        return event::SealJob{token, job, batches};
-      },
-      std::move(sealing.done), 1);
+  post();
   if (first) ranker_->Seal(sealing.job);
 }
 

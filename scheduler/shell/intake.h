@@ -45,6 +45,9 @@ class Intake {
   bool Submit(JobId job, uint32_t number, std::string frame, Done done);
   bool Seal(JobId job, uint32_t batches, Done done);
   void WhenRoom(std::function<void()> resume);
+  // The core has forgotten the job: drops what is kept of it, also in the job store. Its batches and
+  // its seal are the core's to answer from then on.
+  void Forget(JobId job);
 
  private:
   struct Submission {
@@ -58,7 +61,10 @@ class Intake {
     uint32_t batches;
     Done done;
   };
-  using Item = std::variant<Submission, Sealing>;
+  struct Forgetting {
+    JobId job;
+  };
+  using Item = std::variant<Submission, Sealing, Forgetting>;
   struct JobState {
     GraphTables tables;
     std::vector<uint64_t> hashes;  // of the accepted batches
@@ -69,6 +75,7 @@ class Intake {
   void Run();
   void Take(Submission& submission);
   void Take(Sealing& sealing);
+  void Take(Forgetting& forgetting);
   // The job's record and state, or why it takes nothing.
   absl::StatusOr<JobState*> Find(JobId job);
   // Already accepted: true. Not to be accepted: an error.

@@ -82,6 +82,37 @@ std::shared_ptr<JobRecord> JobStore::Find(JobId job) const {
   return found == jobs_.end() ? nullptr : found->second;
 }
 
+std::optional<JobHeader> JobStore::Header(JobId job) const {
+  std::lock_guard lock(mutex_);
+  if (auto found = jobs_.find(job); found != jobs_.end()) return found->second->header();
+  auto kept = forgotten_.find(job);
+  return kept == forgotten_.end() ? std::nullopt : std::optional(kept->second);
+}
+
+void JobStore::Forget(JobId job) {
+  std::shared_ptr<JobRecord> record;  // outlives the lock: there may be much to free
+  std::lock_guard lock(mutex_);
+  auto found = jobs_.find(job);
+  if (found == jobs_.end()) return;
+  record = std::move(found->second);
+  jobs_.erase(found);
+  forgotten_.emplace(job, record->header());
+  forgotten_order_.push_back(job);
+  if (forgotten_order_.size() <= forgotten_kept_) return;
+  forgotten_.erase(forgotten_order_.front());
+  forgotten_order_.pop_front();
+}
+
+bool JobStore::Forgotten(JobId job) const {
+  std::lock_guard lock(mutex_);
+  return forgotten_.contains(job);
+}
+
+uint64_t JobStore::records() const {
+  std::lock_guard lock(mutex_);
+  return jobs_.size();
+}
+
 std::string JobStore::TaskKey(TaskId task) const {
   auto record = Find(task.job);
   return record ? record->TaskKey(task.ordinal)

@@ -7,8 +7,10 @@
 #define TASKD_SCHEDULER_SHELL_JOB_STORE_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -16,6 +18,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/ids.h"
+#include "common/base/limits.h"
 #include "common/graph/job_names.h"
 
 namespace taskd::v1 {
@@ -73,9 +76,19 @@ class JobRecord {
 
 class JobStore {
  public:
+  // Of jobs that were forgotten the headers of the last `forgotten_kept` stay: as many as the core
+  // has compact records.
+  explicit JobStore(uint32_t forgotten_kept = limits::kForgottenJobsKept)
+      : forgotten_kept_(forgotten_kept) {}
+
   // The job's record, made now if need be.
   std::shared_ptr<JobRecord> Open(JobHeader header);
-  std::shared_ptr<JobRecord> Find(JobId job) const;  // null: no such job
+  std::shared_ptr<JobRecord> Find(JobId job) const;  // null: no such job, or it was forgotten
+  std::optional<JobHeader> Header(JobId job) const;
+  // Drops the record; its memory goes back before this returns, unless somebody else has it.
+  void Forget(JobId job);
+  bool Forgotten(JobId job) const;
+  uint64_t records() const;
 
   // "map[3]" and "map[3].p", also for what is not there: "task 17 of job 3".
   std::string TaskKey(TaskId task) const;
@@ -84,6 +97,9 @@ class JobStore {
  private:
   mutable std::mutex mutex_;
   absl::flat_hash_map<JobId, std::shared_ptr<JobRecord>> jobs_;
+  absl::flat_hash_map<JobId, JobHeader> forgotten_;
+  std::deque<JobId> forgotten_order_;
+  const uint32_t forgotten_kept_;
 };
 
 }  // namespace taskd::scheduler

@@ -2,6 +2,7 @@
 //
 // Exit codes: 0 stopped in order, 2 wrong flags or an address that cannot be listened on, 4 another
 // scheduler serves the folder or its files may not be used, 1 anything else.
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cstring>
@@ -38,6 +39,10 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What a forgotten job had goes back to the system. By itself glibc raises this threshold to the
+// largest block that was freed, and keeps what is below it.
+void ReturnFreedMemory() { mallopt(M_MMAP_THRESHOLD, 128 << 10); }
+
 int Fail(const absl::Status& status) {
   std::cerr << "taskd-scheduler: " << status.message() << "\n";
   return ExitCode(status);
@@ -61,6 +66,8 @@ int Main(int argc, char** argv) {
                  "How long a connected worker may say nothing, likewise");
   flags.Duration("forget-after", &options.core.forget_after_ns,
                  "When a worker that is away counts as lost");
+  flags.Duration("client-lease", &options.core.client_lease_ns,
+                 "How long what a client wants, and its ephemeral jobs, outlive its connection");
   flags.List("pool", &options.pools,
              "pool.NAME=AMOUNT: so much of it, counted once for the cluster; may be given again");
   flags.Text("log-level", &log_level, "debug, info, warning, error or off");
@@ -69,6 +76,7 @@ int Main(int argc, char** argv) {
   if (absl::Status status = io::InitLog("taskd-scheduler", log_level); !status.ok())
     return Fail(status);
   RaiseFileLimit();
+  ReturnFreedMemory();
   auto daemon = Daemon::Start(options);
   if (!daemon.ok()) return Fail(daemon.status());
   io::LogInfo(StrCat("serving cluster ", (*daemon)->cluster_id(), " on ", (*daemon)->address(),

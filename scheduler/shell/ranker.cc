@@ -79,6 +79,13 @@ void Ranker::Seal(JobId job) {
   thread_->Post([this, job, graph] { Order(job, *graph); });
 }
 
+void Ranker::Forget(JobId job) {
+  auto found = held_.find(job);
+  if (found == held_.end()) return;
+  held_items_ -= found->second.items();
+  held_.erase(found);
+}
+
 void Ranker::Order(JobId job, const order::Graph& graph) {
   if (stopping_) return;
   const order::Ranks ranks = order::Order(graph);

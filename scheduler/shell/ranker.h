@@ -31,6 +31,8 @@ class Ranker {
   void Add(JobId job, const Batch& batch, bool ranked);
   // No further batch comes.
   void Seal(JobId job);
+  // Neither a batch nor a seal comes.
+  void Forget(JobId job);
 
   uint64_t held_items() const { return held_items_; }  // tasks and inputs of open jobs
 

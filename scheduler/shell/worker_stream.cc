@@ -232,6 +232,7 @@ void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerTo
   auto record = service_->jobs_->Find(job);
   if (record == nullptr) return;  // the worker answers that it does not know the body
   if (bodies_sent_.emplace(job, assignment.body).second) {
+    if (bodies_sent_.size() >= sweep_bodies_at_) SweepBodies(out);
     if (BodyPtr body = record->Body(assignment.body)) {
       v1::BodyDefinition* definition = out.add_bodies();
       definition->set_job(job);
@@ -245,6 +246,17 @@ void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerTo
   to->set_key(record->TaskKey(assignment.attempt.task.ordinal));
   record->CopyArgs(assignment.attempt.task.ordinal, to->mutable_args());
   *bytes += to->args().size() + to->key().size();
+}
+
+// Both sides drop bodies of jobs that were forgotten, so many at a time that it costs little a body.
+void WorkerStream::SweepBodies(v1::SchedulerToWorker& out) {
+  absl::flat_hash_set<JobId> gone;
+  absl::erase_if(bodies_sent_, [&](const std::pair<JobId, uint32_t>& sent) {
+    if (service_->jobs_->Find(sent.first) != nullptr) return false;
+    if (gone.insert(sent.first).second) out.add_forgotten_jobs(sent.first);
+    return true;
+  });
+  sweep_bodies_at_ = std::max(kSweepBodies, 2 * bodies_sent_.size());
 }
 
 void WorkerStream::Assign(const Assignment& assignment) {

@@ -55,6 +55,9 @@ class WorkerStream final
   // Posts what the message says; whether there is room for more, or what is wrong with it.
   absl::StatusOr<bool> Report(v1::WorkerToScheduler& message);
   void AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out, uint64_t* bytes);
+  void SweepBodies(v1::SchedulerToWorker& out);
+
+  static constexpr size_t kSweepBodies = 1024;
 
   WorkerService* const service_;
   const StreamId id_;
@@ -68,6 +71,7 @@ class WorkerStream final
   // Of the core thread: what this stream has been told already.
   absl::flat_hash_set<WorkerId> peers_sent_;
   absl::flat_hash_set<std::pair<JobId, uint32_t>> bodies_sent_;
+  size_t sweep_bodies_at_ = kSweepBodies;
   absl::flat_hash_set<ObjectVersion> frees_gathered_;
 };
 

@@ -1,5 +1,6 @@
 #include "worker/shell/desk.h"
 
+#include "absl/container/flat_hash_set.h"
 #include "common/rpc/wire.h"
 #include "taskd/v1/worker_session.pb.h"
 
@@ -46,6 +47,11 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
     absl::StatusOr<Replica> object = rpc::Decode(from);
     if (!object.ok()) return object.status();
     read.push_back(event::Free{session, object->id});
+  }
+  if (message.forgotten_jobs_size() > 0) {
+    absl::flat_hash_set<JobId> gone(message.forgotten_jobs().begin(),
+                                    message.forgotten_jobs().end());
+    absl::erase_if(bodies_, [&](const auto& body) { return gone.contains(body.first.first); });
   }
   if (message.outcomes_acked() != 0)
     read.push_back(event::AckOutcomes{session, message.outcomes_acked()});

@@ -139,10 +139,11 @@ class DaemonTest : public testing::Test {
       if (answer.ByteSizeLong() == 0) return {};
     }
   }
-  std::shared_ptr<ClientEnd> HelloClient(std::shared_ptr<ClientBox> box) {
+  std::shared_ptr<ClientEnd> HelloClient(std::shared_ptr<ClientBox> box, uint64_t client_id = 0) {
     auto session = OpenClient(box, access_.client_key);
     v1::ClientToScheduler hello;
     hello.mutable_hello()->set_protocol(limits::kProtocolVersion);
+    hello.mutable_hello()->set_client_id(client_id);
     Send(*session, hello);
     EXPECT_EQ(box->Next().welcome().cluster_id(), daemon_->cluster_id());
     return session;
@@ -162,6 +163,21 @@ class DaemonTest : public testing::Test {
     v1::Reply sealed = Call(session, box, request);
     EXPECT_FALSE(sealed.has_failure()) << sealed.failure().message();
     return opened.job();
+  }
+
+  // What becomes of an open job.
+  v1::JobInfo AskJob(JobId job) {
+    v1::JobInfo info;
+    v1::GetJobRequest get;
+    get.set_job(job);
+    EXPECT_TRUE(Ask(&v1::Admin::Stub::GetJob, get, &info).ok());
+    return info;
+  }
+  v1::ClientToScheduler OpenRequest(const std::string& submission_id, bool ephemeral = false) {
+    v1::ClientToScheduler request;
+    request.mutable_open()->set_submission_id(submission_id);
+    request.mutable_open()->set_ephemeral(ephemeral);
+    return request;
   }
 
   template <class Request, class Response>
@@ -406,6 +422,159 @@ TEST_F(DaemonTest, ClientsGetErrorsForBadRequests) {
   hello.mutable_hello()->set_protocol(9);
   Send(*old, hello);
   EXPECT_THAT(old_box->AwaitClosed().error_message(), HasSubstr("speaks protocol 9"));
+}
+
+TEST_F(DaemonTest, AJobIsWhatItWasOpenedAsFirst) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box, 7);
+  v1::ClientToScheduler request = OpenRequest("0123456789abcdef", true);
+  v1::OpenJob* open = request.mutable_open();
+  open->set_owner("me");
+  open->set_weight(300);
+  open->set_max_running(4);
+  open->set_ttl_ns(5'000'000'000);
+  JobId job = Call(*client, *box, request).job();
+  open->set_owner("other");
+  open->set_weight(1);
+  open->set_max_running(9);
+  open->set_ttl_ns(0);
+  open->set_ephemeral(false);  // this one is as it is said last
+  EXPECT_EQ(Call(*client, *box, request).job(), job);
+  v1::JobInfo info = AskJob(job);
+  EXPECT_EQ(info.owner(), "me");
+  EXPECT_EQ(info.weight(), 300u);
+  EXPECT_EQ(info.max_running(), 4u);
+  EXPECT_EQ(info.ttl_ms(), 5000u);
+  EXPECT_FALSE(info.ephemeral());
+  EXPECT_EQ(AskJob(Call(*client, *box, OpenRequest("0123456789abcdeg")).job()).weight(), 100u);
+}
+
+TEST_F(DaemonTest, WrongOptionsOfAJobAreNamed) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);  // without an id
+  struct Case {
+    std::function<void(v1::OpenJob&)> damage;
+    const char* says;
+  };
+  for (const Case& c : std::vector<Case>{
+           {[](auto& o) { o.set_weight(10'001); }, "weight is 10001; it is at most 10000"},
+           {[](auto& o) { o.set_ttl_ns(~0ull); }, "it is at most 87600 h 0 m"},
+           {[](auto& o) { o.set_owner(std::string(300, 'x')); }, "owner has 300 bytes"},
+           {[](auto& o) { o.set_name(std::string(300, 'x')); }, "name has 300 bytes"},
+           {[](auto& o) { o.set_ephemeral(true); }, "gives its id in its hello"}}) {
+    v1::ClientToScheduler request = OpenRequest("0123456789abcdef");
+    c.damage(*request.mutable_open());
+    v1::Reply reply = Call(*client, *box, request);
+    EXPECT_EQ(reply.failure().code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(reply.failure().message(), HasSubstr(c.says));
+  }
+  EXPECT_EQ(AskJob(Call(*client, *box, OpenRequest("0123456789abcdef")).job()).state(),
+            v1::JOB_OPEN);
+}
+
+TEST_F(DaemonTest, OfTwoStreamsOfAClientTheNewerSpeaks) {
+  auto first_box = std::make_shared<ClientBox>(), second_box = std::make_shared<ClientBox>();
+  auto first = HelloClient(first_box, 7);
+  JobId job = Call(*first, *first_box, OpenRequest("0123456789abcdef", true)).job();
+  auto second = HelloClient(second_box, 7);
+  grpc::Status status = first_box->AwaitClosed();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("newer connection"));
+  // That the older one ended is no leaving of the client, and what the newer one says is.
+  EXPECT_TRUE(AskJob(job).ephemeral());
+  EXPECT_EQ(AskJob(job).state(), v1::JOB_OPEN);
+  v1::ClientToScheduler goodbye;
+  goodbye.mutable_goodbye();
+  Send(*second, goodbye);
+  EXPECT_TRUE(second_box->AwaitClosed().ok());
+  EXPECT_EQ(AskJob(job).state(), v1::JOB_CANCELLED);
+}
+
+TEST_F(DaemonTest, AForgottenJobIsAnsweredForWithoutACrash) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  JobId job = SubmitSmallGraph(*client, *box);
+  v1::JobInfo info;
+  v1::CancelJobRequest cancel;
+  cancel.set_job(job);
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::CancelJob, cancel, &info).ok());
+  v1::ForgetJobRequest forget;
+  forget.set_job(job);
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::ForgetJob, forget, &info).ok());
+  while (!info.forgotten()) info = AskJob(job);
+  EXPECT_EQ(info.name(), "small");
+  EXPECT_EQ(info.cancelled(), 4u);
+
+  // The same submission again: it is known, and over.
+  EXPECT_EQ(SubmitSmallGraph(*client, *box), job);
+  v1::ClientToScheduler request;
+  request.mutable_subscribe()->set_job(job);
+  EXPECT_FALSE(Call(*client, *box, request).has_failure());
+  request.mutable_wants()->add_objects()->set_job(job);
+  EXPECT_FALSE(Call(*client, *box, request).has_failure());
+  while (objects_.empty()) {
+    v1::SchedulerToClient update = box->Next();
+    ASSERT_NE(update.ByteSizeLong(), 0u);
+    for (const auto& o : update.objects()) objects_.push_back(o);
+  }
+  EXPECT_THAT(objects_[0].failure().message(), HasSubstr("was forgotten"));
+  v1::ListTasksRequest list;
+  list.set_job(job);
+  v1::TaskList tasks;
+  EXPECT_THAT(Ask(&v1::Admin::Stub::ListTasks, list, &tasks).error_message(),
+              HasSubstr("was forgotten"));
+  v1::ExplainTaskRequest explain;
+  explain.mutable_task()->set_job(job);
+  v1::TaskExplanation explanation;
+  EXPECT_THAT(Ask(&v1::Admin::Stub::ExplainTask, explain, &explanation).error_message(),
+              HasSubstr("was forgotten"));
+  v1::CancelTasksRequest some;
+  some.set_job(job);
+  some.set_pattern("map[*]");
+  EXPECT_THAT(Ask(&v1::Admin::Stub::CancelTasks, some, &info).error_message(),
+              HasSubstr("was forgotten"));
+}
+
+TEST_F(DaemonTest, JobsAreListedBothWays) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box, 7);
+  std::vector<JobId> jobs;
+  for (char c = 'a'; c < 'g'; ++c)
+    jobs.push_back(Call(*client, *box, OpenRequest(std::string(16, c))).job());
+  v1::JobInfo info;
+  for (JobId job : {jobs[1], jobs[4]}) {
+    v1::CancelJobRequest cancel;
+    cancel.set_job(job);
+    ASSERT_TRUE(Ask(&v1::Admin::Stub::CancelJob, cancel, &info).ok());
+  }
+  v1::ForgetJobRequest forget;
+  forget.set_job(jobs[1]);
+  while (Ask(&v1::Admin::Stub::ForgetJob, forget, &info).error_code() ==
+         grpc::StatusCode::FAILED_PRECONDITION) {
+  }
+  auto listed = [&](bool newest_first, uint32_t limit, std::vector<v1::JobState> states) {
+    v1::ListJobsRequest request;
+    request.set_limit(limit);
+    request.set_newest_first(newest_first);
+    for (v1::JobState state : states) request.add_states(state);
+    std::vector<JobId> ids;
+    do {
+      v1::JobList page;
+      EXPECT_TRUE(Ask(&v1::Admin::Stub::ListJobs, request, &page).ok());
+      EXPECT_LE(page.jobs_size(), static_cast<int>(limit));
+      for (const v1::JobInfo& job : page.jobs()) ids.push_back(job.job());
+      request.set_cursor(page.next_cursor());
+    } while (request.cursor() != 0);
+    return ids;
+  };
+  using testing::ElementsAre;
+  for (uint32_t limit : {1, 2, 4, 100}) {
+    EXPECT_THAT(listed(false, limit, {}), ElementsAre(1, 2, 3, 4, 5, 6));
+    EXPECT_THAT(listed(true, limit, {}), ElementsAre(6, 5, 4, 3, 2, 1));
+    EXPECT_THAT(listed(true, limit, {v1::JOB_CANCELLED}), ElementsAre(5, 2));
+    EXPECT_THAT(listed(false, limit, {v1::JOB_OPEN, v1::JOB_CANCELLED}),
+                ElementsAre(1, 2, 3, 4, 5, 6));
+  }
 }
 
 TEST_F(DaemonTest, ASecondSchedulerOrATakenPortIsRefusedAndKeysAreKept) {

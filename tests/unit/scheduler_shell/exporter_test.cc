@@ -50,6 +50,9 @@ TEST(ExportMetrics, EveryFigureThatMattersFirstIsThere) {
                            "taskd_scheduler_scheduling_latency_seconds_bucket{le=\"2e-06\"} 0\n",
                            "taskd_scheduler_stale_messages_total",
                            "taskd_scheduler_jobs_open",
+                           "taskd_scheduler_jobs_forgotten_total",
+                           "taskd_scheduler_job_records",
+                           "taskd_scheduler_client_wants",
                            "taskd_scheduler_steps_total",
                            "taskd_scheduler_event_queue_items",
                            "taskd_scheduler_build_info{version="}) {

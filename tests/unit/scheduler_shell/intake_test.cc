@@ -136,6 +136,46 @@ TEST_F(IntakeTest, ASealedJobWithoutRanksGetsThem) {
   EXPECT_THAT(tails, testing::ElementsAre(200, 200, 200, 100));
 }
 
+TEST_F(IntakeTest, OfAForgottenJobOnlyTheHeaderStays) {
+  ASSERT_TRUE(Submit(0, SmallGraph()).ok());
+  ASSERT_TRUE(Seal(1).ok());
+  loop_.Post(event::CancelJob{0, job_});
+  for (uint32_t code = 1; code != 0;) {  // until it has ended
+    std::promise<uint32_t> answered;
+    loop_.Request(
+        [this](Token token) {
+          return event::ForgetJob{token, job_};
+        },
+        [&](const action::Reply& reply, const SchedulerCore&, uint64_t) {
+          answered.set_value(reply.code);
+        });
+    code = answered.get_future().get();
+  }
+  intake_.Forget(job_);
+  // The core answers now: what it took is acknowledged again, more is not taken.
+  EXPECT_TRUE(Submit(0, SmallGraph()).ok());
+  EXPECT_TRUE(Seal(1).ok());
+  EXPECT_THAT(std::string(Submit(1, SmallGraph()).message()), HasSubstr("was forgotten"));
+  EXPECT_EQ(jobs_.Find(job_), nullptr);
+  EXPECT_EQ(jobs_.records(), 0u);
+  EXPECT_EQ(jobs_.Header(job_)->name, "test");
+  EXPECT_TRUE(jobs_.Forgotten(job_));
+  EXPECT_EQ(record_.use_count(), 1);  // nobody else has it
+}
+
+TEST(JobStore, HeadersOfForgottenJobsAreBounded) {
+  JobStore jobs(2);
+  for (JobId job = 1; job <= 4; ++job) {
+    jobs.Open({job, "name", "owner", 7});
+    jobs.Forget(job);
+    jobs.Forget(job);
+  }
+  EXPECT_FALSE(jobs.Header(2).has_value());
+  EXPECT_FALSE(jobs.Forgotten(2));
+  EXPECT_EQ(jobs.Header(3)->submitted_ms, 7u);
+  EXPECT_EQ(jobs.Header(4)->owner, "owner");
+}
+
 TEST_F(IntakeTest, BadBatchesAreRefusedAndAGoodOneIsTakenAfterwards) {
   EXPECT_THAT(std::string(Submit(0, "not zstd").message()), HasSubstr("damaged"));
   EXPECT_THAT(std::string(Submit(0, Frame("not a batch")).message()), HasSubstr("damaged"));

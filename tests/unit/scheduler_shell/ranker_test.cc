@@ -55,6 +55,15 @@ class RankerTest : public testing::Test {
   });
 };
 
+TEST_F(RankerTest, AJobThatIsForgottenUnsealedIsNotHeld) {
+  ranker_->Add(7, TwoPairs(), false);
+  ranker_->Forget(7);
+  EXPECT_EQ(ranker_->held_items(), 0u);
+  ranker_->Forget(8);
+  ranker_->Seal(7);
+  EXPECT_THAT(Sent(), IsEmpty());
+}
+
 TEST_F(RankerTest, OrdersASealedJob) {
   ranker_->Add(7, TwoPairs(), false);
   EXPECT_EQ(ranker_->held_items(), 6u);

@@ -301,6 +301,59 @@ TEST_F(ClientSessionTest, AwaitsAnObject) {
   EXPECT_THAT(TextOf(session_->AwaitObject({1, 4}).status()), HasSubstr("its task failed"));
 }
 
+TEST_F(ClientSessionTest, IsTheSameClientOnEachStreamAndSaysGoodbyeWhenItHasALease) {
+  std::promise<bool> goodbye;
+  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    stream.Read(&request);
+    if (number == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
+    Answer(stream, request);
+    v1::SchedulerToClient message;
+    *message.add_objects()->mutable_object() = request.wants().objects(0);
+    message.mutable_objects(0)->add_data_addresses("127.0.0.1:1");
+    stream.Write(message);
+    goodbye.set_value(stream.Read(&request) && request.has_goodbye());
+    return grpc::Status::OK;
+  };
+  Open();
+  ASSERT_TRUE(session_->AwaitObject({1, 3}).ok());
+  session_.reset();
+  EXPECT_TRUE(goodbye.get_future().get());
+  auto hellos = scheduler_.hellos();
+  ASSERT_EQ(hellos.size(), 2u);
+  EXPECT_NE(hellos[0].client_id(), 0u);
+  EXPECT_EQ(hellos[0].client_id(), hellos[1].client_id());
+}
+
+TEST_F(ClientSessionTest, AJobIsOpenedAsItIsSaid) {
+  v1::OpenJob open;
+  Intake intake;
+  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    while (stream.Read(&request) && !request.has_goodbye()) {
+      if (request.has_open()) open = request.open();
+      intake.Handle(stream, request);
+    }
+    return grpc::Status::OK;
+  };
+  Open();
+  Submission submission = Batches(1);
+  submission.owner = "me";
+  submission.priority = -3;
+  submission.weight = 50;
+  submission.max_running = 4;
+  submission.ttl_ns = 5;
+  submission.ephemeral = true;
+  ASSERT_TRUE(session_->Submit(submission).ok());
+  session_.reset();
+  EXPECT_EQ(open.owner(), "me");
+  EXPECT_EQ(open.priority(), -3);
+  EXPECT_EQ(open.weight(), 50u);
+  EXPECT_EQ(open.max_running(), 4u);
+  EXPECT_EQ(open.ttl_ns(), 5u);
+  EXPECT_TRUE(open.ephemeral());
+}
+
 TEST_F(ClientSessionTest, AnotherProtocolIsRefusedByName) {
   Open();
   scheduler_.protocol = 99;

@@ -69,6 +69,10 @@ grpc::Status FakeScheduler::Connect(grpc::ServerContext* context, ServerStream* 
   v1::ClientToScheduler hello;
   if (!stream->Read(&hello) || !hello.has_hello())
     return {grpc::StatusCode::INVALID_ARGUMENT, "the first message is no hello"};
+  {
+    std::lock_guard lock(mutex_);
+    hellos_.push_back(hello.hello());
+  }
   v1::SchedulerToClient welcome;
   welcome.mutable_welcome()->set_protocol(protocol);
   welcome.mutable_welcome()->set_cluster_id(cluster_id(number));

@@ -38,6 +38,11 @@ class FakeScheduler : public v1::Admin::Service, public v1::ClientSession::Servi
   std::string key = "the-client-key";  // that it accepts
 
   uint32_t streams() const { return streams_; }
+  // What each stream's hello said, by number.
+  std::vector<v1::ClientHello> hellos() {
+    std::lock_guard lock(mutex_);
+    return hellos_;
+  }
 
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
                          v1::ClusterStatus* status) override;
@@ -46,6 +51,8 @@ class FakeScheduler : public v1::Admin::Service, public v1::ClientSession::Servi
  private:
   std::string dir_;
   std::atomic<uint32_t> streams_ = 0;
+  std::mutex mutex_;
+  std::vector<v1::ClientHello> hellos_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -64,6 +64,24 @@ TEST(DeskTest, BodiesOfAnEarlierSessionAreNotUsed) {
   EXPECT_EQ(desk.Request(kAttempt)->body, nullptr);
 }
 
+TEST(DeskTest, BodiesOfForgottenJobsGo) {
+  Desk desk;
+  std::vector<Event> events;
+  v1::SchedulerToWorker bodies, assignment, forgotten;
+  AddBody(bodies, 4, "true");
+  AddAssignment(assignment, kAttempt, 4);
+  ASSERT_TRUE(desk.Read(1, bodies, events).ok());
+  forgotten.add_forgotten_jobs(2);
+  ASSERT_TRUE(desk.Read(1, forgotten, events).ok());
+  ASSERT_TRUE(desk.Read(1, assignment, events).ok());
+  EXPECT_NE(desk.Request(kAttempt)->body, nullptr);
+  forgotten.set_forgotten_jobs(0, 1);
+  ASSERT_TRUE(desk.Read(1, forgotten, events).ok());
+  EXPECT_NE(desk.Request(kAttempt)->body, nullptr);  // it keeps what it came with
+  ASSERT_TRUE(desk.Read(1, assignment, events).ok());
+  EXPECT_EQ(desk.Request(kAttempt)->body, nullptr);
+}
+
 TEST(DeskTest, EventsComeInTheOrderOfTheFields) {
   Desk desk;
   std::vector<Event> events;
