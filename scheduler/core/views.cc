@@ -1,5 +1,6 @@
 // Read-only answers. Nothing here changes the state.
 #include <algorithm>
+#include <iterator>
 
 #include "scheduler/core/state.h"
 
