@@ -7,6 +7,7 @@
 #ifndef TASKD_COMMON_BASE_HEAP_H_
 #define TASKD_COMMON_BASE_HEAP_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,6 +16,17 @@
 namespace taskd {
 
 inline constexpr uint32_t kNotInHeap = 0xFFFFFFFFu;
+
+// Empties a vector. The memory of a large one goes back: it may not become so large again for long.
+template <typename T>
+void ClearAndRelease(std::vector<T>& items) {
+  constexpr size_t kKept = 1024;
+  if (items.capacity() > kKept) {
+    std::vector<T>().swap(items);
+  } else {
+    items.clear();
+  }
+}
 
 template <typename T, typename Context, typename Traits>
 class IndexedHeap {
@@ -40,6 +52,7 @@ class IndexedHeap {
     Traits::SetPosition(context, items_[position], kNotInHeap);
     T last = items_.back();
     items_.pop_back();
+    if (items_.empty()) ClearAndRelease(items_);
     if (position == size()) return;
     items_[position] = last;
     if (!Up(context, position)) Down(context, position);

@@ -78,7 +78,7 @@ class RunHeap {
     Traits::SetPosition(context, value, kNotInHeap);
     value = T{};
     if (--live_ == 0) {
-      run_.clear();
+      ClearAndRelease(run_);
       head_ = first_ = 0;
       return;
     }

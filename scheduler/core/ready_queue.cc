@@ -66,7 +66,7 @@ void ReadyQueue::Emptied(uint32_t index) {
   Lane& lane = lanes_[index];
   HeapOf(lane).Remove(*this, lane.place);
   lane.parked = lane.mixed_tails = false;
-  lane.by_tail.clear();
+  ClearAndRelease(lane.by_tail);
   if (lane_of_.size() <= kIdleLanes) return;
   lane_of_.erase(lane.job);
   lane.job = 0;
