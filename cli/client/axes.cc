@@ -174,21 +174,15 @@ class AxisResolver {
                             StrCat("the axis '", axis.axis.name(), "' is an empty list"));
     std::vector<std::string> values;
     for (const auto& item : node.items) {
-      auto text = TextOf(context_, *item, StrCat("a value of axis '", axis.axis.name(), "'"));
+      auto text = Text(*item, StrCat("a value of axis '", axis.axis.name(), "'"));
       if (!text.ok()) return text.status();
-      auto expanded = ExpandVars(*text, context_.vars);
-      if (!expanded.ok()) return context_.Error(item->line, expanded.status());
-      values.push_back(*std::move(expanded));
+      values.push_back(*std::move(text));
     }
     return AddValues(node.line, values, axis);
   }
 
   absl::StatusOr<std::string> Text(const YamlNode& node, std::string_view what) {
-    auto text = TextOf(context_, node, what);
-    if (!text.ok()) return text;
-    auto expanded = ExpandVars(*text, context_.vars);
-    if (!expanded.ok()) return context_.Error(node.line, expanded.status());
-    return expanded;
+    return ExpandedTextOf(context_, node, what);
   }
 
   // "1..200", "0..100..5" or "sim.alpha".

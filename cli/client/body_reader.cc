@@ -232,10 +232,8 @@ class BodyReader {
       return context_.Error(parts->line, StrCat("the parts '", *path,
                                                 "' need {k}, the number of the part, like p/{k}"));
     }
-    auto text = TextOf(context_, *count, "the count of parts");
-    if (!text.ok()) return text.status();
-    auto expanded = ExpandVars(*text, context_.vars);
-    if (!expanded.ok()) return context_.Error(count->line, expanded.status());
+    auto expanded = ExpandedTextOf(context_, *count, "the count of parts");
+    if (!expanded.ok()) return expanded.status();
     uint32_t number = 0;
     auto [end, error] =
         std::from_chars(expanded->data(), expanded->data() + expanded->size(), number);
@@ -316,10 +314,8 @@ class BodyReader {
           StrCat("the built-in '", builtin.name, "' ", needed ? "needs a " : "has no ", key));
     }
     if (value == nullptr) return absl::OkStatus();
-    auto text = TextOf(context_, *value, StrCat("the ", key));
-    if (!text.ok()) return text.status();
-    auto expanded = ExpandVars(*text, context_.vars);
-    if (!expanded.ok()) return context_.Error(value->line, expanded.status());
+    auto expanded = ExpandedTextOf(context_, *value, StrCat("the ", key));
+    if (!expanded.ok()) return expanded.status();
     auto number = key == "size" ? ParseBytes(*expanded) : ParseDuration(*expanded);
     if (!number.ok())
       return context_.Error(value->line,

@@ -40,6 +40,15 @@ absl::StatusOr<std::string> TextOf(const FileContext& context, const YamlNode& n
   return context.Error(node.line, StrCat(what, " is text, not ", node.KindName(), hint));
 }
 
+absl::StatusOr<std::string> ExpandedTextOf(const FileContext& context, const YamlNode& node,
+                                           std::string_view what) {
+  auto text = TextOf(context, node, what);
+  if (!text.ok()) return text;
+  auto expanded = ExpandVars(*text, context.vars);
+  if (!expanded.ok()) return context.Error(node.line, expanded.status());
+  return expanded;
+}
+
 absl::Status CheckKeys(const FileContext& context, const YamlNode& map, std::string_view where,
                        std::string_view known, std::string_view planned) {
   std::vector<std::string> names = Words(known), later = Words(planned);
@@ -269,17 +278,9 @@ class GraphReader {
             context_.NotYet(item->line, "want with 'object' and 'to' (use 'taskctl object get')"));
         continue;
       }
-      auto text = TextOf(context_, *item, "a wanted object");
-      if (!text.ok()) {
-        errors_.Add(text.status());
-        continue;
-      }
-      auto expanded = ExpandVars(*text, context_.vars);
-      if (!expanded.ok()) {
-        errors_.Add(context_.Error(item->line, expanded.status()));
-        continue;
-      }
-      model_.wants.push_back({*expanded, item->line});
+      auto text = ExpandedTextOf(context_, *item, "a wanted object");
+      errors_.Add(text.status());
+      if (text.ok()) model_.wants.push_back({*text, item->line});
     }
   }
 

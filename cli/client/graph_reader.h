@@ -24,6 +24,10 @@ absl::StatusOr<std::unique_ptr<GraphModel>> ReadGraph(
 absl::StatusOr<std::string> TextOf(const FileContext& context, const YamlNode& node,
                                    std::string_view what);
 
+// The same with its variables replaced.
+absl::StatusOr<std::string> ExpandedTextOf(const FileContext& context, const YamlNode& node,
+                                           std::string_view what);
+
 // Refuses keys that are neither known nor planned, and says "not supported yet" for the planned
 // ones. Both lists are separated by spaces.
 absl::Status CheckKeys(const FileContext& context, const YamlNode& map, std::string_view where,

@@ -52,11 +52,7 @@ class OptionReader {
 
  private:
   absl::StatusOr<std::string> Text(const YamlNode& node, std::string_view what) {
-    auto text = TextOf(context_, node, what);
-    if (!text.ok()) return text;
-    auto expanded = ExpandVars(*text, context_.vars);
-    if (!expanded.ok()) return context_.Error(node.line, expanded.status());
-    return expanded;
+    return ExpandedTextOf(context_, node, what);
   }
   template <typename Parse, typename Set>
   absl::Status Take(const YamlNode& node, std::string_view what, Parse parse, Set set) {
