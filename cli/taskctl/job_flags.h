@@ -2,7 +2,7 @@
 #ifndef TASKD_CLI_TASKCTL_JOB_FLAGS_H_
 #define TASKD_CLI_TASKCTL_JOB_FLAGS_H_
 
-#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -10,14 +10,14 @@
 
 namespace taskd::cli {
 
-// Text as it was given; empty: not given.
+// Text as it was given.
 struct JobFlags {
-  std::string name;
-  std::string owner;
-  int32_t priority = 0;
-  std::string weight;
-  std::string max_running;
-  std::string ttl;
+  std::optional<std::string> name;
+  std::optional<std::string> owner;
+  std::optional<std::string> priority;
+  std::optional<std::string> weight;
+  std::optional<std::string> max_running;
+  std::optional<std::string> ttl;
   bool ephemeral = false;
 };
 

@@ -38,7 +38,8 @@ std::vector<Column> JobColumns() {
 Row JobRow(const v1::JobInfo& job) {
   return {StrCat(job.job()),
           job.name(),
-          StateCell(StateName(job.state())),
+          {StrCat(StateName(job.state()), job.forgotten() ? ", forgotten" : ""),
+           StateCell(StateName(job.state())).style},
           FormatCount(job.done()),
           FormatCount(job.total()),
           FormatCount(job.running()),
@@ -89,7 +90,9 @@ std::string JobText(const v1::JobInfo& job) {
       {"priority", job.priority() == 0 ? "" : StrCat(job.priority())},
       {"weight", job.weight() == kNormalWeight ? "" : StrCat(job.weight())},
       {"max running", job.max_running() == 0 ? "" : FormatCount(job.max_running())},
-      {"kept", job.ttl_ms() == 0 ? "" : FormatDuration(job.ttl_ms() * kNsPerMs) + " after its end"},
+      {"kept", job.ttl_ms() == 0 || job.forgotten()
+                   ? ""
+                   : FormatDuration(job.ttl_ms() * kNsPerMs) + " after its end"},
       {"ephemeral", job.ephemeral() ? "cancelled when the client that sent it has left" : ""},
       {"submitted", LocalTime(job.submitted_ms())},
       {"elapsed", FormatDuration(job.elapsed_ms() * 1'000'000)},

@@ -103,10 +103,12 @@ CLI::App* AddCommon(CLI::App& app, const char* verb, const char* help, SubmitOpt
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   JobFlags& job = options.job;
-  sub->add_option("-n,--name", job.name, "Name of the job (default: the file's)");
+  sub->add_option("-n,--name", job.name, "Name of the job (default: the file's)")
+      ->type_name("NAME");
   sub->add_option("--owner", job.owner,
-                  "Whose job it is (default: you); owners have equal shares of the cluster");
-  sub->add_option("--priority", job.priority, "Larger goes first; default 0");
+                  "Whose job it is (default: you); owners have equal shares of the cluster")
+      ->type_name("NAME");
+  sub->add_option("--priority", job.priority, "Larger goes first; default 0")->type_name("N");
   sub->add_option("--weight", job.weight,
                   "Its share against the owner's other jobs of that priority; default 100")
       ->type_name("N");

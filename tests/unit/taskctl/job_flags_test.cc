@@ -20,7 +20,7 @@ TEST(JobFlagsTest, WhatIsGivenIsSetTheRestIsLeft) {
   EXPECT_FALSE(submission.ephemeral);
   ASSERT_TRUE(Apply({.name = "n",
                      .owner = std::string(256, 'x'),
-                     .priority = -1,
+                     .priority = "-1000000",
                      .weight = "10000",
                      .max_running = "4294967295",
                      .ttl = "1h30m",
@@ -29,7 +29,7 @@ TEST(JobFlagsTest, WhatIsGivenIsSetTheRestIsLeft) {
                   .ok());
   EXPECT_EQ(submission.name, "n");
   EXPECT_EQ(submission.owner.size(), 256u);
-  EXPECT_EQ(submission.priority, -1);
+  EXPECT_EQ(submission.priority, -1'000'000);
   EXPECT_EQ(submission.weight, 10'000u);
   EXPECT_EQ(submission.max_running, 4'294'967'295u);
   EXPECT_EQ(submission.ttl_ns, 5'400'000'000'000u);
@@ -45,6 +45,10 @@ TEST(JobFlagsTest, WrongOnesAreNamedWithWhatIsRight) {
            {{.owner = std::string(257, 'x')}, "257 bytes are too long, at most 256"},
            {{.owner = "\xff"}, "--owner \\xff: not text in UTF-8"},
            {{.name = "a\tb"}, "--name a\\x09b: not text in UTF-8 without control characters"},
+           {{.owner = ""}, "--owner '': it is empty"},
+           {{.priority = "1000001"}, "--priority 1000001: give a whole number from -1000000 to"},
+           {{.priority = "high"}, "--priority high: give a whole number"},
+           {{.weight = ""}, "--weight : give a whole number from 1"},
            {{.weight = "0"}, "--weight 0: give a whole number from 1 to 10000; 100 is normal"},
            {{.weight = "10001"}, "from 1 to 10000"},
            {{.weight = "-1"}, "--weight -1: give a whole number"},
