@@ -128,7 +128,7 @@ void Checker::Replay(const scheduler::action::Journal& r) {
 
 void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) {
   restarted_at_ = world_.loop.now();
-  wants_.clear();
+  OnRestartOfClients();
   rebuilds_.clear();
   index_of_worker_.clear();
   for (auto& [id, stream] : streams_) stream.state = StreamState::kClosed;
@@ -354,20 +354,6 @@ void Checker::On(const event::WorkerClosed& e) {
   if (peer != nullptr) Disconnect(*peer);
 }
 
-void Checker::On(const event::SetWants& e) {
-  ClientWants& wants = wants_[e.client];
-  wants.now = std::set<ObjectId>(e.objects.begin(), e.objects.end());
-  std::erase_if(wants.certain, [&wants](ObjectId id) { return !wants.now.contains(id); });
-  wants.possible.insert(wants.now.begin(), wants.now.end());
-  ForgetUnneeded();
-}
-
-bool Checker::WantedByClient(ObjectId id, Wants wants) const {
-  return std::any_of(wants_.begin(), wants_.end(), [&](const auto& client) {
-    return (wants == Wants::kCertain ? client.second.certain : client.second.possible).contains(id);
-  });
-}
-
 bool Checker::MayBeUnneeded(ObjectId id) {
   std::string who = WhoNeeds(id, Wants::kCertain);
   return who.empty() || who.ends_with("again");
@@ -411,11 +397,11 @@ void Checker::CloseRebuilds() {
 }
 
 void Checker::AfterStep(bool drained) {
-  if (std::exchange(needs_changed_, false)) ForgetUnneeded();
+  if (std::exchange(needs_changed_, false) || WantsMayGo()) ForgetUnneeded();
   CloseRebuilds();
   if (!drained) return;
   ++drained_;
-  for (auto& [client, wants] : wants_) wants.certain = wants.possible = wants.now;
+  ClientsAtRest();
   for (auto& [id, stream] : streams_) {
     if (stream.state == StreamState::kClosing) stream.state = StreamState::kClosed;
   }

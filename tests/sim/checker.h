@@ -50,6 +50,8 @@ class Checker {
   // Somebody needs it, and this worker has the only replica that the scheduler knows of.
   bool IsSoleNeeded(uint32_t worker, const ObjectVersion& id);
   bool IsNeeded(const ObjectVersion& id);
+  // The core has said that the job is cancelled.
+  bool Cancelled(JobId job) const;
   // Everything at rest: what the core says about every task and object against the plan; what the
   // stores hold.
   void CheckEnd();
@@ -111,6 +113,8 @@ class Checker {
   void On(const scheduler::event::WorkerGoodbye& e);
   void On(const scheduler::event::WorkerClosed& e);
   void On(const scheduler::event::SetWants& e);
+  void On(const scheduler::event::ClientGone& e);
+  void On(const scheduler::event::ClientBack& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
   void Hold(Peer& peer, const ObjectVersion& id);
   void Replay(const scheduler::action::Journal& record);
@@ -158,6 +162,13 @@ class Checker {
   // A set of wants that was just given may be in force or not yet.
   enum class Wants : uint8_t { kCertain, kPossible };
   bool WantedByClient(ObjectId id, Wants wants) const;
+  struct Client;
+  bool LeaseMayBeOver(const Client& client) const;
+  bool MayBeLeft(scheduler::ClientId id) const;
+  bool WantsMayGo() const;
+  void ClientsAtRest();
+  void OnRestartOfClients();
+  void CheckCancel(JobId job);
   // Whether somebody needs the object, naively: through everything that has to run because of it.
   // "" when nobody does, else who; ends with "again" when only a rebuild does.
   struct Closure {
@@ -188,10 +199,14 @@ class Checker {
   std::map<uint32_t, uint32_t> index_of_worker_;  // by packed WorkerId
   // Of all sets that a client gave since the last step that left no work: in each of them, in any
   // of them.
-  struct ClientWants {
-    std::set<ObjectId> now, certain, possible;
+  struct Client {
+    std::set<ObjectId> now = {}, certain = {}, possible = {};
+    bool gone = false;
+    uint64_t lease_ends = 0;  // while it is gone
+    bool settled = false;     // what it wanted was dropped
+    bool unclear = false;     // back, perhaps after its lease, and has not said what it wants
   };
-  std::map<scheduler::ClientId, ClientWants> wants_;
+  std::map<scheduler::ClientId, Client> clients_;
 };
 
 }  // namespace taskd::sim

@@ -14,7 +14,13 @@ using scheduler::action::Reply;
 SimClient::SimClient(World& world, uint32_t job)
     : world_(world),
       plan_(job),
-      rng_(Mix64(world.options.seed) ^ (0xC11E + uint64_t{job} * 0x10001)) {}
+      rng_(Mix64(world.options.seed) ^ (0xC11E + uint64_t{job} * 0x10001)),
+      leaving_(Mix64(world.options.seed) ^ (0x1EA5E + uint64_t{job} * 0x10001)),
+      ephemeral_(job != 0 && leaving_.Chance(300)) {}
+
+bool SimClient::cancelled() const {
+  return cancelled_ || (ephemeral_ && job_ != 0 && world_.checker.Cancelled(job_));
+}
 
 void SimClient::After(uint64_t delay, std::function<void()> call) {
   world_.loop.After(delay, [this, connection = connection_, call = std::move(call)] {
@@ -47,23 +53,51 @@ void SimClient::Start() {
 }
 
 void SimClient::Disconnected() {
+  if (!world_.scheduler.alive()) speaks_in_ = 0;  // nobody is left who would notice
   ++connection_;
   After(rng_.Below(200 * kMs), [this] { Resume(); });
 }
 
-// Its shell's session goes with its wants; what it had sent may still be taken.
+// That its stream broke is noticed late, perhaps after the next one is there: then that one speaks
+// for the client.
 bool SimClient::Crash() {
   if (!world_.scheduler.alive()) return false;
-  world_.loop.After(rng_.Below(100 * kMs), [this, none = event::SetWants{.client = ClientId()}] {
-    world_.scheduler.Post(none);
+  const uint64_t noticed = rng_.Below(100 * kMs);
+  if (leaving_.Chance(200)) {
+    Goodbye();
+    return true;
+  }
+  world_.loop.After(noticed, [this, broken = connection_] {
+    if (speaks_in_ == broken) world_.scheduler.Post(event::ClientGone{id()});
   });
   Disconnected();
   return true;
 }
 
+// Leaves in order, and comes back as if it had not.
+void SimClient::Goodbye() {
+  last_sent_ = std::max(last_sent_, world_.loop.now() + world_.net.Delay());
+  world_.loop.At(last_sent_, [this, connection = connection_] {
+    if (connection != connection_) return;
+    world_.scheduler.Post(event::ClientGone{id(), true});
+    speaks_in_ = 0;
+    Disconnected();
+  });
+}
+
 void SimClient::Resume() {
   if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Resume(); });
+  Hello();
   Open();
+}
+
+void SimClient::Hello() {
+  last_sent_ = std::max(last_sent_, world_.loop.now() + world_.net.Delay());
+  world_.loop.At(last_sent_, [this, connection = connection_] {
+    if (connection != connection_) return;
+    speaks_in_ = connection;
+    world_.scheduler.Post(event::ClientBack{id()});
+  });
 }
 
 void SimClient::Open() {
@@ -75,6 +109,7 @@ void SimClient::Open() {
   open.owner = plan.owner;
   open.weight = plan.weight;
   open.max_running = plan.max_running;
+  if (ephemeral_) open.client = id();
   open.token = Expect([this](const Reply& reply) { OnOpened(reply); });
   bool twice = rng_.Chance(100) && job_ == 0;
   Send(open);
@@ -111,7 +146,7 @@ void SimClient::SendBatch(uint32_t number) {
   add.number = number;
   add.batch = batches[number];
   add.token = Expect([this, number](const Reply& reply) {
-    if (reply.code != 0 && !cancelled_) {
+    if (reply.code != 0 && !cancelled()) {
       return world_.Fail(StrCat("batch ", number, " was refused: ", reply.message));
     }
     if (reply.code != 0) {
@@ -125,7 +160,7 @@ void SimClient::SendBatch(uint32_t number) {
   Send(add);
   if (rng_.Chance(150)) {
     add.token = Expect([this](const Reply& reply) {
-      if (reply.code != 0 && !cancelled_)
+      if (reply.code != 0 && !cancelled())
         world_.Fail(StrCat("a repeated batch was refused: ", reply.message));
     });
     Send(std::move(add));
@@ -138,7 +173,7 @@ void SimClient::Seal() {
   seal.batches = static_cast<uint32_t>(world_.plan.jobs[plan_].batches.size());
   for (int times = rng_.Chance(100) ? 2 : 1; times > 0; --times) {
     seal.token = Expect([this](const Reply& reply) {
-      if (reply.code != 0 && !cancelled_)
+      if (reply.code != 0 && !cancelled())
         return world_.Fail(StrCat("SealJob was refused: ", reply.message));
       sealed_ = true;
     });
@@ -189,7 +224,7 @@ std::vector<ObjectId> SimClient::DrawWants(uint64_t count) {
 
 void SimClient::SetWants(std::vector<ObjectId> wants) {
   wants_ = wants;
-  Send(event::SetWants{.client = ClientId(), .objects = std::move(wants)});
+  Send(event::SetWants{.client = id(), .objects = std::move(wants)});
 }
 
 void SimClient::Wander() {

@@ -26,7 +26,11 @@ class SimClient {
   // Ends what it does by chance; what it has begun goes on.
   void Heal() { calm_ = true; }
   bool submitted() const { return sealed_; }
-  bool cancelled() const { return cancelled_; }
+  // Its job is cancelled, or it has asked for it.
+  bool cancelled() const;
+  bool asked_to_cancel() const { return cancelled_; }
+  bool ephemeral() const { return ephemeral_; }
+  scheduler::ClientId id() const { return 50 + plan_; }
 
   // Wants that are set when everything else is over, freed objects among them.
   void WantLate();
@@ -35,6 +39,8 @@ class SimClient {
 
  private:
   void Resume();
+  void Hello();
+  void Goodbye();
   void Open();
   void OnOpened(const scheduler::action::Reply& reply);
   void SendCancel();
@@ -43,7 +49,6 @@ class SimClient {
   void Cancel();
   void Wander();
   void SetWants(std::vector<ObjectId> wants);
-  scheduler::ClientId ClientId() const { return 50 + plan_ + 1000 * connection_; }
   std::vector<ObjectId> DrawWants(uint64_t count);
   void DrawWantsOf(const SimClient& owner, uint64_t count, std::vector<ObjectId>& wants);
   void Send(scheduler::Event event);
@@ -53,8 +58,10 @@ class SimClient {
 
   World& world_;
   const uint32_t plan_;
-  Prng rng_;
+  Prng rng_, leaving_;
+  const bool ephemeral_;  // its job is cancelled when it has left
   uint64_t connection_ = 1;
+  uint64_t speaks_in_ = 1;  // the connection whose hello was the last to come; 0: it said goodbye
   uint64_t opened_in_ = 0;  // the connection in which its job was last named
   bool cancel_acknowledged_ = false;
   JobId job_ = 0;

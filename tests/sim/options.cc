@@ -35,6 +35,9 @@ void DrawCluster(Prng& rng, Options& o) {
                                          Pick(rng, {500 * kMs, 2 * kSec, 10 * kSec, 30 * kSec}));
   o.scheduler.straggler_ns = Pick(rng, {20 * kMs, 100 * kMs, limits::kStragglerNs});
   o.scheduler.lookahead_ns = Pick(rng, {uint64_t{0}, 1 * kMs, limits::kLookaheadNs, 200 * kMs});
+  // A draw of its own: all others stay as they were.
+  Prng leases(Mix64(o.seed) ^ 0x1EA5E);
+  o.scheduler.client_lease_ns = Pick(leases, {20 * kMs, 100 * kMs, 1 * kSec, 30 * kSec});
   o.heartbeat_ns = o.scheduler.silent_ns / 5;
   o.worker.fetches_total = static_cast<uint32_t>(Pick(rng, {1u, 2u, limits::kFetchesTotal}));
   o.worker.fetches_per_peer =

@@ -106,6 +106,9 @@ std::string Table(const Stats& s) {
   Row(out, "twin attempts", s.twins);
   Row(out, "late wants", s.late_wants);
   Row(out, "rebuilt for clients", s.rebuilt_for_clients);
+  Row(out, "clients gone", s.clients_gone);
+  Row(out, "clients that said goodbye", s.goodbyes);
+  Row(out, "jobs of clients that left", s.left_jobs);
   Row(out, "journal records lost", s.records_lost);
   Row(out, "journal records replayed", s.records_replayed);
   Row(out, "attempts adopted", s.attempts_adopted);

@@ -64,7 +64,8 @@ struct Stats {
   uint64_t twins = 0;        // second attempts beside one on a worker that is away
   uint64_t values_checked = 0;
   uint64_t late_wants = 0, rebuilt_for_clients = 0;
-  uint64_t mutations = 0;  // planted defects
+  uint64_t clients_gone = 0, goodbyes = 0, left_jobs = 0;  // without, with a goodbye; cancelled
+  uint64_t mutations = 0;                                  // planted defects
   uint64_t records_lost = 0, records_replayed = 0;
   uint64_t attempts_adopted = 0;
   std::array<std::array<uint64_t, 7>, 7> task_moves = {};    // by TaskState; 0: not there

@@ -260,6 +260,7 @@ void Checker::On(const action::Journal& a) {
       JobOf(a.job).sealed = true;
       return;
     case RecordKind::kCancelJob:
+      CheckCancel(a.job);
       JobOf(a.job).cancelled = true;
       return;
     default:
