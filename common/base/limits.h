@@ -57,6 +57,10 @@ inline constexpr uint64_t kWaitsLongNs = 500'000'000;
 inline constexpr uint64_t kStragglerNs = 1'000'000'000;     // nothing shorter gets a second attempt
 inline constexpr uint64_t kToldPpmMax = 1'000'000'000'000;  // a hint that is off by a million
 inline constexpr uint64_t kPreferenceNs = 1'000'000'000;  // a preferred place is worth such a wait
+// What does not fit a worker's store is written to its disk and read again: so many bytes a second.
+inline constexpr uint64_t kSpillBytesPerS = 500'000'000;
+inline constexpr uint32_t kReadersLooked =
+    8;  // consumers of an output, for one that it makes ready
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement
 inline constexpr uint32_t kLookaheadPerAttempt = 4096;

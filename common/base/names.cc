@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, kFailureClasses> kFailure = {
 constexpr std::array<std::string_view, static_cast<size_t>(kLastWaitReason) + 1> kReason = {
     "none",    "inputs",  "input_rebuild", "behind_others", "no_worker",  "unschedulable",
     "backoff", "drain",   "at_worker",     "job_open",      "input_away", "worker_away",
-    "pool",    "refused", "suspect",       "job_limit",     "restart"};
+    "pool",    "refused", "suspect",       "job_limit",     "restart",    "memory"};
 constexpr std::array<std::string_view, 7> kWorker = {"unknown",  "up",      "suspect", "away",
                                                      "draining", "drained", "lost"};
 constexpr std::array<std::string_view, 6> kJob = {"unknown", "open",   "running",

@@ -105,9 +105,10 @@ enum class WaitReason : uint8_t {
   kRefused,
   kSuspect,
   kJobLimit,
-  kRestart
+  kRestart,
+  kMemory
 };
-inline constexpr WaitReason kLastWaitReason = WaitReason::kRestart;
+inline constexpr WaitReason kLastWaitReason = WaitReason::kMemory;
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
 

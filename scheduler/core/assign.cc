@@ -75,6 +75,7 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
                       BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
   attempt.assigned_ns = now_ns;
   if (slotted) attempt.fetch_bytes = missing;
+  Promise(worker, job, attempt, missing);
   job.bytes_saved += present;
   job.bytes_moved += missing;
   counters.bytes_saved += present;

@@ -90,6 +90,7 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
   if (attempt.alone) worker.alone = false;
   if (--job.attempts == 0 && job.swept) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
   Uncharge(worker, attempt);
+  ReturnPromise(worker, attempt, true);
   SettleShare(job, attempt, outcome);
   if (attempt.started_ns != 0) {
     --worker.started;
@@ -131,6 +132,7 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
   if (attempt.started_ns != 0) return;
   attempt.started_ns = std::max<uint64_t>(now_ns, 1);
   LearnBandwidth(worker, attempt);
+  ReturnPromise(worker, attempt, false);
   ++worker.started;
   if (!attempt.orphaned) CountRunning(*jobs[attempt.job], +1);
   if (!attempt.slotted) {

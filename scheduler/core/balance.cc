@@ -85,14 +85,16 @@ void State::SetHungry(Worker& worker, bool is_hungry) {
 void State::MarkDirty(Worker& worker) {
   if (!worker.up() || worker.dirty) return;
   SetHungry(worker, false);
+  SetShortOfMemory(worker, false);
   worker.dirty = true;
   dirty.push_back(worker.id.slot);
 }
 
 void State::WakeFor(uint16_t shape, uint16_t home) {
   if (home != kNoSlot) {
+    const bool has_room = !workers[home]->short_of_memory;
     MarkDirty(*workers[home]);
-    if (CanRun(*workers[home], shape)) return;
+    if (has_room && CanRun(*workers[home], shape)) return;
   }
   bool woken = false;
   auto wake = [&](Worker& worker) {
@@ -103,6 +105,7 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
   const Batch::Shape& spec = shapes[shape].spec;
   if (!spec.workers.empty() || !spec.hosts.empty()) VisitNamed(spec, wake);
   if (!woken) VisitHungry(limits::kCandidates, wake);
+  if (!woken && home == kNoSlot) woken = WakeShortOfMemory(shape);
   if (woken || home != kNoSlot || ahead_open.empty()) return;
   Worker& worker = *workers[*ahead_open.begin()];
   ahead_open.erase(ahead_open.begin());
@@ -119,7 +122,11 @@ bool State::WaitsLong(const Worker& worker, QueuePlace place, Precedence* head) 
       !TopOf(place, head)) {
     return false;
   }
-  return now_ns - jobs[head->job]->tasks[head->ordinal].ready_ns >= limits::kWaitsLongNs;
+  return HasWaitedLong(*head);
+}
+
+bool State::HasWaitedLong(const Precedence& head) const {
+  return now_ns - jobs[head.job]->tasks[head.ordinal].ready_ns >= limits::kWaitsLongNs;
 }
 
 // One worker a shape is kept: a single large task does not empty the whole cluster.
@@ -131,21 +138,33 @@ bool State::KeptFor(const Worker& worker, uint16_t shape) {
 }
 
 bool State::FillSlot(Worker& worker) {
+  SetShortOfMemory(worker, false);
   if (!suspects.empty() || worker.reserved || worker.alone) {
     if (TakeSuspect(worker)) return true;
     if (worker.Closed()) return false;
   }
   Precedence best, head, first;
-  bool found = false, waits = false;
+  bool found = false, waits = false, grows = false;
   uint16_t first_shape = 0;
   const bool some_free = worker.used.cpus_milli < worker.capacity.cpus_milli;
   auto consider = [&](QueuePlace place, bool fits_now) {
     if (QueueAt(place).empty()) return;
+    bool waits_long = false;
     if (fits_now) {
       if (!TopOf(place, &head) || (found && best < head)) return;
-      best = head;
-      found = true;
-    } else if (some_free && WaitsLong(worker, place, &head) && (!waits || head < first)) {
+      const Room room = RoomFor(worker, head);
+      if (room != Room::kWaits) {
+        best = head;
+        grows = room == Room::kGrows;
+        found = true;
+        return;
+      }
+      SetShortOfMemory(worker, true);
+      waits_long = WaitsForStore(worker, head);
+    } else {
+      waits_long = some_free && WaitsLong(worker, place, &head);
+    }
+    if (waits_long && (!waits || head < first)) {
       first = head;
       first_shape = place.shape;
       waits = true;
@@ -160,6 +179,7 @@ bool State::FillSlot(Worker& worker) {
   }
   if (waits && (!found || first < best) && KeptFor(worker, first_shape)) return false;
   if (!found) return TakeFromHomes(worker);
+  if (grows) PreferWhatMakesRoom(worker, true, &best);
   Take(worker, best, true);
   return true;
 }
@@ -172,8 +192,10 @@ void State::Take(Worker& worker, const Precedence& item, bool slotted) {
                                                : AssignReason::kIdle;
   if (auto it = kept.find(task.shape); it != kept.end() && it->second == worker.id.slot)
     kept.erase(it);
+  const bool of_shape = task.home == kNoSlot;
   PopReady(job, item.ordinal);
   Assign(worker, job, item.ordinal, slotted, reason);
+  if (of_shape) WakeShortOfMemory(task.shape);
 }
 
 // Moves the head of the fullest home where the worker would start it sooner.
@@ -190,8 +212,13 @@ bool State::TakeFromHomes(Worker& worker) {
       Job& job = *jobs[head.job];
       TaskRec& task = job.tasks[head.ordinal];
       if (task.avoid == worker.id.slot) continue;
-      if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) <=
+      if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) +
+              MemoryNs(victim, ExpectedBytes(job, task)) <=
           MoveNs(worker, job, head.ordinal) + PreferenceNs(worker, s)) {
+        continue;
+      }
+      if (RoomFor(worker, head) == Room::kWaits) {
+        SetShortOfMemory(worker, true);
         continue;
       }
       PopReady(job, head.ordinal);
@@ -206,10 +233,14 @@ bool State::TakeFromHomes(Worker& worker) {
 // is none behind a task that waits long for a place here.
 bool State::FillAhead(Worker& worker) {
   Precedence best, head, first;
-  bool found = false, room = false, waits = false;
+  bool found = false, room = false, waits = false, grows = false;
   auto consider = [&](QueuePlace place, bool runs_here) {
     if (!runs_here) {
-      if (QueueAt(place).empty() || !WaitsLong(worker, place, &head)) return;
+      if (QueueAt(place).empty() ||
+          !(WaitsLong(worker, place, &head) ||
+            (worker.short_of_memory && TopOf(place, &head) && WaitsForStore(worker, head)))) {
+        return;
+      }
       if (!waits || head < first) first = head;
       waits = true;
       return;
@@ -221,7 +252,10 @@ bool State::FillAhead(Worker& worker) {
     const Job& job = *jobs[head.job];
     if (!HasAheadRoom(worker, place.shape, ExpectedNs(job, job.tasks[head.ordinal]))) return;
     if (found && best < head) return;
+    const Room memory = RoomFor(worker, head);
+    if (memory == Room::kWaits) return SetShortOfMemory(worker, true);
     best = head;
+    grows = memory == Room::kGrows;
     found = true;
   };
   for (uint16_t s = 0; s < shapes.size(); ++s) {
@@ -236,6 +270,7 @@ bool State::FillAhead(Worker& worker) {
     return false;
   }
   if (waits && first < best) return false;
+  if (grows) PreferWhatMakesRoom(worker, false, &best);
   Take(worker, best, false);
   return true;
 }
@@ -284,7 +319,7 @@ bool State::Balance() {
       return true;
     }
     if (worker->Closed()) return true;
-    if (worker->used.cpus_milli < worker->capacity.cpus_milli) {
+    if (worker->used.cpus_milli < worker->capacity.cpus_milli && !worker->short_of_memory) {
       SetHungry(*worker, true);
       AskBack(*worker);
     }

@@ -116,6 +116,7 @@ struct WorkerHello {
   uint32_t name = 0;
   std::vector<uint32_t> attributes;  // sorted
   uint64_t ends_after_ns = 0;        // from now; 0: no end
+  uint64_t store_budget_bytes = 0;   // memory for results, see memory.cc; 0: no limit
 };
 // What it holds and runs, in chunks; unacked outcomes follow as a WorkerReport, then InventoryDone.
 struct WorkerInventory {

@@ -38,8 +38,9 @@ FitLimit ClusterLimit(const State& state, const Batch::Variant& variant) {
   return {};
 }
 
-// How the worker answers to the shape: of several variants, the one that comes nearest.
-WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
+// How the worker answers to the task: of several variants, the one that comes nearest.
+WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Ordinal ordinal) {
+  const uint16_t shape = job.tasks[ordinal].shape;
   WorkerFitView fit{worker.id};
   const Batch::Shape& spec = state.shapes[shape].spec;
   if (spec.HasRule() && !spec.preferred && !state.MatchesRule(worker, spec)) {
@@ -57,8 +58,11 @@ WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
     fit.limit = {worker.draining ? LimitKind::kDraining : LimitKind::kAway};
   } else {
     fit.when_idle = true;
-    fit.now = state.CanRun(worker, shape) && !worker.Closed();
-    if (fit.now) return fit;
+    if (state.CanRun(worker, shape) && !worker.Closed()) {
+      fit.limit = state.StoreLimit(worker, job, ordinal);
+      fit.now = fit.limit.kind == LimitKind::kNone;
+      return fit;
+    }
     if (worker.Closed()) {
       fit.limit = {LimitKind::kReserved};
       return fit;
@@ -73,13 +77,16 @@ WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
   return fit;
 }
 
-WaitReason QueueReason(const State& state, const TaskRec& task) {
+WaitReason QueueReason(const State& state, const Job& job, Ordinal ordinal) {
   bool any = false, leaving = false, idle = false, pool = false, refused = false, busy = false;
+  bool now = false, memory = false;
   for (const auto& worker : state.workers) {
     if (worker == nullptr || !worker->connected()) continue;
     any = true;
-    WorkerFitView fit = FitOf(state, *worker, task.shape);
+    WorkerFitView fit = FitOf(state, *worker, job, ordinal);
     idle |= fit.when_idle;
+    now |= fit.now;
+    memory |= fit.limit.kind == LimitKind::kStore;
     pool |= fit.limit.kind == LimitKind::kClusterPool;
     refused |= fit.limit.kind == LimitKind::kRefused;
     busy |= fit.now || fit.limit.kind == LimitKind::kBusy;
@@ -87,6 +94,7 @@ WaitReason QueueReason(const State& state, const TaskRec& task) {
   }
   if (idle) {
     return pool               ? WaitReason::kPool
+           : memory && !now   ? WaitReason::kMemory
            : refused && !busy ? WaitReason::kRefused
                               : WaitReason::kBehindOthers;
   }
@@ -94,9 +102,10 @@ WaitReason QueueReason(const State& state, const TaskRec& task) {
   return any ? WaitReason::kUnschedulable : WaitReason::kNoWorker;
 }
 
-WaitReason SuspectReason(const State& state, const TaskRec& task) {
-  WaitReason reason = QueueReason(state, task);
-  return reason == WaitReason::kBehindOthers ? WaitReason::kSuspect : reason;
+WaitReason SuspectReason(const State& state, const Job& job, Ordinal ordinal) {
+  WaitReason reason = QueueReason(state, job, ordinal);
+  return reason == WaitReason::kBehindOthers || reason == WaitReason::kMemory ? WaitReason::kSuspect
+                                                                              : reason;
 }
 
 bool AtWorker(const State& state, const TaskRec& task) {
@@ -121,7 +130,8 @@ bool RunsNow(const State& state, const TaskRec& task) {
   return false;
 }
 
-WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
+WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal) {
+  const TaskRec& task = job.tasks[ordinal];
   switch (task.state) {
     case TaskState::kWaiting:
       if (!task.starting && task.missing == 0 && task.away > 0) return WaitReason::kInputAway;
@@ -138,8 +148,8 @@ WaitReason ReasonOf(const State& state, const Job& job, const TaskRec& task) {
       return state.now_ns < state.hold_until_ns ? WaitReason::kRestart
              : task.backoff                     ? WaitReason::kBackoff
              : job.share.at_limit()             ? WaitReason::kJobLimit
-             : task.position == kInSuspects     ? SuspectReason(state, task)
-                                                : QueueReason(state, task);
+             : task.position == kInSuspects     ? SuspectReason(state, job, ordinal)
+                                                : QueueReason(state, job, ordinal);
     case TaskState::kActive:
       return RunsNow(state, task)    ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker
@@ -175,7 +185,7 @@ void FindRoot(const State& state, const Job& job, Ordinal ordinal, WaitingInputV
     if (next == kNoOrdinal || job.tasks[next].state == TaskState::kDone) break;
     ordinal = next;
   }
-  out.root_reason = ReasonOf(state, job, job.tasks[out.root.ordinal]);
+  out.root_reason = ReasonOf(state, job, out.root.ordinal);
 }
 
 void ExplainInputs(const State& state, const Job& job, const TaskRec& task, Explanation& out) {
@@ -200,11 +210,11 @@ void ExplainInputs(const State& state, const Job& job, const TaskRec& task, Expl
 }
 
 // One entry for all workers of a kind that answer alike; those that come nearest first.
-void ExplainWorkers(const State& state, uint16_t shape, Explanation& out) {
+void ExplainWorkers(const State& state, const Job& job, Ordinal ordinal, Explanation& out) {
   absl::btree_map<std::tuple<bool, bool, FitLimit, uint16_t>, WorkerFitView> alike;
   for (const auto& worker : state.workers) {
     if (worker == nullptr) continue;
-    WorkerFitView fit = FitOf(state, *worker, shape);
+    WorkerFitView fit = FitOf(state, *worker, job, ordinal);
     auto [it, fresh] = alike.try_emplace({!fit.now, !fit.when_idle, fit.limit, worker->kind}, fit);
     if (!fresh) ++it->second.count;
   }
@@ -228,6 +238,10 @@ std::string ToString(const FitLimit& limit, std::string_view pool_name) {
       return "is kept for a task that runs alone";
     case LimitKind::kBusy:
       return "is busy";
+    case LimitKind::kStore:
+      return StrCat("has ", FormatBytes(limit.has),
+                    " of its store left beside what its tasks will add, the task needs ",
+                    FormatBytes(limit.needs));
     case LimitKind::kRefused:
       return "refused it a moment ago";
     case LimitKind::kClusterPool:
@@ -266,7 +280,7 @@ TaskView State::ViewOf(const Job& job, Ordinal ordinal) const {
   view.output_count = task.output_count;
   view.failure = task.failure;
   view.culprit = task.culprit;
-  view.reason = ReasonOf(*this, job, task);
+  view.reason = ReasonOf(*this, job, ordinal);
   view.rank = task.rank;
   view.tail = task.tail;
   return view;
@@ -280,7 +294,7 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
   out.task = state_->ViewOf(*job, id.ordinal);
   out.inputs_total = task.edge_count;
   ExplainInputs(*state_, *job, task, out);
-  ExplainWorkers(*state_, task.shape, out);
+  ExplainWorkers(*state_, *job, id.ordinal, out);
   if (auto it = job->history.find(id.ordinal); it != job->history.end()) out.attempts = it->second;
   for (uint32_t a = task.attempts; a != kNil; a = state_->attempts[a].next_of_task) {
     const AttemptRec& attempt = state_->attempts[a];

@@ -38,6 +38,19 @@ ReplicaRec* State::FindReplica(ObjectId id, uint16_t slot) {
   return link == nullptr ? nullptr : &replicas[*link];
 }
 
+bool State::HoldsUsable(ObjectId id, const ObjectRec& object, uint16_t slot) const {
+  if (object.wide) {
+    const WideIndex& index = wide_objects.find(id)->second;
+    auto it = index.find(slot);
+    if (it == index.end()) return false;
+    return replicas[it->second == kNil ? object.replicas : replicas[it->second].next].usable;
+  }
+  for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
+    if (replicas[r].worker == slot) return replicas[r].usable;
+  }
+  return false;
+}
+
 ReplicaRec& State::LinkReplica(Worker& worker, ObjectId id, ObjectRec& object) {
   uint32_t r = free_replica;
   if (r == kNil) {

@@ -1,5 +1,5 @@
-// Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, and the time to move
-// what is missing.
+// Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, the time to move what
+// is missing, and to spill what the store has no room for.
 #include <algorithm>
 #include <array>
 
@@ -96,11 +96,8 @@ void State::LearnBandwidth(Worker& worker, const AttemptRec& attempt) {
   if (attempt.fetch_bytes < kTellingBytes || now_ns <= attempt.assigned_ns) return;
   auto sample = static_cast<uint64_t>(static_cast<unsigned __int128>(attempt.fetch_bytes) *
                                       1'000'000'000u / (now_ns - attempt.assigned_ns));
-  auto learn = [sample](uint64_t& average) {
-    average = average == 0 ? std::max<uint64_t>(sample, 1) : (average * 7 + sample) / 8 + 1;
-  };
-  learn(worker.in_bytes_per_s);
-  learn(in_bytes_per_s);
+  for (uint64_t* average : {&worker.in_bytes_per_s, &in_bytes_per_s})
+    *average = Learned(*average, sample);
 }
 
 // A hint tells tasks of a group apart; how far hints are off is learned of the group.
@@ -125,7 +122,9 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
 
 uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
   Holdings holdings = HoldingsOf(*this, job, ordinal);
-  return TransferNs(worker, holdings.total - std::min(holdings.total, holdings.At(worker.id.slot)));
+  uint64_t missing = holdings.total - std::min(holdings.total, holdings.At(worker.id.slot));
+  return TransferNs(worker, missing) +
+         MemoryNs(worker, missing + ExpectedBytes(job, job.tasks[ordinal]));
 }
 
 uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
@@ -136,15 +135,16 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   Holdings holdings = HoldingsOf(*this, job, ordinal);
   if (holdings.total < kMovableBytes && !choosy) return kNoSlot;
   uint64_t task_ns = ExpectedNs(job, task);
+  uint64_t made = ExpectedBytes(job, task);
   uint16_t best = kNoSlot;
   uint64_t best_cost = 0;
   auto consider = [&](uint16_t slot) {
     const Worker& worker = *workers[slot];
     if (!worker.up() || worker.Closed() || slot == task.avoid || !FitsIdle(worker, task.shape))
       return;
-    uint64_t cost =
-        WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
-        TransferNs(worker, holdings.total - std::min(holdings.total, holdings.At(slot)));
+    uint64_t missing = holdings.total - std::min(holdings.total, holdings.At(slot));
+    uint64_t cost = WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
+                    TransferNs(worker, missing) + MemoryNs(worker, made + missing);
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {
       best = slot;
       best_cost = cost;

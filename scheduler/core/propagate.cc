@@ -57,7 +57,10 @@ Ordinal State::CulpritOf(const Job& job, uint32_t source) const {
   return culprit != kNoOrdinal ? culprit : producer;
 }
 
-void State::AcquireObject(Job& job, Ordinal ordinal) { ++job.objects[ordinal].live_consumers; }
+void State::AcquireObject(Job& job, Ordinal ordinal) {
+  ObjectRec& object = job.objects[ordinal];
+  if (object.live_consumers++ == 0 && object.idle) SetIdle(job, ordinal, false);
+}
 
 void State::ReleaseObject(Job& job, Ordinal ordinal) {
   ObjectRec& object = job.objects[ordinal];
@@ -66,6 +69,7 @@ void State::ReleaseObject(Job& job, Ordinal ordinal) {
   if (TASKD_MUTANT(kFreedTooEarly) && object.live_consumers > 0 && job.sealed && !object.graph_want)
     return DropReplicas(job, {job.id, ordinal});
   FreeIfUnwanted(job, ordinal);
+  if (object.live_consumers == 0 && object.replicas != kNil) SetIdle(job, ordinal, true);
 }
 
 void State::AcquireSource(Job& job, uint32_t source) {

@@ -115,6 +115,7 @@ struct ObjectRec {
   bool announced : 1 = false;  // a worklist item will announce its presence
   bool wide : 1 = false;       // its replicas have an index by worker
   bool unclaimed : 1 = false;  // of an earlier start, and no worker has named a replica of it yet
+  bool idle : 1 = false;       // has replicas that no unfinished task reads, see Worker::idle_bytes
   uint16_t usable = 0;         // replicas that are
 };
 static_assert(sizeof(ObjectRec) + sizeof(ReplicaRec) + sizeof(ObjectId) <= 64);
@@ -133,9 +134,11 @@ struct CollectionRec {
 };
 
 struct GroupRec {
-  // Averages with weight 1/8 for the newest; 0: unknown.
-  uint64_t average_ns = 0;  // run times
-  uint64_t told_ppm = 0;    // run times over what was expected of the same tasks by hints
+  // See Learned; 0: unknown.
+  uint64_t average_ns = 0;      // run times
+  uint64_t told_ppm = 0;        // run times over what was expected of the same tasks by hints
+  uint64_t average_bytes = 0;   // of all outputs of a task
+  uint64_t told_bytes_ppm = 0;  // likewise over hints
 };
 
 // Tasks from `first` on were submitted in this start of the scheduler.
@@ -224,6 +227,8 @@ struct AttemptRec {
   uint64_t started_ns = 0;   // 0: not reported
   uint64_t assigned_ns = 0;
   uint64_t fetch_bytes = 0;  // of its inputs, not there when it was given a slot; 0: look-ahead
+  // Its share of its worker's promised_bytes: inputs to fetch, until it starts, and outputs.
+  uint64_t promised_in_bytes = 0, promised_out_bytes = 0;
 };
 
 // A worker's dealings with one shape.
@@ -263,7 +268,12 @@ struct Worker {
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
   uint64_t object_bytes = 0;
-  uint64_t in_bytes_per_s = 0;  // as learned; 0: not yet
+  // Memory for results. Results that no unfinished task reads are `idle`: the first to be spilled.
+  uint64_t store_budget_bytes = 0;  // 0: no limit
+  uint64_t idle_bytes = 0;          // of object_bytes
+  uint64_t promised_bytes = 0;      // what its attempts are going to add
+  bool short_of_memory = false;     // left a task in its queue for that; in State::short_of_memory
+  uint64_t in_bytes_per_s = 0;      // as learned; 0: not yet
   absl::flat_hash_set<ObjectVersion>
       listed;                      // by the inventory under way; looked up, never iterated
   std::vector<Replica> undecided;  // listed, made by attempts whose outcomes are yet to come

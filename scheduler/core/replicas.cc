@@ -33,9 +33,11 @@ void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
   if (uint32_t* link = FindLink(id, object, worker.id.slot)) {
     replica = &replicas[*link];
   } else {
+    if (object.replicas == kNil) object.idle = object.live_consumers == 0;
     replica = &LinkReplica(worker, id, object);
     object.unclaimed = false;
     worker.object_bytes += object.size_bytes;
+    if (object.idle) worker.idle_bytes += object.size_bytes;
   }
   SetUsable(object, *replica, usable);
   PresenceMayHaveChanged(job, id.ordinal);
@@ -49,6 +51,7 @@ bool State::RemoveReplica(Worker& worker, ObjectId id) {
   object.usable -= replicas[*link].usable;
   UnlinkReplica(worker, id, object, link);
   worker.object_bytes -= object.size_bytes;
+  if (object.idle) worker.idle_bytes -= object.size_bytes;
   PresenceMayHaveChanged(job, id.ordinal);
   return true;
 }

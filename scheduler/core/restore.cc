@@ -269,6 +269,7 @@ uint32_t State::Adopt(Worker& worker, AttemptRef ref) {
   uint8_t variant = FittingVariant(worker, task.shape, {});
   if (variant == kNoVariant) variant = 0;
   uint32_t index = AddAttempt(worker, job, ref.task.ordinal, ref.attempt, false, variant, false);
+  Promise(worker, job, attempts[index], 0);
   SetTaskState(job, task, TaskState::kActive);
   ++counters.attempts_adopted;
   return index;

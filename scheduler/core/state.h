@@ -14,6 +14,7 @@
 //   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
+//   memory.cc       what workers' stores have room for
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
 //   fair_share, ready_queue, shares.cc   who goes first
 //   restore.cc      replaying the journal; attempts and results of earlier starts
@@ -25,6 +26,7 @@
 #ifndef TASKD_SCHEDULER_CORE_STATE_H_
 #define TASKD_SCHEDULER_CORE_STATE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -115,6 +117,21 @@ struct Recovery {
   uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
 };
 
+// What a task does to a worker's store, see memory.cc.
+enum class Room : uint8_t {
+  kFits,
+  kMakes,  // does not fit, and frees as much as it adds
+  kGrows,  // goes after what makes room
+  kWaits,  // until attempts there have ended
+};
+
+// Bytes that a task would add to a worker's store, and take from it by its end.
+struct Footprint {
+  uint64_t outputs = 0, fetched = 0;
+  uint64_t freed = 0;  // its share of inputs that others read too
+  uint64_t added() const { return outputs + fetched; }
+};
+
 // Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
 using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
 
@@ -198,6 +215,7 @@ class State {
   uint32_t* FindLink(ObjectId id, ObjectRec& object, uint16_t slot);
   void Widen(ObjectId id, ObjectRec& object);
   ReplicaRec* FindReplica(ObjectId id, uint16_t slot);  // null: that worker has none
+  bool HoldsUsable(ObjectId id, const ObjectRec& object, uint16_t slot) const;
   ReplicaRec& LinkReplica(Worker& worker, ObjectId id, ObjectRec& object);
   void UnlinkReplica(Worker& worker, ObjectId id, ObjectRec& object, uint32_t* link);
 
@@ -360,6 +378,28 @@ class State {
   uint64_t MoveNs(const Worker& worker, const Job& job, Ordinal ordinal);
   uint16_t ChooseHome(const Job& job, Ordinal ordinal);
 
+  // --- memory.cc
+  uint64_t ExpectedBytes(const Job& job, const TaskRec& task) const;  // outputs; 0: not known
+  void LearnBytes(Job& job, const TaskRec& task, const Outcome& outcome);
+  void SetIdle(Job& job, Ordinal object, bool idle);
+  void Promise(Worker& worker, const Job& job, AttemptRec& attempt, uint64_t fetched);
+  // When the attempt started its inputs are there; when it ended its outputs are, or never will be.
+  void ReturnPromise(Worker& worker, AttemptRec& attempt, bool ended);
+  // Inputs that are not made yet: as if they were there, and so large.
+  Footprint FootprintOf(const Worker& worker, const Job& job, Ordinal ordinal,
+                        uint64_t unmade_bytes = 0) const;
+  bool MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal, const Footprint& own) const;
+  FitLimit StoreLimit(const Worker& worker, const Job& job, Ordinal ordinal) const;
+  Room RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const;
+  Room RoomFor(const Worker& worker, const Precedence& head);
+  // The best head that makes room, if any, in a slot or as look-ahead.
+  void PreferWhatMakesRoom(Worker& worker, bool slotted, Precedence* best);
+  // It needs most of a store, and has waited long: nothing that comes after it goes before it here.
+  bool WaitsForStore(const Worker& worker, const Precedence& head);
+  void SetShortOfMemory(Worker& worker, bool is_short);
+  bool WakeShortOfMemory(uint16_t shape);
+  uint64_t MemoryNs(const Worker& worker, uint64_t bytes) const;
+
   // --- balance.cc
   ReadyQueue& QueueAt(QueuePlace place);
   bool TopOf(QueuePlace place, Precedence* head) { return QueueAt(place).Top(*this, place, head); }
@@ -374,6 +414,7 @@ class State {
   bool FillSlot(Worker& worker);  // false: nothing for it
   // Whether a task that fits the worker when idle, but has waited long, goes before all others here.
   bool WaitsLong(const Worker& worker, QueuePlace place, Precedence* head);
+  bool HasWaitedLong(const Precedence& head) const;
   bool KeptFor(const Worker& worker, uint16_t shape);
   bool FillAhead(Worker& worker);
   bool TakeFromHomes(Worker& worker);
@@ -466,9 +507,11 @@ class State {
   std::deque<uint16_t> dirty_ahead;  // workers whose slots are full and look-ahead is not
   // ((kind, busy cpus per mille), slot): something free, nothing to do.
   absl::btree_set<std::pair<std::pair<uint16_t, uint64_t>, uint16_t>> hungry;
-  absl::btree_set<TaskId> suspects;      // ready tasks that run alone, the oldest job's first
-  absl::btree_set<uint16_t> reserved;    // workers that are emptied for them
-  absl::btree_set<uint16_t> ahead_open;  // slots full, room for look-ahead, nothing to take
+  absl::btree_set<TaskId> suspects;           // ready tasks that run alone, the oldest job's first
+  absl::btree_set<uint16_t> reserved;         // workers that are emptied for them
+  absl::btree_set<uint16_t> short_of_memory;  // workers that left a task in its queue for that
+  uint16_t last_short = 0;                    // of these, the last one looked at
+  absl::btree_set<uint16_t> ahead_open;       // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks.
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;
   absl::btree_set<Timer> timers;
@@ -487,6 +530,11 @@ class State {
 // Also of a job that goes on: what a client sees.
 JobState StateOf(const Job& job);
 JobView CompactView(const Job& job);
+
+// An average with weight 1/8 for the newest; 0: unknown.
+inline uint64_t Learned(uint64_t average, uint64_t sample) {
+  return average == 0 ? std::max<uint64_t>(sample, 1) : (average * 7 + sample) / 8 + 1;
+}
 
 inline bool Ended(TaskState s) {
   return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;

@@ -186,15 +186,14 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   task.last_worker = attempt.worker;
   task.last_attempt = attempt.id;
   GroupRec& group = job.groups[task.group];
-  auto learn = [](uint64_t& average, uint64_t sample) {
-    average = average == 0 ? std::max<uint64_t>(sample, 1) : (average * 7 + sample) / 8 + 1;
-  };
-  learn(group.average_ns, outcome.run_ns);
+  group.average_ns = Learned(group.average_ns, outcome.run_ns);
   if (uint64_t told = job.options[task.option].expect_ns; told != 0) {
     auto ppm = static_cast<unsigned __int128>(outcome.run_ns) * 1'000'000 / told;
-    learn(group.told_ppm,
-          static_cast<uint64_t>(std::min<unsigned __int128>(ppm, limits::kToldPpmMax)));
+    group.told_ppm =
+        Learned(group.told_ppm,
+                static_cast<uint64_t>(std::min<unsigned __int128>(ppm, limits::kToldPpmMax)));
   }
+  LearnBytes(job, task, outcome);
   std::vector<uint16_t> kept;
   for (uint16_t i = 0; i < task.output_count; ++i) {
     ObjectId id{job.id, task.first_output + i};

@@ -7,7 +7,7 @@ namespace taskd::scheduler {
 namespace {
 
 struct Recount {
-  std::vector<uint64_t> objects, object_bytes, home;
+  std::vector<uint64_t> objects, object_bytes, idle_bytes, home;
   uint64_t ready = 0, attempts = 0, left_cpu_us = 0;  // of the job looked at
 };
 
@@ -33,6 +33,7 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
     usable += replica.usable;
     ++seen.objects[replica.worker];
     seen.object_bytes[replica.worker] += object.size_bytes;
+    if (object.live_consumers == 0) seen.idle_bytes[replica.worker] += object.size_bytes;
   }
   if (usable != object.usable) return StrCat(name, ": replica counts are wrong");
   if (object.replicas != kNil && object.version == 0)
@@ -156,22 +157,31 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
       worker.object_bytes != seen.object_bytes[worker.id.slot]) {
     return StrCat(name, ": object counts are wrong");
   }
+  if (worker.idle_bytes != seen.idle_bytes[worker.id.slot])
+    return StrCat(name, ": idle bytes are wrong");
   if (worker.home_tasks != seen.home[worker.id.slot])
     return StrCat(name, ": home counts are wrong");
   Resources used;
   uint32_t attempts = 0, started = 0, ahead = 0;
+  uint64_t promised = 0;
   for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
     const AttemptRec& attempt = state.attempts[a];
     if (attempt.worker != worker.id) return StrCat(name, ": an attempt of another worker");
     ++attempts;
     started += attempt.started_ns != 0;
     ahead += !attempt.slotted;
+    promised += attempt.promised_in_bytes + attempt.promised_out_bytes;
     if (!attempt.slotted) continue;
     used += state.VariantOf(attempt).need;
   }
   if (worker.alone && worker.attempts != 1) return StrCat(name, ": a suspect's worker has company");
   if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
     return StrCat(name, ": attempt counts are wrong");
+  }
+  if (promised != worker.promised_bytes) return StrCat(name, ": promises are wrong");
+  if (worker.short_of_memory != state.short_of_memory.contains(worker.id.slot) ||
+      (worker.short_of_memory && (!worker.up() || worker.attempts == 0) && !worker.dirty)) {
+    return StrCat(name, ": waits for memory in vain");
   }
   if (used != worker.used) return StrCat(name, ": charged resources are wrong");
   if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0)
@@ -183,7 +193,8 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
 
 std::string ValidateState(const State& state) {
   Recount seen;
-  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.home}) v->resize(state.workers.size());
+  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.idle_bytes, &seen.home})
+    v->resize(state.workers.size());
   StateCounts total = {};
   for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
     StateCounts counts = {};

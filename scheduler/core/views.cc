@@ -154,6 +154,8 @@ std::optional<WorkerView> SchedulerCore::GetWorker(WorkerId id) const {
   view.queued_home = worker->home_tasks;
   view.objects = worker->held.size();
   view.object_bytes = worker->object_bytes;
+  view.store_budget_bytes = worker->store_budget_bytes;
+  view.promised_bytes = worker->promised_bytes;
   view.finished = worker->finished;
   return view;
 }

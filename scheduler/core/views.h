@@ -90,6 +90,7 @@ enum class LimitKind : uint8_t {
   kNone = 0,
   kReserved,     // it runs a suspect alone, or is emptied for one
   kBusy,         // needs more than is free: fits when idle
+  kStore,        // its store has no room beside what its attempts will add
   kRefused,      // it refused a moment ago
   kClusterPool,  // of what is free in the cluster
   kAway,
@@ -149,6 +150,8 @@ struct WorkerView {
   uint32_t assigned = 0;     // all attempts
   uint32_t queued_home = 0;  // tasks in its home queues
   uint64_t objects = 0, object_bytes = 0;
+  uint64_t store_budget_bytes = 0;  // 0: no limit
+  uint64_t promised_bytes = 0;      // what its attempts are going to add
   uint64_t finished = 0;
 };
 
@@ -180,6 +183,7 @@ struct Counters {
   std::array<uint64_t, 4> workers_lost = {};                   // by LossCause
   uint64_t running = 0;                                        // gauge: started attempts
   uint64_t retracts_sent = 0;
+  uint64_t held_for_memory = 0;  // times that a worker with room for a task left it in its queue
   uint64_t bytes_moved = 0, bytes_saved = 0;
   uint64_t objects_lost = 0;  // wanted objects whose last replica went
   uint64_t tasks_recomputed = 0;

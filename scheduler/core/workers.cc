@@ -34,6 +34,7 @@ void State::SetWorkerState(Worker& worker, WorkerState state) {
   up_cpus_milli += worker.counted_cpus;
   if (state != WorkerState::kUp) {
     SetHungry(worker, false);
+    SetShortOfMemory(worker, false);
     if (worker.reserved) SetReserved(worker, false);
     ahead_open.erase(worker.id.slot);
     if (worker.home_tasks > 0) Enqueue({.kind = WorkKind::kWorkerRehome, .job = worker.id.slot});
@@ -69,6 +70,7 @@ void State::SetPlace(Worker& worker, const event::WorkerHello& e) {
   worker.capacity = e.capacity;
   worker.attributes = e.attributes;
   worker.ends_ns = e.ends_after_ns == 0 ? 0 : now_ns + e.ends_after_ns;
+  worker.store_budget_bytes = e.store_budget_bytes;
   Classify(worker);
 }
 
@@ -195,7 +197,8 @@ void State::ComeBack(Worker& worker) {
 void State::Heard(Worker& worker) {
   worker.last_heard_ns = now_ns;
   if (worker.connected() || worker.reconciling) {
-    if (worker.hungry) MarkDirty(worker);  // times and queues of others have changed since
+    if (worker.hungry || worker.short_of_memory)
+      MarkDirty(worker);  // times and queues of others have changed since
     return;
   }
   // It was silent; its stream has lost nothing.

@@ -136,6 +136,9 @@ std::string Describer::Waiting(const Explanation& view) const {
                     " attempts so far).");
     case WaitReason::kJobLimit:
       return StrCat(key, " is ready, but its job runs as many tasks at once as it may have.");
+    case WaitReason::kMemory:
+      return StrCat(key, " is ready; it waits until what runs leaves it room in a worker's store",
+                    Fitting(view), ". More workers, or a larger --store, let it start sooner.");
     case WaitReason::kRestart:
       return StrCat(key,
                     " is ready; the scheduler has just started again and waits a moment for "

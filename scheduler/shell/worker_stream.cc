@@ -143,6 +143,7 @@ bool WorkerStream::Hello(const v1::WorkerToScheduler& message) {
     event.attributes.push_back(rpc::PlaceNumber(attribute));
   std::sort(event.attributes.begin(), event.attributes.end());
   event.ends_after_ns = hello.ends_after_ns();
+  event.store_budget_bytes = hello.store_budget_bytes();
   service_->loop_->Post(std::move(event));
   return true;
 }

@@ -28,8 +28,9 @@ Config CoreConfig() {
 
 }  // namespace
 
-Cluster::Cluster(const Setting& setting, std::vector<JobSpec> jobs)
+Cluster::Cluster(const Setting& setting, std::vector<JobSpec> jobs, StoreBudget store)
     : setting_(setting),
+      store_(store),
       jobs_(std::move(jobs)),
       core_(CoreConfig()),
       network_(setting.workers, setting.mib_per_s * double{1 << 20}),
@@ -54,12 +55,13 @@ Cluster::Cluster(const Setting& setting, std::vector<JobSpec> jobs)
     worker.stream = w + 1;
     worker.free_cpus = setting.cpus;
     worker_of_stream_[worker.stream] = w;
-    events_.push_back(
-        event::WorkerHello{worker.stream,
-                           w + 1,
-                           1,
-                           {.cpus_milli = setting.cpus * 1000, .memory_bytes = 1ull << 50},
-                           w + 1});
+    events_.push_back(event::WorkerHello{
+        .stream = worker.stream,
+        .identity = w + 1,
+        .incarnation = 1,
+        .capacity = {.cpus_milli = setting.cpus * 1000, .memory_bytes = 1ull << 50},
+        .host = w + 1,
+        .store_budget_bytes = store.told ? store.bytes : 0});
     events_.push_back(event::InventoryDone{worker.stream});
   }
   // The workers are there before the first job comes.
@@ -158,7 +160,7 @@ void Cluster::Deliver(std::vector<Action>& actions) {
     } else if (auto* cancel = std::get_if<action::Cancel>(&any)) {
       result_.error = StrCat("an attempt is cancelled: ", ToString(cancel->attempt));
     } else if (auto* release = std::get_if<action::Free>(&any)) {
-      at(release->stream).held.erase(release->object.object);
+      Drop(at(release->stream), release->object.object);
     } else if (auto* reply = std::get_if<action::Reply>(&any)) {
       if (reply->code != 0) result_.error = reply->message;
     }
@@ -221,7 +223,7 @@ void Cluster::Arrive(uint64_t flow) {
   downloads_.erase(flow);
   Worker& worker = workers_[download.worker];
   worker.downloads.erase(download.object);
-  worker.held.insert(download.object);
+  Store(worker, download.object);
   for (auto& [rank, attempt] : worker.attempts) {
     if (std::find(attempt.inputs.begin(), attempt.inputs.end(), download.object) ==
         attempt.inputs.end())
@@ -280,7 +282,7 @@ void Cluster::Finish(const Running& running) {
   for (uint32_t i = 0; i < graph.tasks[task.ordinal].output_bytes.size(); ++i) {
     ObjectId object{task.job, first_output_[task.job - 1][task.ordinal] + i};
     Made(object) = {running.worker, running.attempt.attempt};
-    worker.held.insert(object);
+    Store(worker, object);
   }
   CountLive(task);
   if (--left_[task.job - 1] == 0)
@@ -305,8 +307,24 @@ void Cluster::CountLive(TaskId finished) {
   }
   for (auto [source, output] : task.inputs) {
     const Ordinal o = first_output[source] + output;
-    if (--readers[o] == 0) live_.Release(bytes[o]);
+    if (--readers[o] > 0) continue;
+    live_.Release(bytes[o]);
+    for (Worker& worker : workers_)
+      if (worker.held.contains({finished.job, o})) worker.read_bytes -= bytes[o];
   }
+}
+
+void Cluster::Store(Worker& worker, ObjectId object) {
+  if (!worker.held.insert(object).second || Readers(object) == 0) return;
+  const uint64_t bytes = BytesOf(object);
+  worker.read_bytes += bytes;
+  result_.store_peak_bytes = std::max(result_.store_peak_bytes, worker.read_bytes);
+  if (store_.bytes != 0 && worker.read_bytes > store_.bytes)
+    result_.over_budget_bytes += std::min(bytes, worker.read_bytes - store_.bytes);
+}
+
+void Cluster::Drop(Worker& worker, ObjectId object) {
+  if (worker.held.erase(object) > 0 && Readers(object) > 0) worker.read_bytes -= BytesOf(object);
 }
 
 Result Cluster::Run() {

@@ -31,18 +31,26 @@ struct JobSpec {
   uint32_t owner = 0, weight = 100, max_running = 0;
 };
 
+// Of each worker. What is over it is counted, and takes no time.
+struct StoreBudget {
+  uint64_t bytes = 0;  // 0: no limit
+  bool told = true;    // to the scheduler
+};
+
 struct Result {
   std::vector<uint64_t> makespan_ns;  // by job, from its submission
   uint64_t moved_bytes = 0;           // started transfers
   uint64_t retracted = 0;             // attempts taken back
   LiveResults::Peak peak;             // of all jobs together
+  // What unfinished tasks read, at any one worker: the most; and what came in over budgets.
+  uint64_t store_peak_bytes = 0, over_budget_bytes = 0;
   std::vector<uint64_t> used_cpu_ns;  // by job, in the window asked for
   std::string error;                  // "" when every task ran
 };
 
 class Cluster {
  public:
-  Cluster(const Setting& setting, std::vector<JobSpec> jobs);
+  Cluster(const Setting& setting, std::vector<JobSpec> jobs, StoreBudget store = {});
   // What jobs use between these times is measured, and the run ends when no task of that time runs
   // any more.
   void Measure(uint64_t from_ns, uint64_t to_ns) { from_ns_ = from_ns, to_ns_ = to_ns; }
@@ -77,6 +85,7 @@ class Cluster {
     std::map<Rank, Attempt> attempts;
     std::map<AttemptRef, Rank> ranks;
     std::set<ObjectId> held;
+    uint64_t read_bytes = 0;                 // of these, what some unfinished task reads
     std::map<ObjectId, uint64_t> downloads;  // flow
     scheduler::event::WorkerReport report;   // what the scheduler does not know yet
   };
@@ -105,9 +114,13 @@ class Cluster {
   void Report(Worker& worker) { reporting_.insert(&worker - workers_.data()); }
   uint64_t BytesOf(ObjectId object) const;
   void CountLive(TaskId finished);
+  void Store(Worker& worker, ObjectId object);
+  void Drop(Worker& worker, ObjectId object);
+  uint32_t& Readers(ObjectId object) { return readers_[object.job - 1][object.ordinal]; }
   MadeBy& Made(ObjectId object) { return made_[object.job - 1][object.ordinal]; }
 
   Setting setting_;
+  StoreBudget store_;
   std::vector<JobSpec> jobs_;
   std::vector<std::vector<uint64_t>> object_bytes_;  // by job and object
   std::vector<std::vector<MadeBy>> made_;            // likewise

@@ -115,6 +115,10 @@ std::string AskWorker(const SchedulerCore& core, WorkerId id) {
   add("home", w->queued_home);
   add("objects", w->objects);
   add("bytes", w->object_bytes);
+  if (w->store_budget_bytes != 0) {
+    add("promised", w->promised_bytes);
+    add("store", w->store_budget_bytes);
+  }
   add("finished", w->finished);
   return out;
 }
@@ -136,6 +140,7 @@ std::string AskCounters(const SchedulerCore& core) {
   add("goodbye", c.workers_lost[2]);
   add("restarted", c.workers_lost[3]);
   add("retracts", c.retracts_sent);
+  add("held", c.held_for_memory);
   add("bytes_moved", c.bytes_moved);
   add("bytes_saved", c.bytes_saved);
   add("objects_lost", c.objects_lost);

@@ -43,7 +43,7 @@ class SchedulerDriver : public Driver {
       coverage_[StrCat("end ", Name(static_cast<AttemptEnd>(i)))] = 0;
     for (uint8_t i = 1; i <= 6; ++i)
       coverage_[StrCat("task ", Name(static_cast<TaskState>(i)))] = 0;
-    for (uint8_t i = 1; i <= static_cast<uint8_t>(WaitReason::kJobLimit); ++i) {
+    for (uint8_t i = 1; i <= static_cast<uint8_t>(kLastWaitReason); ++i) {
       const auto reason = static_cast<WaitReason>(i);
       if (reason != WaitReason::kJobOpen && reason != WaitReason::kSuspect)
         coverage_[StrCat("reason ", Name(reason))] = 0;  // of jobs, not of tasks
@@ -222,7 +222,7 @@ bool SchedulerDriver::FromWorker(const Words& words) {
         event::WorkerHello{stream, worker.identity, incarnation, capacity,
                            static_cast<uint32_t>(words.Number("host", worker.identity)),
                            static_cast<uint32_t>(worker.identity), ParseNumbers(words.Get("attrs")),
-                           words.Duration("ends", 0)});
+                           words.Duration("ends", 0), words.Bytes("store", 0)});
     if (verb == "worker") events_.push_back(event::InventoryDone{stream});
     return true;
   }

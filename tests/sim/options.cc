@@ -74,6 +74,17 @@ void DrawGraphs(Prng& rng, Options& o) {
   o.exec_ns = Pick(rng, {200 * kUs, 5 * kMs, 30 * kMs});
 }
 
+// A store from one that has room for nothing to one that is never full.
+void DrawStores(Options& o) {
+  Prng rng(Mix64(o.seed) ^ 0x5709E);
+  const bool limited = rng.Chance(700);
+  for (size_t i = 0; i < o.workers.size(); ++i) {
+    const uint64_t objects =
+        Pick(rng, {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{5}, uint64_t{30}});
+    o.stores.push_back(limited ? 1 + objects * o.max_output_bytes : 0);
+  }
+}
+
 }  // namespace
 
 Options Options::Draw(uint64_t seed) {
@@ -87,6 +98,7 @@ Options Options::Draw(uint64_t seed) {
   o.faults = static_cast<uint32_t>(rng.Chance(200) ? rng.Between(20, 50) : rng.Between(8, 16));
   o.fault_window_ns = 200 * kMs + o.tasks * o.exec_ns / 4 + rng.Below(400 * kMs);
   o.stubborn_per_mille = Pick(rng, {0u, 200u, 700u});
+  DrawStores(o);
   return o;
 }
 

@@ -33,6 +33,7 @@ struct Options {
 
   // Cluster.
   std::vector<Resources> workers;  // worker 0 fits every task and always comes back
+  std::vector<uint64_t> stores;    // budgets of their stores; 0: no limit
   uint32_t hosts = 1;
   scheduler::Config scheduler;
   worker::Config worker;  // capacity is set per worker

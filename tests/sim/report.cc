@@ -170,7 +170,7 @@ bool Impossible(WaitReason reason) {
          reason != WaitReason::kDrain && reason != WaitReason::kAtWorker &&
          reason != WaitReason::kInputAway && reason != WaitReason::kWorkerAway &&
          reason != WaitReason::kSuspect && reason != WaitReason::kJobLimit &&
-         reason != WaitReason::kRestart;
+         reason != WaitReason::kRestart && reason != WaitReason::kMemory;
 }
 
 template <typename E, size_t n>

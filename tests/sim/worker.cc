@@ -80,11 +80,13 @@ void SimWorker::Connect() {
   if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Connect(); });
   stream_ = world_.net.Open(index_);
   up_ = false;
-  world_.net.SendUp(stream_, scheduler::event::WorkerHello{.stream = stream_,
-                                                           .identity = 1000 + uint64_t{index_},
-                                                           .incarnation = incarnation_,
-                                                           .capacity = capacity_,
-                                                           .host = index_ % world_.options.hosts});
+  world_.net.SendUp(
+      stream_, scheduler::event::WorkerHello{.stream = stream_,
+                                             .identity = 1000 + uint64_t{index_},
+                                             .incarnation = incarnation_,
+                                             .capacity = capacity_,
+                                             .host = index_ % world_.options.hosts,
+                                             .store_budget_bytes = world_.options.stores[index_]});
 }
 
 void SimWorker::OnWelcome(scheduler::StreamId stream, WorkerId id) {
