@@ -20,6 +20,12 @@ std::string StateName(const v1::WorkerInfo& worker) {
 
 std::string Of(std::string_view used, std::string_view all) { return StrCat(used, " / ", all); }
 
+std::string Stored(const v1::WorkerInfo& worker) {
+  std::string stored = FormatBytes(worker.store_bytes());
+  return worker.store_budget_bytes() == 0 ? stored
+                                          : Of(stored, FormatBytes(worker.store_budget_bytes()));
+}
+
 void List(Context& context) {
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
@@ -48,7 +54,7 @@ void List(Context& context) {
          Of(FormatCpus(w.in_use().cpus_milli()), FormatCpus(w.capacity().cpus_milli())),
          Of(FormatBytes(w.in_use().memory_bytes()), FormatBytes(w.capacity().memory_bytes())),
          StrCat(w.running()), StrCat(ahead), FormatCount(w.tasks_finished()),
-         FormatCount(w.objects()), FormatBytes(w.store_bytes()), FormatBytes(w.fetched_bytes()),
+         FormatCount(w.objects()), Stored(w), FormatBytes(w.fetched_bytes()),
          FormatBytes(w.served_bytes()), w.data_address()});
   }
   writer.End("no worker has joined yet");

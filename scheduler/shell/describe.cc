@@ -147,6 +147,8 @@ void Describer::Worker(const WorkerView& view, v1::WorkerInfo* to) const {
   to->set_assigned(view.assigned);
   to->set_objects(view.objects);
   to->set_store_bytes(profile.store_bytes != 0 ? profile.store_bytes : view.object_bytes);
+  to->set_store_budget_bytes(view.store_budget_bytes);
+  to->set_promised_bytes(view.promised_bytes);
   to->set_tasks_finished(view.finished);
   to->set_data_address(profile.data_address);
   to->set_metrics_address(profile.metrics_address);

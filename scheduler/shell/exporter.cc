@@ -70,6 +70,9 @@ void Core(const Counters& c, io::MetricsPage& page) {
   ByText(page, "taskd_scheduler_workers_lost_total", "Workers lost, by cause.", "cause",
          c.workers_lost, kLossCauses);
   counter("retracts_total", "Assignments asked back before they started.", c.retracts_sent);
+  counter("held_for_memory_total",
+          "Times that a worker with room for a task left it in its queue for its store's sake.",
+          c.held_for_memory);
   counter("input_moved_bytes_total", "Input bytes that had to move to where the task was placed.",
           c.bytes_moved);
   counter("input_saved_bytes_total", "Input bytes that were there already, by locality.",

@@ -82,6 +82,29 @@ class ResourcesTest(unittest.TestCase):
         gate.open()
         self.ctl("job", "wait", job)
 
+    def test_results_wait_for_room(self):
+        self.start("taskd-worker", "full", "--name", "full", "--cpus", 4, "--store", "100MiB")
+        gate = Gate(self)
+        job = self.submit(f"""
+- name: t
+  over: {{i: 0..1}}
+  sh: |
+    {gate.here("t$i")}
+    {gate.wait}
+    echo > "$out_o"
+  out: {{o: o}}
+  expect: {{bytes: 80MiB}}
+  placement: {{workers: [full]}}
+""")
+        gate.await_come(1)
+        waiting = "t[1]" if "t0" in gate.come() else "t[0]"
+        told = self.await_reason(job, waiting, "memory")
+        self.assertIn("has 20.0 MiB of its store left", told["summary"])
+        full = next(w for w in json.loads(self.ctl("-o", "json", "worker", "list").text)["workers"] if w["name"] == "full")
+        self.assertEqual((int(full["store_budget_bytes"]), int(full["promised_bytes"])), (100 << 20, 80 << 20))
+        gate.open()
+        self.ctl("job", "wait", job)
+
     def test_placement(self):
         job = self.submit("""
 - {name: ssd, sh: 'true', placement: {attributes: [ssd]}}

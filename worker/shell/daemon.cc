@@ -134,6 +134,7 @@ void Daemon::MakeLink() {
       HashBytes(HashBytes(1, options_.name), options_.host + work_dir_.path()) | 1;  // 0 is none
   link.incarnation = io::RandomU64() | 1;
   link.capacity = options_.capacity;
+  link.store_budget_bytes = options_.store_budget_bytes;
   link.attributes = options_.attributes;
   if (options_.ends_after_ns != 0) link.ends_at_ns = io::NowNs() + options_.ends_after_ns;
   link_ = std::make_unique<SchedulerLink>(std::move(link), inbox_);

@@ -65,6 +65,8 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("name", &options.name, "name of this worker, unique in the cluster [HOST-PID]");
   flags.Cpus("cpus", &options.capacity.cpus_milli, "cpus for tasks");
   flags.Bytes("memory", &options.capacity.memory_bytes, "memory for tasks");
+  flags.Bytes("store", &options.store_budget_bytes,
+              "room for results that others still read; 0: no limit");
   flags.List("resource", &options.pools, "NAME=AMOUNT: gpus, or worker.NAME; may be given again");
   flags.List("attribute", &options.attributes,
              "a name that placement rules may ask for; may be given again");

@@ -16,7 +16,8 @@ struct WorkerOptions {
   std::string scheduler;
   std::string name;
   Resources capacity;
-  std::vector<std::string> pools;  // "gpus=2", "worker.fpga=1"
+  uint64_t store_budget_bytes = 0;  // 0: no limit
+  std::vector<std::string> pools;   // "gpus=2", "worker.fpga=1"
   std::vector<std::string> attributes;
   uint64_t ends_after_ns = 0;  // 0: no end
   std::string work_dir;

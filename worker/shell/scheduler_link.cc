@@ -165,6 +165,7 @@ void SchedulerLink::Connect(uint64_t now_ns) {
     hello->set_identity(options_.identity);
     hello->set_incarnation(options_.incarnation);
     rpc::Encode(options_.capacity, hello->mutable_capacity());
+    hello->set_store_budget_bytes(options_.store_budget_bytes);
     hello->set_host(options_.host);
     hello->set_data_address(options_.data_address);
     hello->set_metrics_address(options_.metrics_address);

@@ -29,6 +29,7 @@ class SchedulerLink {
     std::string name, host, data_address, metrics_address, version;
     uint64_t identity = 0, incarnation = 0;
     Resources capacity;
+    uint64_t store_budget_bytes = 0;  // 0: no limit
     std::vector<std::string> attributes;
     uint64_t ends_at_ns = 0;  // of the monotonic clock; 0: no end
   };
