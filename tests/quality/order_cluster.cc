@@ -1,5 +1,8 @@
 #include "tests/quality/order_cluster.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "common/base/hash.h"
 
 namespace taskd::quality {
@@ -20,14 +23,29 @@ Graph Timed(const DaskGraph& dask) {
   return graph;
 }
 
+std::vector<uint32_t> LevelRanks(const Graph& graph) {
+  std::vector<uint32_t> level(graph.tasks.size()), order(level.size()), rank(level.size());
+  for (size_t t = 0; t < level.size(); ++t) {
+    for (auto [source, output] : graph.tasks[t].inputs)
+      level[t] = std::max(level[t], level[source] + 1);
+  }
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return level[a] < level[b]; });
+  for (uint32_t i = 0; i < order.size(); ++i) rank[order[i]] = i;
+  return rank;
+}
+
 }  // namespace
 
-ClusterRun RunOnCluster(const DaskGraph& dask, const Setting& setting, bool by_dask) {
+Result RunOnCluster(const DaskGraph& dask, const Setting& setting, RanksOf ranks,
+                    StoreBudget store) {
   const Graph graph = Timed(dask);
+  const std::vector<uint32_t> levels = LevelRanks(graph);
   JobSpec job{.graph = &graph, .hints = false, .keep_results = true};
-  if (by_dask) job.ranks = &dask.dask_rank;
-  const Result result = Cluster(setting, {job}).Run();
-  return {result.peak, static_cast<double>(result.makespan_ns[0]) / 1e9, result.error};
+  if (ranks == RanksOf::kDask) job.ranks = &dask.dask_rank;
+  if (ranks == RanksOf::kLevels) job.ranks = &levels;
+  return Cluster(setting, {job}, store).Run();
 }
 
 }  // namespace taskd::quality

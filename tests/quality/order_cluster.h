@@ -1,4 +1,4 @@
-// A graph of dask's on a cluster that runs the production scheduler core, by our ranks or by dask's.
+// A graph of dask's on a cluster that runs the production scheduler core.
 #ifndef TASKD_TESTS_QUALITY_ORDER_CLUSTER_H_
 #define TASKD_TESTS_QUALITY_ORDER_CLUSTER_H_
 
@@ -10,17 +10,19 @@
 
 namespace taskd::quality {
 
-struct ClusterRun {
-  LiveResults::Peak peak;
-  double seconds = 0;  // makespan
-  std::string error;   // "" when every task ran
+// Ours with our tails; the others as a client would give them, without.
+enum class RanksOf {
+  kOurs,
+  kDask,
+  kLevels,  // breadth first: what keeps many results alive
 };
 
 // The world is cluster.h's. Tasks take half a second to one and a half, each the same whatever the
 // ranks; results have `kResultBytes`; nothing of this is told to the scheduler. What nobody reads is
-// wanted. By dask's ranks: as a client would give them, without tails, which dask does not know.
+// wanted.
 inline constexpr uint64_t kResultBytes = 64ull << 20;
-ClusterRun RunOnCluster(const DaskGraph& graph, const Setting& setting, bool by_dask);
+Result RunOnCluster(const DaskGraph& graph, const Setting& setting, RanksOf ranks,
+                    StoreBudget store = {});
 
 }  // namespace taskd::quality
 

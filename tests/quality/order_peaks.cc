@@ -2,9 +2,10 @@
 // most live results and makespan on a cluster that runs the production scheduler core. A result that
 // nobody reads stays live to the end ("peak"); "transient" leaves those out.
 //
-//     taskd_order_peaks FOLDER [--json FILE] [--cluster WORKERSxSLOTS] [--graphs a,b] [--jobs N]
+//     taskd_order_peaks FOLDER [--json FILE] [--cluster WORKERSxSLOTS] [--store SHARE]
+//                       [--graphs a,b] [--jobs N]
 //
-// FOLDER: what dask_graphs.py wrote.
+// FOLDER: what dask_graphs.py wrote. --store: also with stores of so much of what each worker held.
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <string>
 #include <thread>
@@ -23,6 +25,7 @@
 #include "scheduler/order/order.h"
 #include "tests/quality/order_cluster.h"
 #include "tests/quality/order_graphs.h"
+#include "tests/quality/order_memory.h"
 
 namespace taskd::quality {
 namespace {
@@ -32,6 +35,7 @@ constexpr uint32_t kMibPerS = 1024;
 struct Options {
   std::string folder, json;
   Setting cluster{4, 4, kMibPerS};
+  double store = 0;                 // share of what each worker held; 0: not measured
   std::vector<std::string> graphs;  // empty: all
   uint32_t jobs = std::max(1u, std::thread::hardware_concurrency());
 };
@@ -41,13 +45,22 @@ struct Row {
   uint64_t tasks = 0;
   order::Peak ours, dask;
   uint64_t ns_per_task = 0;
-  ClusterRun our_run, dask_run;
+  Result our_run, dask_run;
+  std::vector<MemoryRow> memory;
 
   double ratio() const { return Ratio(ours.weight, dask.weight); }
   double transient_ratio() const { return Ratio(ours.transient, dask.transient); }
   double cluster_ratio() const { return Ratio(our_run.peak.results, dask_run.peak.results); }
-  double makespan_ratio() const { return our_run.seconds / dask_run.seconds; }
-  std::string error() const { return our_run.error.empty() ? dask_run.error : our_run.error; }
+  double our_seconds() const { return static_cast<double>(our_run.makespan_ns[0]) / 1e9; }
+  double dask_seconds() const { return static_cast<double>(dask_run.makespan_ns[0]) / 1e9; }
+  double makespan_ratio() const { return our_seconds() / dask_seconds(); }
+  std::string error() const {
+    for (const MemoryRow& m : memory) {
+      for (const Result* run : {&m.untold, &m.told})
+        if (!run->error.empty()) return run->error;
+    }
+    return our_run.error.empty() ? dask_run.error : our_run.error;
+  }
 
  private:
   static double Ratio(uint64_t a, uint64_t b) {
@@ -55,7 +68,7 @@ struct Row {
   }
 };
 
-Row Compare(const DaskGraph& g, const Setting& cluster) {
+Row Compare(const DaskGraph& g, const Options& options) {
   Row row{g.name, g.size, g.dask_rank.size()};
   auto start = std::chrono::steady_clock::now();
   order::Ranks ranks = order::Order(g.graph);
@@ -63,8 +76,9 @@ Row Compare(const DaskGraph& g, const Setting& cluster) {
   row.ns_per_task = static_cast<uint64_t>(took.count()) / row.tasks;
   row.ours = order::PeakOf(g.graph, ranks.rank);
   row.dask = order::PeakOf(g.graph, g.dask_rank);
-  row.our_run = RunOnCluster(g, cluster, false);
-  row.dask_run = RunOnCluster(g, cluster, true);
+  row.our_run = RunOnCluster(g, options.cluster, RanksOf::kOurs);
+  row.dask_run = RunOnCluster(g, options.cluster, RanksOf::kDask);
+  if (options.store > 0) row.memory = CompareMemory(g, options.cluster, options.store);
   return row;
 }
 
@@ -110,7 +124,7 @@ void Print(const std::vector<Row>& rows, const Setting& cluster) {
     absl::PrintF("%-24s %-8s %7d %7d | %7d %7d %7.3f %9.3f | %7d %7d %7.3f %9.2f %9.2f %7.3f\n",
                  r.name, r.size, r.tasks, r.ns_per_task, r.ours.weight, r.dask.weight, r.ratio(),
                  r.transient_ratio(), r.our_run.peak.results, r.dask_run.peak.results,
-                 r.cluster_ratio(), r.our_run.seconds, r.dask_run.seconds, r.makespan_ratio());
+                 r.cluster_ratio(), r.our_seconds(), r.dask_seconds(), r.makespan_ratio());
     if (!r.error().empty()) absl::PrintF("  %s\n", r.error());
   }
   absl::PrintF("\n%-24s %7s %7s %9s\n", "ours / dask's", "1 slot", many, "makespan");
@@ -122,7 +136,8 @@ void Print(const std::vector<Row>& rows, const Setting& cluster) {
   print("geometric mean", MeansOf(by_graph));
 }
 
-void WriteJson(const std::vector<Row>& rows, const Setting& cluster, const std::string& path) {
+void WriteJson(const std::vector<Row>& rows, const std::vector<MemoryRow>& memory,
+               const Setting& cluster, const std::string& path) {
   std::ofstream out(path);
   Means means = MeansOf(MeansByGraph(rows));
   out << absl::StrFormat(
@@ -142,10 +157,15 @@ void WriteJson(const std::vector<Row>& rows, const Setting& cluster, const std::
         i == 0 ? "" : ",", r.name, r.size, r.tasks, r.ns_per_task, r.ours.weight, r.dask.weight,
         r.ratio(), r.ours.transient, r.dask.transient, r.our_run.peak.results,
         r.dask_run.peak.results, r.our_run.peak.bytes, r.dask_run.peak.bytes, r.cluster_ratio(),
-        r.our_run.seconds, r.dask_run.seconds, r.makespan_ratio(),
+        r.our_seconds(), r.dask_seconds(), r.makespan_ratio(),
         r.error().empty() ? "true" : "false");
   }
-  out << "\n]}\n";
+  out << "\n]";
+  if (!memory.empty()) {
+    out << ",\n\"stores\": ";
+    WriteMemoryJson(memory, out);
+  }
+  out << "}\n";
 }
 
 bool Parse(int argc, char** argv, Options& options) {
@@ -161,6 +181,8 @@ bool Parse(int argc, char** argv, Options& options) {
       options.json = value;
     } else if (flag == "--graphs") {
       options.graphs = absl::StrSplit(value, ',');
+    } else if (flag == "--store") {
+      if (!absl::SimpleAtod(value, &options.store) || options.store <= 0) return false;
     } else if (flag == "--jobs") {
       if (!absl::SimpleAtoi(value, &options.jobs) || options.jobs == 0) return false;
     } else if (flag == "--cluster") {
@@ -183,8 +205,7 @@ std::vector<Row> CompareAll(const std::vector<DaskGraph>& graphs, const Options&
   std::vector<std::thread> threads;
   for (uint32_t j = 0; j < options.jobs; ++j) {
     threads.emplace_back([&] {
-      for (size_t i = next++; i < rows.size(); i = next++)
-        rows[i] = Compare(graphs[i], options.cluster);
+      for (size_t i = next++; i < rows.size(); i = next++) rows[i] = Compare(graphs[i], options);
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -196,7 +217,7 @@ int Main(int argc, char** argv) {
   if (!Parse(argc, argv, options)) {
     std::fprintf(stderr,
                  "usage: taskd_order_peaks FOLDER [--json FILE] [--cluster WORKERSxSLOTS] "
-                 "[--graphs a,b] [--jobs N]\n");
+                 "[--store SHARE] [--graphs a,b] [--jobs N]\n");
     return 2;
   }
   auto graphs = ReadDaskGraphs(options.folder);
@@ -214,7 +235,10 @@ int Main(int argc, char** argv) {
   }
   std::vector<Row> rows = CompareAll(*graphs, options);
   Print(rows, options.cluster);
-  if (!options.json.empty()) WriteJson(rows, options.cluster, options.json);
+  std::vector<MemoryRow> memory;
+  for (const Row& r : rows) memory.insert(memory.end(), r.memory.begin(), r.memory.end());
+  if (!memory.empty()) PrintMemory(memory, std::cout);
+  if (!options.json.empty()) WriteJson(rows, memory, options.cluster, options.json);
   return std::all_of(rows.begin(), rows.end(), [](const Row& r) { return r.error().empty(); }) ? 0
                                                                                                : 1;
 }
