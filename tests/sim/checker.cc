@@ -360,14 +360,18 @@ bool Checker::MayBeUnneeded(ObjectId id) {
 }
 
 // What only workers out of reach hold, and nobody needs, is freed without a message: they learn it
-// on their return.
+// on their return. After a restart a worker that lists what it has is out of reach for the rest.
 void Checker::ForgetUnneeded() {
+  auto in_reach = [](const Peer& peer, const ObjectVersion& id) {
+    return peer.connected && (peer.named || peer.listed.contains(id));
+  };
   for (uint32_t p = 0; p < peers_.size(); ++p) {
-    if (peers_[p].connected) continue;
+    if (peers_[p].connected && peers_[p].named) continue;
     std::vector<ObjectVersion> unneeded;
     for (const ObjectVersion& id : peers_[p].holds) {
+      if (in_reach(peers_[p], id)) continue;
       bool elsewhere = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& other) {
-        return other.connected && other.holds.contains(id);
+        return in_reach(other, id) && other.holds.contains(id);
       });
       if (!elsewhere && world_.FindJobPlan(id.object.job) != nullptr && MayBeUnneeded(id.object)) {
         unneeded.push_back(id);
