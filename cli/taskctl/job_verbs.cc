@@ -51,6 +51,7 @@ Row JobRow(const v1::JobInfo& job) {
 
 struct ListOptions {
   std::string state;
+  std::string owner;
   uint32_t limit = 100;
 };
 
@@ -65,19 +66,28 @@ std::optional<v1::JobState> StateOf(std::string_view name) {
 
 // The newest last, so that they stand above the prompt.
 void List(Context& context, const ListOptions& options) {
+  if (Printable(options.owner) != options.owner) {
+    return context.Fail(kExitUsage, absl::InvalidArgumentError(StrCat(
+                                        "--owner ", Printable(options.owner),
+                                        ": no owner has such a name; it is not text in UTF-8")));
+  }
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
   std::vector<v1::JobInfo> jobs;
   uint32_t count = options.limit == 0 ? ~0u : options.limit;
-  absl::StatusOr<bool> more = ForNewestJobs(**connection, count, StateOf(options.state),
+  v1::ListJobsRequest request;
+  if (auto state = StateOf(options.state)) request.add_states(*state);
+  request.set_owner(options.owner);
+  absl::StatusOr<bool> more = ForNewestJobs(**connection, count, request,
                                             [&](const v1::JobInfo& job) { jobs.push_back(job); });
   if (!more.ok()) return context.Fail(more.status());
   ListWriter writer(context, "jobs", JobColumns());
   for (auto job = jobs.rbegin(); job != jobs.rend(); ++job)
     writer.Add(*job, StrCat(job->job()), JobRow(*job));
-  writer.End(options.state.empty() ? "no job yet; `taskctl run FILE` starts one"
-                                   : "no job is in that state");
+  writer.End(options.state.empty() && options.owner.empty()
+                 ? "no job yet; `taskctl run FILE` starts one"
+                 : "there is no such job");
   if (*more) Note(context, StrCat("the newest ", jobs.size(), " jobs; --limit 0 shows all"));
 }
 
@@ -219,6 +229,7 @@ void AddJobCommands(CLI::App& app, Context& context) {
   CLI::App* list = job->add_subcommand("list", "Jobs, the newest last");
   list->add_option("-s,--state", options->state, "Only jobs in this state")
       ->check(CLI::IsMember({"open", "running", "done", "failed", "cancelled"}));
+  list->add_option("--owner", options->owner, "Only jobs of this owner")->type_name("NAME");
   list->add_option("-n,--limit", options->limit, "At most so many, the newest; 0: all")
       ->capture_default_str();
   list->footer("\nExamples:\n  taskctl job list\n  taskctl job list --state failed -q");

@@ -160,11 +160,9 @@ std::string Cancelled(client::Connection& connection, const std::vector<JobId>& 
 }  // namespace
 
 absl::StatusOr<bool> ForNewestJobs(client::Connection& connection, uint32_t count,
-                                   std::optional<v1::JobState> state,
+                                   v1::ListJobsRequest request,
                                    const std::function<void(const v1::JobInfo&)>& visit) {
-  v1::ListJobsRequest request;
   request.set_newest_first(true);
-  if (state) request.add_states(*state);
   while (count > 0) {
     request.set_limit(std::min(count, kPage));
     absl::StatusOr<v1::JobList> page = connection.ListJobs(request);

@@ -4,7 +4,6 @@
 #define TASKD_CLI_TASKCTL_JOBS_H_
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +28,10 @@ absl::StatusOr<JobId> ResolveOneJob(client::Connection& connection, std::string_
 absl::Status ForEachJob(client::Connection& connection,
                         const std::function<void(const v1::JobInfo&)>& visit);
 
-// Calls `visit` for the newest `count` of them, the newest first; with `state`, of those in it.
-// Whether there are older ones yet to be looked at.
+// Calls `visit` for the newest `count` of those that `request` names, the newest first. Whether there
+// are older ones yet to be looked at.
 absl::StatusOr<bool> ForNewestJobs(client::Connection& connection, uint32_t count,
-                                   std::optional<v1::JobState> state,
+                                   v1::ListJobsRequest request,
                                    const std::function<void(const v1::JobInfo&)>& visit);
 
 absl::StatusOr<v1::JobInfo> GetJob(client::Connection& connection, JobId job);

@@ -67,6 +67,7 @@ class SchedulerCore {
   // `limit` records looked at, and `*next` is where to go on (0: at the end).
   const Counters& counters() const;
   std::optional<JobView> GetJob(JobId job) const;
+  std::optional<JobView> GetJobBriefly(JobId job) const;  // without failures and wants
   std::vector<JobId> ListJobs(JobId cursor, uint32_t limit, JobId* next) const;
   std::vector<JobId> ListNewestJobs(JobId cursor, uint32_t limit, JobId* next) const;  // backwards
   std::optional<TaskView> GetTask(TaskId task) const;

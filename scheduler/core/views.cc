@@ -35,18 +35,21 @@ JobView CompactView(const Job& job) {
   return view;
 }
 
+std::optional<JobView> SchedulerCore::GetJobBriefly(JobId id) const {
+  if (const Job* job = state_->FindJob(id)) return CompactView(*job);
+  auto kept = state_->forgotten.find(id);
+  if (kept == state_->forgotten.end()) return std::nullopt;
+  return kept->second.view;
+}
+
 std::optional<JobView> SchedulerCore::GetJob(JobId id) const {
-  const Job* job = state_->FindJob(id);
-  if (job == nullptr) {
-    auto kept = state_->forgotten.find(id);
-    if (kept == state_->forgotten.end()) return std::nullopt;
-    return kept->second.view;
+  std::optional<JobView> view = GetJobBriefly(id);
+  if (const Job* job = state_->FindJob(id)) {
+    view->failures.assign(job->failures.begin(),
+                          job->failures.begin() + std::min(job->failures.size(), kFew));
+    view->wants.assign(job->wants.begin(),
+                       job->wants.begin() + std::min(job->wants.size(), kWantsShown));
   }
-  JobView view = CompactView(*job);
-  view.failures.assign(job->failures.begin(),
-                       job->failures.begin() + std::min(job->failures.size(), kFew));
-  view.wants.assign(job->wants.begin(),
-                    job->wants.begin() + std::min(job->wants.size(), kWantsShown));
   return view;
 }
 

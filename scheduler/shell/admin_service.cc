@@ -46,7 +46,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
   Reactor* ListJobs(Context* context, const v1::ListJobsRequest* request,
                     v1::JobList* to) override {
     return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
-      return scheduler::ListJobs(core, Describe(core, now_ns), *request, to);
+      return scheduler::ListJobs(core, *jobs_, Describe(core, now_ns), *request, to);
     });
   }
 

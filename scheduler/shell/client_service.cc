@@ -140,7 +140,7 @@ void ClientService::OnActions(uint64_t now_ns, const SchedulerCore& core,
       if (found == followers_.end()) continue;
       found->second.changed = true;
       changed_jobs_.insert(changed->job);
-      auto job = core.GetJob(changed->job);
+      auto job = core.GetJobBriefly(changed->job);
       if (job && Ended(job->state) && !found->second.told_end)
         SendJob(changed->job, found->second, now_ns, core);
     } else if (auto* object = std::get_if<action::ObjectChanged>(&action)) {
@@ -248,7 +248,7 @@ void ClientService::SendObject(ObjectId object, const SchedulerCore& core,
   v1::ObjectUpdate update;
   rpc::Encode(object, update.mutable_object());
   if (!view) {
-    auto job = core.GetJob(object.job);
+    auto job = core.GetJobBriefly(object.job);
     rpc::SetFailure(absl::NotFoundError(
                         StrCat(jobs_->ObjectName(object), " is not there: job ", object.job,
                                job && !job->forgotten ? " has not been sent so far yet; try again"

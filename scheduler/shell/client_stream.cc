@@ -150,7 +150,7 @@ bool ClientStream::Open(uint64_t token, const v1::OpenJob& request) {
                          absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
     }
     header.job = reply.job;
-    if (auto job = core.GetJob(reply.job); job && !job->forgotten)
+    if (auto job = core.GetJobBriefly(reply.job); job && !job->forgotten)
       self->service_->jobs_->Open(std::move(header));
     auto s = self->session();
     if (s == nullptr) return;
@@ -207,7 +207,7 @@ bool ClientStream::Want(uint64_t token, const v1::WantSet& request) {
 bool ClientStream::Subscribe(uint64_t token, JobId job) {
   return AfterLoop(service_->loop_->Ask(
       [self = shared_from_this(), token, job](const SchedulerCore& core, uint64_t) {
-        if (!core.GetJob(job)) {
+        if (!core.GetJobBriefly(job)) {
           return self->Reply(token, absl::NotFoundError(StrCat("there is no job ", job,
                                                                "; taskctl job list shows them")));
         }

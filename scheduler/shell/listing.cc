@@ -64,10 +64,16 @@ absl::Status ListMatching(const SchedulerCore& core, const Describer& describe,
 
 }  // namespace
 
-absl::Status ListJobs(const SchedulerCore& core, const Describer& describe,
+absl::Status ListJobs(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                       const v1::ListJobsRequest& request, v1::JobList* to) {
   auto mask = Mask<v1::JobState>(request.states());
   if (!mask.ok()) return mask.status();
+  auto asked_for = [&](const JobView& job) {
+    if (!In(*mask, job.state)) return false;
+    if (request.owner().empty()) return true;
+    auto header = jobs.Header(job.job);
+    return header && header->owner == request.owner();
+  };
   JobId cursor = request.cursor();
   uint32_t looked = 0, limit = PageSize(request.limit());
   do {
@@ -75,8 +81,8 @@ absl::Status ListJobs(const SchedulerCore& core, const Describer& describe,
         std::min(limit - static_cast<uint32_t>(to->jobs_size()), limits::kQueryRecords - looked);
     for (JobId job : request.newest_first() ? core.ListNewestJobs(cursor, chunk, &cursor)
                                             : core.ListJobs(cursor, chunk, &cursor)) {
-      auto view = core.GetJob(job);
-      if (view && In(*mask, view->state)) describe.Job(*view, to->add_jobs());
+      auto view = core.GetJobBriefly(job);
+      if (view && asked_for(*view)) describe.Job(*view, to->add_jobs());
     }
     looked += chunk;
   } while (cursor != 0 && static_cast<uint32_t>(to->jobs_size()) < limit &&
@@ -117,7 +123,7 @@ absl::Status NoRecord(const JobStore& jobs, JobId job) {
 }
 
 absl::Status NoTask(const SchedulerCore& core, TaskId task) {
-  auto job = core.GetJob(task.job);
+  auto job = core.GetJobBriefly(task.job);
   if (!job) return NoJob(task.job);
   if (job->forgotten) return Forgotten(task.job);
   return absl::NotFoundError(
@@ -125,7 +131,7 @@ absl::Status NoTask(const SchedulerCore& core, TaskId task) {
 }
 
 absl::Status NoObject(const SchedulerCore& core, ObjectId object) {
-  auto job = core.GetJob(object.job);
+  auto job = core.GetJobBriefly(object.job);
   if (!job) return NoJob(object.job);
   if (job->forgotten) return Forgotten(object.job);
   return absl::NotFoundError(StrCat("there is no object ", ToString(object)));

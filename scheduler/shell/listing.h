@@ -13,7 +13,7 @@
 namespace taskd::scheduler {
 
 // On the core thread.
-absl::Status ListJobs(const SchedulerCore& core, const Describer& describe,
+absl::Status ListJobs(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                       const v1::ListJobsRequest& request, v1::JobList* to);
 absl::Status ListTasks(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                        const v1::ListTasksRequest& request, v1::TaskList* to);

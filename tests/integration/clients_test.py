@@ -259,7 +259,10 @@ class ForgetTest(Daemons):
         self.assertEqual([(job["job"], job["forgotten"]) for job in shown],
                          [(1, False), (2, True), (3, False), (4, False), (5, False)])
         self.assertEqual(self.json("job", "list", "--state", "failed")["jobs"], [])
-        self.assertEqual(self.ctl("-q", "job", "show", "last").text, "5\n")
+        self.assertIn("done, forgotten", self.ctl("job", "list").text)
+        self.ctl("run", "--owner", "else", graph)
+        self.assertEqual([job["job"] for job in self.json("job", "list", "--owner", "else")["jobs"]], [6])
+        self.assertEqual(self.ctl("-q", "job", "show", "last").text, "6\n")
 
 
 if __name__ == "__main__":
