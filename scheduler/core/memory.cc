@@ -27,8 +27,12 @@ namespace taskd::scheduler {
 
 namespace {
 
+// Asked for every input at every free slot: without a 128-bit division where there is no need.
 uint64_t MulDiv(uint64_t value, uint64_t times, uint64_t divisor) {
-  return static_cast<uint64_t>(static_cast<unsigned __int128>(value) * times / divisor);
+  if (times == divisor) return value;
+  const auto product = static_cast<unsigned __int128>(value) * times;
+  if (product >> 64 == 0) return static_cast<uint64_t>(product) / divisor;
+  return static_cast<uint64_t>(product / divisor);
 }
 
 uint64_t InUse(const Worker& worker) {
@@ -42,15 +46,35 @@ struct Input {
   uint64_t readers = 1;                 // of the collection that it is read through
 };
 
-void AddInput(const State& state, const Worker& worker, ObjectId id, const ObjectRec& object,
-              uint64_t bytes, bool here, const Input& input, Footprint* out) {
-  uint64_t read = MulDiv(MulDiv(bytes, input.parts, input.parts_total), input.times, input.of);
-  uint64_t share = MulDiv(bytes, input.times, input.of) / input.readers /
-                   std::max<uint32_t>(object.live_consumers, 1);
-  here = here || state.HoldsUsable(id, object, worker.id.slot);
-  if (!here) out->fetched += read;
-  // Parts that were fetched go with the attempt.
-  out->freed += here || input.parts == input.parts_total ? share : read;
+// A few of very many stand for all of them.
+template <typename Visit>
+void VisitInputs(const Job& job, const TaskRec& task, Visit visit) {
+  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
+  for (uint32_t i = 0; i < edges; ++i) {
+    uint32_t e = task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
+    Input input{.times = task.edge_count, .of = edges};
+    if (auto it = job.selections.find(e);
+        it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
+      input.parts = it->second.parts.hi - it->second.parts.lo;
+      input.parts_total = it->second.parts_total;
+    }
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) {
+      visit(source, input);
+      continue;
+    }
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    const uint32_t members = std::min(c.count, limits::kInputsCosted);
+    input.times *= c.count;
+    input.of *= members;
+    input.readers = std::max<uint32_t>(c.live_consumers, 1);
+    for (uint32_t m = 0; m < members; ++m)
+      visit(c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride, input);
+  }
+}
+
+uint64_t BytesRead(uint64_t bytes, const Input& input) {
+  return MulDiv(MulDiv(bytes, input.parts, input.parts_total), input.times, input.of);
 }
 
 }  // namespace
@@ -98,35 +122,29 @@ Footprint State::FootprintOf(const Worker& worker, const Job& job, Ordinal ordin
                              uint64_t unmade_bytes) const {
   const TaskRec& task = job.tasks[ordinal];
   Footprint out{.outputs = ExpectedBytes(job, task)};
-  auto add = [&](Ordinal source, const Input& input) {
+  VisitInputs(job, task, [&](Ordinal source, const Input& input) {
     const ObjectRec& object = job.objects[source];
     const bool unmade = object.version == 0;
-    AddInput(*this, worker, {job.id, source}, object, unmade ? unmade_bytes : object.size_bytes,
-             unmade, input, &out);
-  };
-  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
-  for (uint32_t i = 0; i < edges; ++i) {
-    uint32_t e = task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
-    Input input{.times = task.edge_count, .of = edges};
-    if (auto it = job.selections.find(e);
-        it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
-      input.parts = it->second.parts.hi - it->second.parts.lo;
-      input.parts_total = it->second.parts_total;
-    }
-    uint32_t source = job.edges[e].source;
-    if (!(source & kCollectionBit)) {
-      add(source, input);
-      continue;
-    }
-    const CollectionRec& c = job.collections[source & ~kCollectionBit];
-    const uint32_t members = std::min(c.count, limits::kInputsCosted);
-    input.times *= c.count;
-    input.of *= members;
-    input.readers = std::max<uint32_t>(c.live_consumers, 1);
-    for (uint32_t m = 0; m < members; ++m)
-      add(c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride, input);
-  }
+    const bool here = unmade || HoldsUsable({job.id, source}, object, worker.id.slot);
+    const uint64_t bytes = unmade ? unmade_bytes : object.size_bytes;
+    const uint64_t read = BytesRead(bytes, input);
+    const uint64_t share = MulDiv(bytes, input.times, input.of) / input.readers /
+                           std::max<uint32_t>(object.live_consumers, 1);
+    if (!here) out.fetched += read;
+    // Parts that were fetched go with the attempt.
+    out.freed += here || input.parts == input.parts_total ? share : read;
+  });
   return out;
+}
+
+// As if nothing of its inputs were there: needs no look at who has them.
+uint64_t State::MostAdded(const Job& job, Ordinal ordinal) const {
+  const TaskRec& task = job.tasks[ordinal];
+  uint64_t bytes = ExpectedBytes(job, task);
+  VisitInputs(job, task, [&](Ordinal source, const Input& input) {
+    bytes += BytesRead(job.objects[source].size_bytes, input);
+  });
+  return bytes;
 }
 
 namespace {
@@ -168,7 +186,10 @@ bool State::MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal,
 }
 
 Room State::RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const {
-  if (worker.store_budget_bytes == 0) return Room::kFits;
+  if (worker.store_budget_bytes == 0 ||
+      InUse(worker) + MostAdded(job, ordinal) <= worker.store_budget_bytes) {
+    return Room::kFits;
+  }
   const Footprint own = FootprintOf(worker, job, ordinal);
   if (own.added() <= limits::kHeapObjectBytes ||
       InUse(worker) + own.added() <= worker.store_budget_bytes) {

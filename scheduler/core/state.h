@@ -388,6 +388,7 @@ class State {
   // Inputs that are not made yet: as if they were there, and so large.
   Footprint FootprintOf(const Worker& worker, const Job& job, Ordinal ordinal,
                         uint64_t unmade_bytes = 0) const;
+  uint64_t MostAdded(const Job& job, Ordinal ordinal) const;
   bool MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal, const Footprint& own) const;
   FitLimit StoreLimit(const Worker& worker, const Job& job, Ordinal ordinal) const;
   Room RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const;
