@@ -158,8 +158,8 @@ bool Faults::Try(Fault fault, uint32_t index) {
     case Fault::kReplicaDamaged:
       return w.DamageReplica(rng_.Next());
     case Fault::kSoleReplicaLost: {
-      const bool noticed = rng_.Chance(500);
       const uint64_t which = rng_.Next();
+      const bool noticed = rng_.Chance(500);
       return w.LoseSoleReplica(which, noticed);
     }
     case Fault::kDataCut:

@@ -213,6 +213,7 @@ void SimWorker::CarrySend(worker::Action& any) {
   if (auto* a = std::get_if<action::SendInventory>(&any)) {
     if (!current(a->session)) return;
     SendReport();
+    for (const Replica& replica : a->chunk.replicas) Told(replica.id);
     world_.net.SendUp(stream_, scheduler::event::WorkerInventory{stream_, std::move(a->chunk)});
   } else if (auto* a = std::get_if<action::SendInventoryDone>(&any)) {
     if (!current(a->session)) return;
@@ -232,7 +233,9 @@ void SimWorker::CarrySend(worker::Action& any) {
     MutateOutcome(a->outcome);
     Report(1, &WorkerReport::outcomes, std::move(a->outcome));
   } else if (auto* a = std::get_if<action::SendReplicaAdded>(&any)) {
-    if (current(a->session)) Report(2, &WorkerReport::replicas_added, a->replica);
+    if (!current(a->session)) return;
+    Told(a->replica.id);
+    Report(2, &WorkerReport::replicas_added, a->replica);
   } else if (auto* a = std::get_if<action::SendReplicaLost>(&any)) {
     if (current(a->session)) Report(3, &WorkerReport::replicas_lost, a->object);
   }

@@ -53,6 +53,7 @@ class SimWorker {
   struct Blob {
     uint64_t value = 0;  // of the whole object, also when only parts of it are here
     uint64_t size_bytes = 0;
+    bool told = true;  // false: fetched, and no message has named it
   };
   const std::map<worker::LocalKey, Blob>& store() const { return store_; }
   const Blob* FindBlob(const worker::LocalKey& key) const;
@@ -113,6 +114,7 @@ class SimWorker {
   const worker::LocalKey* PickWhole(uint64_t random) const;
   void CheckFetchLimits(const worker::action::StartFetch& action);
   void Drop(const worker::LocalKey& key);
+  void Told(const ObjectVersion& id);
   void MutateOutcome(Outcome& outcome);
 
   World& world_;

@@ -86,14 +86,20 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
         damaged_.erase(key.id);
         item.crc32c = CrcOfValue(blob->value);
       }
-      store_[key] = {blob->value, item.size_bytes};
+      auto known = store_.find(key);
+      bool told = known != store_.end() && known->second.told;
+      store_[key] = {blob->value, item.size_bytes, told};
     }
   }
   Post(std::move(done));
 }
 
 void SimWorker::Drop(const LocalKey& key) {
-  bool had = store_.erase(key) != 0;
+  auto found = store_.find(key);
+  bool had = found != store_.end();
+  // What arrives although its request was called back is nobody's replica.
+  bool told = had && found->second.told;
+  if (had) store_.erase(found);
   // Parts may be here twice, by themselves and in the whole: one of them has to stay while a body
   // reads.
   for (const auto& [ref, exec] : execs_) {
@@ -110,7 +116,12 @@ void SimWorker::Drop(const LocalKey& key) {
   bool elsewhere = std::any_of(
       world_.workers.begin(), world_.workers.end(),
       [&key](const auto& other) { return other->alive() && other->store_.contains(key); });
-  if (had) world_.checker.OnDrop(index_, key.id, !elsewhere);
+  if (told) world_.checker.OnDrop(index_, key.id, !elsewhere);
+}
+
+// A message names it: from now on the scheduler counts on it.
+void SimWorker::Told(const ObjectVersion& id) {
+  if (auto found = store_.find({id, {}}); found != store_.end()) found->second.told = true;
 }
 
 const LocalKey* SimWorker::PickWhole(uint64_t random) const {
