@@ -40,6 +40,7 @@ class OptionReader {
         {"crash_limit", &OptionReader::CrashLimit},
         {"pure", &OptionReader::Pure},
         {"straggler", &OptionReader::Straggler},
+        {"replicas", &OptionReader::Replicas},
     };
     for (const YamlNode::Entry& entry : map.entries) {
       for (const Key& key : kKeys) {
@@ -112,6 +113,10 @@ class OptionReader {
       return context_.Error(node.line, StrCat("pure is '", *text, "'; it is true or false"));
     options_.set_impure(*text == "false");
     return absl::OkStatus();
+  }
+  absl::Status Replicas(const YamlNode& node) {
+    return Integer(node, "replicas", 1, limits::kReplicas,
+                   [&](int64_t v) { options_.set_replicas(static_cast<uint32_t>(v)); });
   }
   absl::Status Straggler(const YamlNode& node) {
     auto status = Take(node, "straggler", ParseCpus,

@@ -12,7 +12,8 @@
 namespace taskd::client {
 
 inline constexpr std::string_view kOptionKeys =
-    "retry time_limit needs_time resources placement priority expect crash_limit pure straggler";
+    "retry time_limit needs_time resources placement priority expect crash_limit pure straggler "
+    "replicas";
 inline constexpr std::string_view kPlannedOptionKeys = "environment group replicas";
 
 v1::Shape DefaultShape();  // one cpu, anywhere

@@ -1,4 +1,4 @@
-// taskctl worker list | drain
+// taskctl worker list | drain | retire
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -43,6 +43,7 @@ void List(Context& context) {
                      {"FINISHED", Column::kRight},
                      {"OBJECTS", Column::kRight},
                      {"STORED", Column::kRight},
+                     {"TO MOVE", Column::kRight},
                      {"FETCHED", Column::kRight},
                      {"SERVED", Column::kRight},
                      {"ADDRESS"}});
@@ -54,18 +55,19 @@ void List(Context& context) {
          Of(FormatCpus(w.in_use().cpus_milli()), FormatCpus(w.capacity().cpus_milli())),
          Of(FormatBytes(w.in_use().memory_bytes()), FormatBytes(w.capacity().memory_bytes())),
          StrCat(w.running()), StrCat(ahead), FormatCount(w.tasks_finished()),
-         FormatCount(w.objects()), Stored(w), FormatBytes(w.fetched_bytes()),
-         FormatBytes(w.served_bytes()), w.data_address()});
+         FormatCount(w.objects()), Stored(w), FormatCount(w.to_move()),
+         FormatBytes(w.fetched_bytes()), FormatBytes(w.served_bytes()), w.data_address()});
   }
   writer.End("no worker has joined yet");
 }
 
-void Drain(Context& context, const std::string& name) {
+void Drain(Context& context, const std::string& name, bool retire) {
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
   v1::DrainWorkerRequest request;
   request.set_name(name);
+  request.set_retire(retire);
   absl::StatusOr<v1::WorkerInfo> worker = (*connection)->DrainWorker(request);
   if (absl::IsNotFound(worker.status())) {
     return context.Fail(
@@ -74,7 +76,11 @@ void Drain(Context& context, const std::string& name) {
   if (!worker.ok()) return context.Fail(worker.status());
   Show(context, *worker, worker->name(), [&] {
     return StrCat(worker->name(), " is ", StateName(*worker), ": it ends what runs (",
-                  worker->running(), ") and gets nothing new; see `taskctl worker list`\n");
+                  worker->running(), "), gets nothing new",
+                  retire ? ", and stops when what only it holds (" : "; what only it holds (",
+                  worker->to_move(),
+                  retire ? " results) is elsewhere" : " results) is copied elsewhere",
+                  "; see `taskctl worker list`\n");
   });
 }
 
@@ -91,11 +97,17 @@ void AddWorkerCommands(CLI::App& app, Context& context) {
   list->callback([&context] { List(context); });
 
   auto name = std::make_shared<std::string>();
-  CLI::App* drain = worker->add_subcommand(
-      "drain", "Give a worker nothing new; what runs there ends, what it holds stays");
-  drain->add_option("NAME", *name, "The worker's name")->required();
-  drain->footer("\nExamples:\n  taskctl worker drain worker-2");
-  drain->callback([&context, name] { Drain(context, *name); });
+  auto add = [&](const char* verb, const char* help, const char* example, bool retire) {
+    CLI::App* command = worker->add_subcommand(verb, help);
+    command->add_option("NAME", *name, "The worker's name")->required();
+    command->footer(StrCat("\nExamples:\n  ", example));
+    command->callback([&context, name, retire] { Drain(context, *name, retire); });
+  };
+  add("drain",
+      "Give a worker nothing new; what runs there ends, what only it holds is copied elsewhere",
+      "taskctl worker drain worker-2", false);
+  add("retire", "Drain a worker, and stop it once nobody needs what it holds",
+      "taskctl worker retire worker-2", true);
 }
 
 }  // namespace taskd::cli

@@ -63,6 +63,8 @@ inline constexpr uint32_t kReadersLooked =
     8;  // consumers of an output, for one that it makes ready
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement
+inline constexpr uint32_t kReplicas = 16;         // copies of one output; fewer than kCandidates
+inline constexpr uint32_t kGathersPerWorker = 8;  // ordered at once: leaves room for tasks' inputs
 inline constexpr uint32_t kLookaheadPerAttempt = 4096;
 inline constexpr uint64_t kLookaheadNs = 20'000'000;     // hides a round trip and a hiccup
 inline constexpr uint64_t kUnknownTaskNs = 100'000'000;  // a task that nobody told or measured

@@ -174,6 +174,13 @@ struct BadHolder {
   bool operator==(const BadHolder&) const = default;
 };
 
+// An object that a worker was told to gather, and could not have of any holder named.
+struct GatherFailure {
+  ObjectVersion object;
+  std::vector<BadHolder> bad_holders;
+  bool operator==(const GatherFailure&) const = default;
+};
+
 // How an attempt ended. `sequence` counts 1, 2, 3 ... in an incarnation of a worker.
 struct Outcome {
   uint64_t sequence = 0;

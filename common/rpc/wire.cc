@@ -48,6 +48,30 @@ absl::Status DecodeRefs(const List& from, std::vector<AttemptRef>* to) {
   return absl::OkStatus();
 }
 
+template <class To>
+void EncodeBadHolders(const std::vector<BadHolder>& from, To* to) {
+  for (const BadHolder& bad : from) {
+    v1::BadHolder* added = to->add_bad_holders();
+    added->set_job(bad.id.object.job);
+    added->set_object(bad.id.object.ordinal);
+    added->set_version(bad.id.version);
+    added->set_worker(bad.worker.packed());
+    added->set_missing(bad.missing);
+  }
+}
+
+template <class From>
+absl::Status DecodeBadHolders(const From& from, std::vector<BadHolder>* to) {
+  for (const v1::BadHolder& bad : from.bad_holders()) {
+    BadHolder holder{{{bad.job(), bad.object()}, bad.version()},
+                     WorkerId::FromPacked(bad.worker()),
+                     bad.missing()};
+    if (absl::Status status = CheckVersion(holder.id); !status.ok()) return status;
+    to->push_back(holder);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void Encode(const Resources& from, v1::Resources* to) {
@@ -110,14 +134,25 @@ void Encode(const Outcome& from, v1::Outcome* to) {
     added->set_size_bytes(output.size_bytes);
     added->set_crc32c(output.crc32c);
   }
-  for (const BadHolder& bad : from.bad_holders) {
-    v1::BadHolder* added = to->add_bad_holders();
-    added->set_job(bad.id.object.job);
-    added->set_object(bad.id.object.ordinal);
-    added->set_version(bad.id.version);
-    added->set_worker(bad.worker.packed());
-    added->set_missing(bad.missing);
+  EncodeBadHolders(from.bad_holders, to);
+}
+
+void Encode(const InputObject& from, v1::Gather* to) {
+  to->set_job(from.id.object.job);
+  to->set_object(from.id.object.ordinal);
+  to->set_version(from.id.version);
+  to->set_size_bytes(from.size_bytes);
+  for (WorkerId holder : from.holders) {
+    if (!holder) break;
+    to->add_holders(holder.packed());
   }
+}
+
+void Encode(const GatherFailure& from, v1::GatherFailure* to) {
+  to->set_job(from.object.object.job);
+  to->set_object(from.object.object.ordinal);
+  to->set_version(from.object.version);
+  EncodeBadHolders(from.bad_holders, to);
 }
 
 v1::TaskState Encode(TaskState state) { return static_cast<v1::TaskState>(state); }
@@ -205,13 +240,24 @@ absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
   to.first_output = from.first_output();
   for (const v1::OutputInfo& output : from.outputs())
     to.outputs.push_back({output.size_bytes(), output.crc32c()});
-  for (const v1::BadHolder& bad : from.bad_holders()) {
-    BadHolder holder{{{bad.job(), bad.object()}, bad.version()},
-                     WorkerId::FromPacked(bad.worker()),
-                     bad.missing()};
-    if (absl::Status status = CheckVersion(holder.id); !status.ok()) return status;
-    to.bad_holders.push_back(holder);
-  }
+  if (absl::Status status = DecodeBadHolders(from, &to.bad_holders); !status.ok()) return status;
+  return to;
+}
+
+absl::StatusOr<InputObject> Decode(const v1::Gather& from) {
+  InputObject to{{{from.job(), from.object()}, from.version()}, from.size_bytes()};
+  if (absl::Status status = CheckVersion(to.id); !status.ok()) return status;
+  if (static_cast<size_t>(from.holders_size()) > to.holders.size())
+    return absl::InvalidArgumentError("a gather names too many holders");
+  for (int i = 0; i < from.holders_size(); ++i)
+    to.holders[static_cast<size_t>(i)] = WorkerId::FromPacked(from.holders(i));
+  return to;
+}
+
+absl::StatusOr<GatherFailure> Decode(const v1::GatherFailure& from) {
+  GatherFailure to{{{from.job(), from.object()}, from.version()}, {}};
+  if (absl::Status status = CheckVersion(to.object); !status.ok()) return status;
+  if (absl::Status status = DecodeBadHolders(from, &to.bad_holders); !status.ok()) return status;
   return to;
 }
 

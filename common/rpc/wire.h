@@ -11,6 +11,8 @@
 namespace taskd::v1 {
 class Assignment;
 class AttemptRef;
+class Gather;
+class GatherFailure;
 class Inventory;
 class ObjectRef;
 class Outcome;
@@ -36,6 +38,8 @@ void Encode(AttemptRef from, v1::AttemptRef* to);
 void Encode(const Replica& from, v1::Replica* to);
 void Encode(ObjectVersion from, v1::Replica* to);  // size and crc unset: frees and losses
 void Encode(const Inventory& from, v1::Inventory* to);
+void Encode(const InputObject& from, v1::Gather* to);
+void Encode(const GatherFailure& from, v1::GatherFailure* to);
 void Encode(const Outcome& from, v1::Outcome* to);
 void Encode(const Assignment& from,
             v1::Assignment* to);  // all but key and args, which are not the core's
@@ -57,6 +61,8 @@ absl::StatusOr<AttemptRef> Decode(
 absl::StatusOr<Replica> Decode(
     const v1::Replica& from);  // .id is the ObjectVersion of a free or a loss
 absl::StatusOr<Inventory> Decode(const v1::Inventory& from);
+absl::StatusOr<InputObject> Decode(const v1::Gather& from);
+absl::StatusOr<GatherFailure> Decode(const v1::GatherFailure& from);
 absl::StatusOr<Outcome> Decode(const v1::Outcome& from);
 absl::StatusOr<Assignment> Decode(const v1::Assignment& from);
 

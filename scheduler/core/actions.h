@@ -52,6 +52,15 @@ struct AckOutcomes {
 struct Drain {
   StreamId stream = 0;
 };
+// It is drained, and may stop.
+struct Retire {
+  StreamId stream = 0;
+};
+// Fetch the object and keep it; answered by replicas_added or gathers_failed.
+struct Gather {
+  StreamId stream = 0;
+  InputObject object;
+};
 
 // An answer to a client. `code` is a gRPC status code, 0 for accepted.
 struct Reply {
@@ -107,10 +116,11 @@ struct Journal {
 
 }  // namespace action
 
-using Action = std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
-                            action::Retract, action::Cancel, action::Free, action::AckOutcomes,
-                            action::Drain, action::Reply, action::JobChanged, action::JobForgotten,
-                            action::ObjectChanged, action::Journal>;
+using Action =
+    std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
+                 action::Retract, action::Cancel, action::Free, action::AckOutcomes, action::Drain,
+                 action::Retire, action::Gather, action::Reply, action::JobChanged,
+                 action::JobForgotten, action::ObjectChanged, action::Journal>;
 
 }  // namespace taskd::scheduler
 

@@ -329,7 +329,7 @@ bool State::Balance() {
     }
     return true;
   }
-  if (dirty_ahead.empty()) return false;
+  if (dirty_ahead.empty()) return AdvanceCopies();
   uint16_t slot = dirty_ahead.front();
   dirty_ahead.pop_front();
   Worker* worker = WorkerAt(slot);

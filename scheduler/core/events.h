@@ -67,6 +67,8 @@ struct Batch {
     std::vector<int32_t> retry_exit_codes;
     // Running it again gives other bytes: all its outputs are made anew together.
     bool impure = false;
+    // Copies of each output, on as many workers; lost ones are made again. 0 and 1: one.
+    uint32_t replicas = 0;
     // A second attempt elsewhere once it runs so many thousandths of what is expected; the first
     // accepted finish wins. 0: never.
     uint32_t straggler_milli = 0;
@@ -133,6 +135,7 @@ struct WorkerReport {
   std::vector<Outcome> outcomes;
   std::vector<Replica> replicas_added;
   std::vector<ObjectVersion> replicas_lost;
+  std::vector<GatherFailure> gathers_failed;
 };
 // A clean stop: what it held is gone now.
 struct WorkerGoodbye {
@@ -141,10 +144,12 @@ struct WorkerGoodbye {
 struct WorkerClosed {
   StreamId stream = 0;
 };
-// Stop giving it work; take back what has not started.
+// Give it nothing new, take back what has not started, copy elsewhere what only it holds; it is drained
+// when nobody needs it any more. `retire`: then it is told to stop.
 struct DrainWorker {
   Token token = 0;
   WorkerId worker;
+  bool retire = false;
 };
 
 // The size of a pool that is counted once for the cluster. Less than is in use: nothing is taken

@@ -119,7 +119,12 @@ void State::AppendBatch(Job& job, const Batch& batch) {
         job.selections[task.edges + i] = {e.slot, e.parts, e.parts_total};
       }
     }
-    for (uint32_t i = 0; i < t.output_count; ++i) job.objects.Append().producer = ordinal;
+    bool copies = job.options[t.option].replicas > 1;
+    for (uint32_t i = 0; i < t.output_count; ++i) {
+      ObjectRec& object = job.objects.Append();
+      object.producer = ordinal;
+      object.copies = copies;
+    }
     job.left_cpu_us += ToldCpuUs(job, task);
     job.tasks.Append(task);
   }

@@ -201,6 +201,10 @@ bool State::Advance(Work& work) {
   switch (work.kind) {
     case WorkKind::kEndGrace:
       return AdvanceEndGrace(work);
+    case WorkKind::kCheckDrained:
+      BecomeDrained(static_cast<uint16_t>(work.job));
+      return false;
+    case WorkKind::kWorkerDrain:
     case WorkKind::kWorkerAway:
     case WorkKind::kWorkerDemand:
     case WorkKind::kWorkerReturn:

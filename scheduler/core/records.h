@@ -97,6 +97,7 @@ struct ReplicaRec {
   uint32_t held_at = 0;  // its place in its worker's `held`
   uint16_t worker = 0;   // slot
   bool usable = false;   // its worker is connected and reconciled
+  bool to_move = false;  // its worker leaves, and no other one that stays has it
 };
 static_assert(sizeof(ReplicaRec) + sizeof(ObjectId) <= 20, "with its entry in `held`");
 
@@ -108,12 +109,14 @@ struct ObjectRec {
   uint32_t consumers = kNil;    // edges
   uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
   uint32_t replicas = kNil;
-  uint32_t client_wants : 24 = 0;
+  uint32_t client_wants : 22 = 0;
   Presence presence : 2 = Presence::kMissing;
   bool graph_want : 1 = false;
   bool in_collection : 1 = false;
   bool announced : 1 = false;  // a worklist item will announce its presence
   bool wide : 1 = false;       // its replicas have an index by worker
+  bool copies : 1 = false;     // its task asks for several replicas
+  bool copying : 1 = false;    // see copies.cc
   bool unclaimed : 1 = false;  // of an earlier start, and no worker has named a replica of it yet
   bool idle : 1 = false;       // has replicas that no unfinished task reads, see Worker::idle_bytes
   uint16_t usable = 0;         // replicas that are
@@ -248,6 +251,8 @@ struct Worker {
   bool reconciling = false;  // between hello and the end of the inventory
   bool returning = false;    // the worklist compares what it held with what it listed
   bool draining = false;
+  bool retire = false;                                      // it is told to stop when it is drained
+  bool draining_checked = false;                            // a worklist item looks whether it is
   bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
   bool alone = false;         // runs a suspect, which is to have no company
   bool reserved = false;      // being emptied for one; also in State::reserved
@@ -262,8 +267,10 @@ struct Worker {
   std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
   uint32_t first_attempt = kNil, last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
-  uint32_t retracts_pending = 0;  // asked of others on its behalf
-  uint32_t walks = 0;             // worklist items that walk `held`
+  uint32_t retracts_pending = 0;        // asked of others on its behalf
+  uint32_t walks = 0;                   // worklist items that walk `held`
+  uint32_t to_move = 0;                 // replicas with that mark
+  absl::btree_set<ObjectId> gathering;  // it has been told to fetch
   // Every object with a replica here. What goes is replaced by the last one: walked from its end, so
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;

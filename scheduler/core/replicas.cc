@@ -40,6 +40,7 @@ void State::AddReplica(Worker& worker, ObjectId id, bool usable) {
     if (object.idle) worker.idle_bytes += object.size_bytes;
   }
   SetUsable(object, *replica, usable);
+  if (object.copies || worker.draining) CheckCopies(job, id.ordinal);
   PresenceMayHaveChanged(job, id.ordinal);
 }
 
@@ -49,9 +50,11 @@ bool State::RemoveReplica(Worker& worker, ObjectId id) {
   uint32_t* link = FindLink(id, object, worker.id.slot);
   if (link == nullptr) return false;
   object.usable -= replicas[*link].usable;
+  SetToMove(worker, replicas[*link], false);
   UnlinkReplica(worker, id, object, link);
   worker.object_bytes -= object.size_bytes;
   if (object.idle) worker.idle_bytes -= object.size_bytes;
+  if (object.copies || drainers > 0) CheckCopies(job, id.ordinal);
   PresenceMayHaveChanged(job, id.ordinal);
   return true;
 }
@@ -59,6 +62,7 @@ bool State::RemoveReplica(Worker& worker, ObjectId id) {
 void State::DropReplicas(Job& job, ObjectId id) {
   ObjectRec& object = job.objects[id.ordinal];
   object.unclaimed = false;
+  StopCopies(id, object);
   while (object.replicas != kNil) {
     Worker& worker = *workers[replicas[object.replicas].worker];
     // A worker that is away learns it when it comes back and lists the replica.

@@ -8,6 +8,7 @@
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
 //   holders.cc      the lists of replicas, by object and by worker
 //   replicas.cc     who holds what; freeing
+//   copies.cc       further copies of objects, and when a worker is drained
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
 //   suspects.cc     tasks that may kill their workers run alone
@@ -72,6 +73,8 @@ enum class WorkKind : uint8_t {
   kFailShape,       // index: the shape: its rule names no worker that is left
   kEndByInput,      // job, index: an input was found dead while the journal was read
   kEndGrace,        // job, index: what no worker has claimed since the restart is lost
+  kCheckDrained,    // worker: whether it holds and runs nothing that anyone needs
+  kWorkerDrain,     // worker: what only it holds is copied elsewhere
   kWorkerAway,      // worker: its replicas cannot be read
   kWorkerDemand,    // worker: past rerun_after
   kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
@@ -103,13 +106,26 @@ enum class TimerKind : uint8_t {
   kRefused,
   kStraggler,
   kGrace,
-  kHold
+  kHold,
+  kCopy
 };
 struct Timer {
   uint64_t at_ns = 0;
   TimerKind kind = TimerKind::kBackoff;
-  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch | client, epoch
+  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch | client, epoch | object, tries
   auto operator<=>(const Timer&) const = default;
+};
+
+// An object of which copies may lack.
+struct CopyAsk {
+  ObjectId id;
+  uint8_t tries = 0;  // gathers that failed in a row
+};
+// A worker has been told to fetch an object.
+struct Gather {
+  WorkerId target;
+  AttemptId version = 0;
+  uint8_t tries = 0;
 };
 
 struct Recovery {
@@ -230,6 +246,22 @@ class State {
   void ReportReplica(Worker& worker, const Replica& replica);
   ObjectRec* FindObject(ObjectId id);
 
+  // --- copies.cc
+  void SetToMove(Worker& worker, ReplicaRec& replica, bool to_move);
+  bool LacksCopies(const Job& job, ObjectRec& object);
+  void CheckCopies(Job& job, Ordinal ordinal);
+  void StopCopies(ObjectId id, ObjectRec& object);
+  void EndGather(ObjectId id);
+  void SetTaker(Worker& worker);
+  void GatherEnded(const Worker& worker, const ObjectVersion& object, uint8_t tries);
+  void OnGatherFailed(Worker& worker, const GatherFailure& failure);
+  void LoseGathers(Worker& worker);
+  void RetryCopy(uint64_t packed, uint8_t tries);
+  Worker* ChooseTaker(ObjectId id, const ObjectRec& object);
+  bool AdvanceCopies();
+  void CheckDrained(Worker& worker);
+  void BecomeDrained(uint16_t slot);
+
   // --- attempts.cc
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
   uint32_t AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
@@ -282,11 +314,11 @@ class State {
   void ForgetNames(const Worker& worker);
   void SetWorkerState(Worker& worker, WorkerState state);
   void LoseConnection(Worker& worker);
+  void BeginDrain(Worker& worker);
   void BecomeAway(Worker& worker, LossCause cause);
   void ComeBack(Worker& worker);
   void Forget(Worker& worker);
   void FreeSlot(Worker& worker);
-  void CheckDrained(Worker& worker);
   bool AdvanceWorkerObjects(Work& work);
   bool AdvanceWorkerAttempts(Work& work);
   bool AdvanceRehome(Work& work);
@@ -515,6 +547,12 @@ class State {
   absl::btree_set<uint16_t> ahead_open;       // slots full, room for look-ahead, nothing to take
   // By shape, workers with look-ahead and with home tasks.
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;
+  std::deque<CopyAsk> copy_queue, stranded;
+  uint32_t stranded_left = 0;  // of these, to be looked at again: a worker came, or room
+  absl::btree_map<ObjectId, Gather> gathers;
+  absl::btree_set<uint16_t> takers;  // workers that are up and may be told to gather more
+  uint16_t last_taker = 0;
+  uint32_t drainers = 0;  // workers that are to leave
   absl::btree_set<Timer> timers;
   std::vector<JobId> changed_jobs;
   absl::btree_map<uint16_t, Recovery> recoveries;

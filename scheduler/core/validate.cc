@@ -7,14 +7,14 @@ namespace taskd::scheduler {
 namespace {
 
 struct Recount {
-  std::vector<uint64_t> objects, object_bytes, idle_bytes, home;
+  std::vector<uint64_t> objects, object_bytes, idle_bytes, home, to_move;
   uint64_t ready = 0, attempts = 0, left_cpu_us = 0;  // of the job looked at
 };
 
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const ObjectRec& object = job.objects[ordinal];
   std::string name = ToString(ObjectId{job.id, ordinal});
-  uint32_t usable = 0, previous = kNil;
+  uint32_t usable = 0, staying = 0, to_move = 0, previous = kNil;
   for (uint32_t r = object.replicas; r != kNil; r = state.replicas[r].next) {
     const ReplicaRec& replica = state.replicas[r];
     if (replica.worker >= state.workers.size() || state.workers[replica.worker] == nullptr) {
@@ -31,6 +31,9 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
       previous = r;
     }
     usable += replica.usable;
+    staying += replica.usable && state.workers[replica.worker]->up();
+    to_move += replica.to_move;
+    seen.to_move[replica.worker] += replica.to_move;
     ++seen.objects[replica.worker];
     seen.object_bytes[replica.worker] += object.size_bytes;
     if (object.live_consumers == 0) seen.idle_bytes[replica.worker] += object.size_bytes;
@@ -46,6 +49,9 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
   if (!state.worklist.empty()) return "";
   if (object.replicas != kNil && !state.Wanted(job, object))
     return StrCat(name, ": unwanted and not freed");
+  if (usable > 0 && staying == 0 && to_move < usable)
+    return StrCat(name, ": only where workers leave, and not to be moved");
+  if (to_move > usable || (to_move > 0 && !object.copying)) return StrCat(name, ": nobody moves it");
   if (job.tasks[object.producer].state == TaskState::kDone &&
       object.presence == Presence::kMissing && state.Wanted(job, object)) {
     return StrCat(name, ": wanted, gone, and not made again");
@@ -183,6 +189,16 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
       (worker.short_of_memory && (!worker.up() || worker.attempts == 0) && !worker.dirty)) {
     return StrCat(name, ": waits for memory in vain");
   }
+  if (worker.to_move != seen.to_move[worker.id.slot])
+    return StrCat(name, ": replicas to move are counted wrong");
+  for (ObjectId id : worker.gathering) {
+    auto gather = state.gathers.find(id);
+    if (gather == state.gathers.end() || gather->second.target != worker.id)
+      return StrCat(name, ": gathers what nobody ordered");
+  }
+  bool may_take = worker.up() && worker.gathering.size() < limits::kGathersPerWorker;
+  if (may_take != state.takers.contains(worker.id.slot))
+    return StrCat(name, ": wrongly asked to gather, or not");
   if (used != worker.used) return StrCat(name, ": charged resources are wrong");
   if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0)
     return StrCat(name, ": tasks wait for it in vain");
@@ -193,7 +209,7 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
 
 std::string ValidateState(const State& state) {
   Recount seen;
-  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.idle_bytes, &seen.home})
+  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.idle_bytes, &seen.home, &seen.to_move})
     v->resize(state.workers.size());
   StateCounts total = {};
   for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
@@ -219,10 +235,13 @@ std::string ValidateState(const State& state) {
       return StrCat("job ", job->id, ": over and not ended");
   }
   if (total != state.counters.tasks) return "counters: tasks by state are wrong";
+  uint64_t gathers = 0;
   for (const auto& worker : state.workers) {
     if (worker == nullptr) continue;
+    gathers += worker->gathering.size();
     if (std::string bad = CheckWorker(state, *worker, seen); !bad.empty()) return bad;
   }
+  if (gathers != state.gathers.size()) return "gathers are counted wrong";
   return "";
 }
 

@@ -152,6 +152,8 @@ struct WorkerView {
   uint64_t objects = 0, object_bytes = 0;
   uint64_t store_budget_bytes = 0;  // 0: no limit
   uint64_t promised_bytes = 0;      // what its attempts are going to add
+  uint64_t to_move = 0;    // of these, needed and on no worker that stays: it is being drained
+  uint32_t gathering = 0;  // objects that it has been told to fetch for their own sake
   uint64_t finished = 0;
 };
 
@@ -193,6 +195,8 @@ struct Counters {
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
   uint64_t jobs_forgotten = 0;
   uint64_t client_wants = 0;  // gauge
+  uint64_t gathers = 0, gathers_failed = 0;  // orders to copy an object to another worker
+  uint64_t gathered_bytes = 0;               // ordered
   uint64_t recoveries = 0,
            recovery_ns_total = 0;  // from the loss to the last task put back by it being done
   LatencyHistogram ready_to_assigned;

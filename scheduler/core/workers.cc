@@ -32,6 +32,7 @@ void State::SetWorkerState(Worker& worker, WorkerState state) {
   up_cpus_milli -= worker.counted_cpus;
   worker.counted_cpus = worker.up() ? worker.capacity.cpus_milli : 0;
   up_cpus_milli += worker.counted_cpus;
+  SetTaker(worker);
   if (state != WorkerState::kUp) {
     SetHungry(worker, false);
     SetShortOfMemory(worker, false);
@@ -188,7 +189,8 @@ void State::ComeBack(Worker& worker) {
   Enqueue({.kind = WorkKind::kWorkerReturn,
            .job = worker.id.slot,
            .limit = static_cast<uint32_t>(worker.epoch)});
-  if (worker.draining) Emit(action::Drain{worker.stream});
+  if (worker.draining) BeginDrain(worker);
+  stranded_left = static_cast<uint32_t>(stranded.size());
   PromoteAhead(worker);
   MarkDirty(worker);
   CheckDrained(worker);
@@ -217,12 +219,16 @@ void State::On(event::WorkerReport& e) {
     OnOutcome(*worker, outcome);
   }
   if (!e.outcomes.empty()) Emit(action::AckOutcomes{e.stream, worker->outcomes_seen});
-  for (const Replica& replica : e.replicas_added) ReportReplica(*worker, replica);
+  for (const Replica& replica : e.replicas_added) {
+    ReportReplica(*worker, replica);
+    GatherEnded(*worker, replica.id, 0);
+  }
   for (const ObjectVersion& lost : e.replicas_lost) {
     ObjectRec* object = FindObject(lost.object);
     worker->listed.erase(lost);
     if (object != nullptr && object->version == lost.version) RemoveReplica(*worker, lost.object);
   }
+  for (const GatherFailure& failure : e.gathers_failed) OnGatherFailed(*worker, failure);
 }
 
 void State::On(event::WorkerClosed& e) {
@@ -249,6 +255,7 @@ void State::On(event::WorkerClosed& e) {
 void State::LoseConnection(Worker& worker) {
   worker.lost_ns = std::max<uint64_t>(now_ns, 1);
   worker.epoch = ++last_epoch;
+  LoseGathers(worker);
   SetWorkerState(worker, WorkerState::kSuspect);
   ++worker.walks;
   Enqueue({.kind = WorkKind::kWorkerAway, .job = worker.id.slot});
@@ -278,6 +285,7 @@ void State::Forget(Worker& worker) {
   }
   worker.reconciling = worker.returning = false;
   worker.leaving = true;
+  LoseGathers(worker);
   SetWorkerState(worker, WorkerState::kLost);
   CheckAllNamed();
   ++worker.walks;
@@ -297,25 +305,31 @@ void State::On(event::WorkerGoodbye& e) {
 void State::On(event::DrainWorker& e) {
   Worker* worker = FindWorker(e.worker);
   if (worker == nullptr) return Answer(e.token, 5, StrCat("no worker ", ToString(e.worker)));
+  drainers += !worker->draining;
   worker->draining = true;
+  worker->retire |= e.retire;
   CheckAllNamed();
   if (worker->up()) {
     SetWorkerState(*worker, WorkerState::kDraining);
-    Emit(action::Drain{worker->stream});
+    BeginDrain(*worker);
     for (uint32_t a = worker->first_attempt; a != kNil; a = attempts[a].next) {
       if (attempts[a].state != AttemptState::kAssigned) continue;
       attempts[a].state = AttemptState::kRetracting;
       ++counters.retracts_sent;
       Emit(action::Retract{worker->stream, {{attempts[a].job, attempts[a].task}, attempts[a].id}});
     }
-    CheckDrained(*worker);
+  } else if (worker->state == WorkerState::kDrained && e.retire) {
+    Emit(action::Retire{worker->stream});
   }
   Answer(e.token, 0, "");
 }
 
-void State::CheckDrained(Worker& worker) {
-  if (worker.state != WorkerState::kDraining || worker.attempts > 0) return;
-  SetWorkerState(worker, WorkerState::kDrained);
+void State::BeginDrain(Worker& worker) {
+  Emit(action::Drain{worker.stream});
+  ++worker.walks;
+  Enqueue({.kind = WorkKind::kWorkerDrain,
+           .job = worker.id.slot,
+           .limit = static_cast<uint32_t>(worker.epoch)});
 }
 
 bool State::AdvanceWorkerObjects(Work& work) {
@@ -335,6 +349,7 @@ bool State::AdvanceWorkerObjects(Work& work) {
       worker.returning = false;
       worker.listed.clear();
     }
+    CheckDrained(worker);
     if (work.kind == WorkKind::kWorkerForget) FreeSlot(worker);
     return false;
   }
@@ -344,9 +359,15 @@ bool State::AdvanceWorkerObjects(Work& work) {
   switch (work.kind) {
     case WorkKind::kWorkerAway:
       SetUsable(*object, *replica, false);
+      SetToMove(worker, *replica, false);  // until it is back
       PresenceMayHaveChanged(*jobs[id.job], id.ordinal);
+      if (drainers > 0) CheckCopies(*jobs[id.job], id.ordinal);
+      break;
+    case WorkKind::kWorkerDrain:
+      CheckCopies(*jobs[id.job], id.ordinal);
       break;
     case WorkKind::kWorkerDemand:
+      if (object->copies) CheckCopies(*jobs[id.job], id.ordinal);
       Enqueue({.kind = WorkKind::kDemandAway, .job = id.job, .index = id.ordinal});
       break;
     case WorkKind::kWorkerReturn:
@@ -354,6 +375,7 @@ bool State::AdvanceWorkerObjects(Work& work) {
         RemoveReplica(worker, id);
       } else {
         SetUsable(*object, *replica, true);
+        if (object->copies) CheckCopies(*jobs[id.job], id.ordinal);
         PresenceMayHaveChanged(*jobs[id.job], id.ordinal);
       }
       break;
@@ -397,6 +419,7 @@ void State::FreeSlot(Worker& worker) {
   TASKD_CHECK(worker.held.empty() && worker.attempts == 0 && worker.home_tasks == 0 &&
               worker.walks == 0);
   ForgetNames(worker);
+  drainers -= worker.draining;
   --counters.workers[static_cast<size_t>(worker.state)];
   free_slots.insert(worker.id.slot);
   workers[worker.id.slot].reset();
@@ -431,6 +454,10 @@ void State::RunTimers() {
       continue;
     }
     if (timer.kind == TimerKind::kHold) continue;
+    if (timer.kind == TimerKind::kCopy) {
+      RetryCopy(timer.a, static_cast<uint8_t>(timer.b));
+      continue;
+    }
     if (timer.kind == TimerKind::kGrace) {
       Enqueue({.kind = WorkKind::kEndGrace, .job = 1});
       CheckAllNamed();

@@ -150,7 +150,7 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     loop_->Ask([this, reactor, request, to](const SchedulerCore& core, uint64_t) {
       auto worker = FindWorker(core, *request);
       if (!worker.ok()) return reactor->Finish(rpc::ToGrpc(worker.status()));
-      Drain(*worker, reactor, to);
+      Drain(*worker, request->retire(), reactor, to);
     });
     return reactor;
   }
@@ -297,10 +297,10 @@ class AdminService::Service final : public v1::Admin::CallbackService {
                                       "; taskctl worker list shows them"));
   }
 
-  void Drain(WorkerId worker, Reactor* reactor, v1::WorkerInfo* to) {
+  void Drain(WorkerId worker, bool retire, Reactor* reactor, v1::WorkerInfo* to) {
     loop_->Request(
-        [worker](Token token) {
-          return event::DrainWorker{token, worker};
+        [worker, retire](Token token) {
+          return event::DrainWorker{token, worker, retire};
         },
         [this, reactor, worker, to](const action::Reply& reply, const SchedulerCore& core,
                                     uint64_t now_ns) {

@@ -154,6 +154,7 @@ void Describer::Worker(const WorkerView& view, v1::WorkerInfo* to) const {
   to->set_metrics_address(profile.metrics_address);
   to->set_fetched_bytes(profile.fetched_bytes);
   to->set_served_bytes(profile.served_bytes);
+  to->set_to_move(view.to_move);
 }
 
 }  // namespace taskd::scheduler

@@ -78,6 +78,11 @@ void Core(const Counters& c, io::MetricsPage& page) {
   counter("input_saved_bytes_total", "Input bytes that were there already, by locality.",
           c.bytes_saved);
   counter("objects_lost_total", "Wanted objects whose last replica was lost.", c.objects_lost);
+  counter("gathers_total",
+          "Copies ordered for their own sake: of what a drained worker holds, or a task asks for.",
+          c.gathers);
+  counter("gathers_failed_total", "Of these, orders that no holder could serve.", c.gathers_failed);
+  counter("gathered_bytes_total", "Bytes that these orders ask for.", c.gathered_bytes);
   counter("tasks_recomputed_total", "Finished tasks run again to rebuild lost objects.",
           c.tasks_recomputed);
   counter("tasks_retried_total", "Tasks tried again after a failure of their own.",

@@ -220,6 +220,11 @@ class BatchCheck {
       to.retry_exit_codes.assign(from.retry_exit_codes().begin(), from.retry_exit_codes().end());
       to.impure = from.impure();
       to.straggler_milli = from.straggler_milli();
+      to.replicas = from.replicas();
+      if (to.replicas > limits::kReplicas) {
+        return Bad(StrCat("a task asks for ", to.replicas, " replicas of its outputs; at most ",
+                          limits::kReplicas, " are kept"));
+      }
       if (++t_.now_.options > 65'535)
         return Bad("more than 65535 different sets of options in one job");
     }

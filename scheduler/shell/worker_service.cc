@@ -130,5 +130,11 @@ void WorkerService::Do(action::AckOutcomes& ack) {
 void WorkerService::Do(action::Drain& drain) {
   if (WorkerStream* stream = Touch(drain.stream)) stream->Drain();
 }
+void WorkerService::Do(action::Gather& gather) {
+  if (WorkerStream* stream = Touch(gather.stream)) stream->Gather(gather.object);
+}
+void WorkerService::Do(action::Retire& retire) {
+  if (WorkerStream* stream = Touch(retire.stream)) stream->Retire();
+}
 
 }  // namespace taskd::scheduler

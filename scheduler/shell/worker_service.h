@@ -62,6 +62,8 @@ class WorkerService : public ActionSink {
   void Do(action::Free& free);
   void Do(action::AckOutcomes& ack);
   void Do(action::Drain& drain);
+  void Do(action::Gather& gather);
+  void Do(action::Retire& retire);
   template <class Other>
   void Do(Other&) {}  // replies, changes and journal records are for others
   WorkerStream* Touch(StreamId stream);

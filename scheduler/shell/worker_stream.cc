@@ -16,6 +16,7 @@ namespace {
 constexpr uint32_t kAnywhere = 0;
 constexpr uint32_t kAssignmentRank = 5;
 constexpr uint32_t kFreeRank = 8;
+constexpr uint32_t kGatherRank = 12;
 
 constexpr uint64_t kRefBytes = 16;  // of an attempt or object on the wire, about
 constexpr uint64_t kAssignmentBytes = 96;
@@ -23,7 +24,8 @@ constexpr uint64_t kInputBytes = 32;
 
 uint32_t EventItems(const v1::WorkerToScheduler& message) {
   return 1 + static_cast<uint32_t>(message.started_size() + message.outcomes_size() +
-                                   message.replicas_added_size() + message.replicas_lost_size());
+                                   message.replicas_added_size() + message.replicas_lost_size() +
+                                   message.gathers_failed_size());
 }
 
 template <class To, class List>
@@ -45,7 +47,7 @@ absl::Status DecodeReport(const v1::WorkerToScheduler& message, event::WorkerRep
   std::vector<Replica> lost;
   if (auto status = DecodeAll(message.replicas_lost(), &lost); !status.ok()) return status;
   for (const Replica& replica : lost) report->replicas_lost.push_back(replica.id);
-  return absl::OkStatus();
+  return DecodeAll(message.gathers_failed(), &report->gathers_failed);
 }
 
 }  // namespace
@@ -216,19 +218,21 @@ void WorkerStream::Refuse(const absl::Status& why) {
   s->Close(rpc::ToGrpc(why));
 }
 
+void WorkerStream::AddPeers(const InputObject& object, v1::SchedulerToWorker& out) {
+  for (WorkerId holder : object.holders) {
+    if (!holder) break;
+    if (!peers_sent_.insert(holder).second) continue;
+    WorkerProfile profile = service_->directory_->Get(holder);
+    v1::Peer* peer = out.add_peers();
+    peer->set_worker(holder.packed());
+    peer->set_data_address(profile.data_address);
+    peer->set_host(profile.host);
+  }
+}
+
 void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out,
                                    uint64_t* bytes) {
-  for (const InputObject& object : assignment.objects) {
-    for (WorkerId holder : object.holders) {
-      if (!holder) break;
-      if (!peers_sent_.insert(holder).second) continue;
-      WorkerProfile profile = service_->directory_->Get(holder);
-      v1::Peer* peer = out.add_peers();
-      peer->set_worker(holder.packed());
-      peer->set_data_address(profile.data_address);
-      peer->set_host(profile.host);
-    }
-  }
+  for (const InputObject& object : assignment.objects) AddPeers(object, out);
   JobId job = assignment.attempt.task.job;
   auto record = service_->jobs_->Find(job);
   if (record == nullptr) return;  // the worker answers that it does not know the body
@@ -298,6 +302,21 @@ void WorkerStream::Free(const ObjectVersion& object) {
   frees_gathered_.insert(object);
   s->Add(kRefBytes, kFreeRank,
          [&](v1::SchedulerToWorker& out) { rpc::Encode(object, out.add_frees()); });
+}
+
+void WorkerStream::Gather(const InputObject& object) {
+  if (auto s = session()) {
+    s->Add(kRefBytes + kInputBytes, kGatherRank, [&](v1::SchedulerToWorker& out) {
+      AddPeers(object, out);
+      rpc::Encode(object, out.add_gathers());
+    });
+  }
+}
+
+void WorkerStream::Retire() {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere, [&](v1::SchedulerToWorker& out) { out.set_retire(true); });
+  }
 }
 
 void WorkerStream::AckOutcomes(uint64_t sequence) {

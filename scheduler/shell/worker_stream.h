@@ -37,6 +37,8 @@ class WorkerStream final
   void Free(const ObjectVersion& object);
   void AckOutcomes(uint64_t sequence);
   void Drain();
+  void Gather(const InputObject& object);
+  void Retire();
   // Sends what the calls above have added; breaks a stream whose worker takes too little.
   void Flush();
 
@@ -54,6 +56,7 @@ class WorkerStream final
   absl::Status CheckHello(const v1::WorkerHello& hello) const;
   // Posts what the message says; whether there is room for more, or what is wrong with it.
   absl::StatusOr<bool> Report(v1::WorkerToScheduler& message);
+  void AddPeers(const InputObject& object, v1::SchedulerToWorker& out);
   void AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out, uint64_t* bytes);
   void SweepBodies(v1::SchedulerToWorker& out);
 

@@ -4,7 +4,7 @@ import signal
 import unittest
 
 from graphs import SHUFFLE, SUMS, TOTAL, gated_shuffle
-from harness import Cluster, ClusterTest, Gate, until
+from harness import Cluster, ClusterTest, Gate, alive, until
 from proxy import Proxy, worker_behind
 
 
@@ -71,6 +71,35 @@ class FaultTest(OwnClusterTest):
         job, _ = self.cluster.run_graph(SHUFFLE % ":")
         self.assert_right(job)
         self.assertEqual(self.cluster.worker_list()["worker-3"]["tasks_finished"], before)
+
+    def test_retired_worker_leaves_nothing_behind(self):
+        job, _ = self.cluster.run_graph(SHUFFLE % ":")
+        wanted = {name: w["objects"] for name, w in self.cluster.worker_list().items()}
+        leaver = max(wanted, key=wanted.get)
+        self.assertGreater(wanted[leaver], 0)
+        pid = self.cluster.pids()[leaver]
+        self.cluster.ctl("worker", "retire", leaver)
+        until(lambda: not alive(pid), f"{leaver} to stop by itself")
+        until(lambda: self.cluster.worker_list().get(leaver, {"state": "lost"})["state"] == "lost", "it to be gone")
+        self.assertEqual(self.cluster.get(job, "total.n"), b"%d\n" % TOTAL)
+        self.assertEqual([self.cluster.get(job, f"sum[{k}].s") for k in range(4)], [b"%d\n" % s for s in SUMS])
+        self.assertEqual(self.cluster.job(job)["recomputed"], 0)
+
+    def test_replicas_survive_a_kill(self):
+        job, _ = self.cluster.run_graph("""
+taskd: 1
+tasks:
+- {name: a, over: {i: 0..9}, sh: 'echo $i', stdout: o, replicas: 2}
+want: ["a[*].o"]
+""")
+        def copies():
+            return sum(w["objects"] for w in self.cluster.worker_list().values())
+        until(lambda: copies() == 20, "two copies of each of ten results")
+        self.cluster.kill("worker-1")
+        until(lambda: copies() == 20, "the lost copies to be made again")
+        for i in range(10):
+            self.assertEqual(self.cluster.get(job, f"a[{i}].o"), f"{i}\n".encode())
+        self.assertEqual(self.cluster.job(job)["recomputed"], 0)
 
 
 class BrokenStreamTest(OwnClusterTest):

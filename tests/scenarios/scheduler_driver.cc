@@ -158,6 +158,7 @@ class SchedulerDriver : public Driver {
   bool FromClient(const Words& words);
   Inventory ParseInventory(const Words& words);
   Outcome ParseOutcome(const Words& words);
+  BadHolder ParseBadHolder(const std::string& text);
   Replica ParseReplica(const std::string& text);
 
   std::string TextOfAction(const action::Welcome& a);
@@ -184,6 +185,13 @@ class SchedulerDriver : public Driver {
   }
   std::string TextOfAction(const action::Drain& a) {
     return "drain " + names_.StreamText(a.stream);
+  }
+  std::string TextOfAction(const action::Retire& a) {
+    return "retire " + names_.StreamText(a.stream);
+  }
+  std::string TextOfAction(const action::Gather& a) {
+    return StrCat("gather ", names_.StreamText(a.stream), " ", names_.TextOf(a.object.id), "~",
+                  a.object.size_bytes, "@", HoldersText(names_, a.object.holders));
   }
   std::string TextOfAction(const action::JobChanged& a) { return StrCat("job ", a.job); }
   std::string TextOfAction(const action::JobForgotten& a) { return StrCat("forgotten ", a.job); }
@@ -238,13 +246,19 @@ bool SchedulerDriver::FromWorker(const Words& words) {
   } else if (verb == "close") {
     events_.push_back(event::WorkerClosed{stream()});
   } else if (verb == "drain") {
-    events_.push_back(event::DrainWorker{next_token_++, names_.ParseWorkerId(words[1])});
-  } else if (verb == "started" || verb == "added" || verb == "lost" || verb == "beat") {
+    events_.push_back(
+        event::DrainWorker{next_token_++, names_.ParseWorkerId(words[1]), words.Flag("retire")});
+  } else if (verb == "started" || verb == "added" || verb == "lost" || verb == "not_gathered" ||
+             verb == "beat") {
     report.stream = stream();
     for (uint32_t i = 2; i < words.size(); ++i) {
       if (verb == "started") report.started.push_back(names_.ParseAttempt(words[i], words[1]));
       if (verb == "added") report.replicas_added.push_back(ParseReplica(words[i]));
       if (verb == "lost") report.replicas_lost.push_back(names_.ParseVersion(words[i]));
+      if (verb == "not_gathered") {
+        const BadHolder bad = ParseBadHolder(words[i]);
+        report.gathers_failed.push_back({bad.id, {bad}});
+      }
     }
     events_.push_back(std::move(report));
   } else if (verb == "finish" || verb == "fail" || verb == "cancelled" || verb == "retracted" ||
@@ -355,6 +369,14 @@ Inventory SchedulerDriver::ParseInventory(const Words& words) {
 
 // finish w1 a size=100,200 run=1s | fail w1 a exit=3 msg="..." | stuck w1 b bad=a.0@w2:missing |
 // retracted w1 a
+// a.0@w2 or a.0@w2:missing
+BadHolder SchedulerDriver::ParseBadHolder(const std::string& text) {
+  const auto parts = Split(text, ':');
+  const auto at = Split(parts[0], '@');
+  if (at.size() != 2) throw ScenarioError{"write bad=a.0@w2 or bad=a.0@w2:missing"};
+  return {names_.ParseVersion(at[0]), names_.ParseWorkerId(at[1]), parts.size() > 1};
+}
+
 Outcome SchedulerDriver::ParseOutcome(const Words& words) {
   const std::string& verb = words[0];
   Outcome o;
@@ -376,13 +398,8 @@ Outcome SchedulerDriver::ParseOutcome(const Words& words) {
     o.run_ns = words.Duration("run", 10'000'000);
   } else if (verb == "stuck") {
     o.end = AttemptEnd::kStuck;
-    for (const std::string& text : Split(words.Get("bad"), ',')) {
-      const auto parts = Split(text, ':');
-      const auto at = Split(parts[0], '@');
-      if (at.size() != 2) throw ScenarioError{"write bad=a.0@w2 or bad=a.0@w2:missing"};
-      o.bad_holders.push_back(
-          {names_.ParseVersion(at[0]), names_.ParseWorkerId(at[1]), parts.size() > 1});
-    }
+    for (const std::string& text : Split(words.Get("bad"), ','))
+      o.bad_holders.push_back(ParseBadHolder(text));
   } else {
     o.end = verb == "cancelled" ? AttemptEnd::kCancelled
             : verb == "refused" ? AttemptEnd::kRefused

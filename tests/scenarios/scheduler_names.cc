@@ -159,6 +159,7 @@ uint16_t SchedulerNames::Option(Job& job, const Words& words, Batch& batch) {
   for (uint32_t code : ParseNumbers(words.Get("on_exit")))
     o.retry_exit_codes.push_back(static_cast<int32_t>(code));
   o.impure = words.Flag("impure");
+  o.replicas = static_cast<uint32_t>(words.Number("copies", 0));
   o.straggler_milli = static_cast<uint32_t>(words.Number("straggler", 0));
   auto same = std::find(job.options.begin(), job.options.end(), o);
   if (same != job.options.end()) return static_cast<uint16_t>(same - job.options.begin());

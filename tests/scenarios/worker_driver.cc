@@ -151,6 +151,8 @@ class WorkerDriver : public Driver {
       events_.push_back(event::Cancel{session, ParseAttempt(words[1])});
     } else if (verb == "free") {
       events_.push_back(event::Free{session, ParseObject(words[1])});
+    } else if (verb == "gather") {
+      events_.push_back(event::Gather{session, ParseInput(words[1])});
     } else if (verb == "ack") {
       events_.push_back(event::AckOutcomes{session, ParseNumber(words[1])});
     } else if (verb == "fetched") {
@@ -298,6 +300,12 @@ class WorkerDriver : public Driver {
   }
   static std::string TextOfAction(const action::SendReplicaLost& a) {
     return StrCat("lost s", a.session, " ", TextOf(a.object));
+  }
+  static std::string TextOfAction(const action::SendGatherFailed& a) {
+    return StrCat("not_gathered s", a.session, " ", TextOf(a.failure.object),
+                  " bad=", Join(a.failure.bad_holders, ",", [](const BadHolder& b) {
+                    return StrCat(TextOf(b.worker), b.missing ? ":missing" : "");
+                  }));
   }
   static std::string TextOfAction(const action::StartFetch& a) {
     return StrCat(

@@ -317,7 +317,11 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
       if (!peer.listing || peer.listed.contains(made)) Hold(peer, made);
     }
   }
-  for (const BadHolder& bad : outcome.bad_holders) {
+  UnholdMissing(outcome.bad_holders);
+}
+
+void Checker::UnholdMissing(const std::vector<BadHolder>& bad_holders) {
+  for (const BadHolder& bad : bad_holders) {
     auto holder = index_of_worker_.find(bad.worker.packed());
     if (bad.missing && holder != index_of_worker_.end()) Unhold(holder->second, bad.id);
   }
@@ -338,6 +342,7 @@ void Checker::On(const event::WorkerReport& e) {
     peer->listed.erase(id);
     Unhold(index, id);
   }
+  for (const GatherFailure& failure : e.gathers_failed) UnholdMissing(failure.bad_holders);
 }
 
 void Checker::On(const event::WorkerGoodbye& e) {

@@ -117,12 +117,15 @@ class Checker {
   void On(const scheduler::event::ClientBack& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
   void Hold(Peer& peer, const ObjectVersion& id);
+  void UnholdMissing(const std::vector<BadHolder>& bad_holders);
   void Replay(const scheduler::action::Journal& record);
   void MarkReported(const AttemptRef& attempt);
 
   void On(const scheduler::action::Welcome& a);
   void On(const scheduler::action::Assign& a);
   void On(const scheduler::action::Free& a);
+  void On(const scheduler::action::Gather& a);
+  void On(const scheduler::action::Retire& a);
   void On(const scheduler::action::Cancel& a);
   void On(const scheduler::action::AckOutcomes& a);
   void On(const scheduler::action::Journal& a);
@@ -185,6 +188,7 @@ class Checker {
   bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
   void CheckStores();
+  void CheckCopies(ObjectId id, uint32_t wanted);
 
   World& world_;
   std::map<JobId, Job> jobs_;

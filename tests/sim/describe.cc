@@ -79,6 +79,14 @@ void Add(S& s, const BadHolder& b) {
   s.Add(b.id), s.Add(b.worker), s.Add(uint64_t{b.missing});
 }
 
+template <typename S>
+void Add(S& s, const InputObject& o) {
+  s.Name("input"), s.Add(o.id), s.Add(o.size_bytes);
+  for (WorkerId h : o.holders) {
+    if (h) s.Add(h);
+  }
+}
+
 template <typename S, typename T>
 void List(S& s, const char* name, const std::vector<T>& items) {
   if (items.empty()) return;
@@ -93,6 +101,12 @@ void Add(S& s, const Outcome& o) {
   s.Add(o.message), s.Add(o.run_ns), s.Add(o.fetched_bytes);
   List(s, "outputs", o.outputs);
   List(s, "bad", o.bad_holders);
+}
+
+template <typename S>
+void Add(S& s, const GatherFailure& f) {
+  s.Add(f.object);
+  List(s, "bad", f.bad_holders);
 }
 
 template <typename S>
@@ -113,12 +127,7 @@ void Add(S& s, const Assignment& a) {
     s.Name("edge"), s.Add(uint64_t{e.slot}), s.Add(uint64_t{e.first}), s.Add(uint64_t{e.count}),
         s.Add(e.parts);
   }
-  for (const InputObject& o : a.objects) {
-    s.Name("input"), s.Add(o.id), s.Add(o.size_bytes);
-    for (WorkerId h : o.holders) {
-      if (h) s.Add(h);
-    }
-  }
+  for (const InputObject& o : a.objects) Add(s, o);
 }
 
 // Every event and action is described by one overload; a missing one does not compile.
@@ -162,6 +171,14 @@ void Walk(S& s, const sa::AckOutcomes& a) {
 template <typename S>
 void Walk(S& s, const sa::Drain& a) {
   s.Name("Drain"), s.Add(a.stream);
+}
+template <typename S>
+void Walk(S& s, const sa::Retire& a) {
+  s.Name("Retire"), s.Add(a.stream);
+}
+template <typename S>
+void Walk(S& s, const sa::Gather& a) {
+  s.Name("Gather"), s.Add(a.stream), Add(s, a.object);
 }
 template <typename S>
 void Walk(S& s, const sa::Reply& a) {
@@ -209,6 +226,7 @@ void Walk(S& s, const se::WorkerReport& e) {
   List(s, "outcome", e.outcomes);
   List(s, "added", e.replicas_added);
   List(s, "lost", e.replicas_lost);
+  List(s, "not gathered", e.gathers_failed);
 }
 template <typename S>
 void Walk(S& s, const se::WorkerGoodbye& e) {
@@ -220,7 +238,7 @@ void Walk(S& s, const se::WorkerClosed& e) {
 }
 template <typename S>
 void Walk(S& s, const se::DrainWorker& e) {
-  s.Name("DrainWorker"), s.Add(e.token), s.Add(e.worker);
+  s.Name("DrainWorker"), s.Add(e.token), s.Add(e.worker), s.Add(uint64_t{e.retire});
 }
 template <typename S>
 void Walk(S& s, const se::SetPool& e) {
@@ -300,6 +318,10 @@ void Walk(S& s, const wa::SendReplicaLost& a) {
   s.Name("SendReplicaLost"), s.Add(a.session), s.Add(a.object);
 }
 template <typename S>
+void Walk(S& s, const wa::SendGatherFailed& a) {
+  s.Name("SendGatherFailed"), s.Add(a.session), Add(s, a.failure);
+}
+template <typename S>
 void Walk(S& s, const wa::StartFetch& a) {
   s.Name("StartFetch"), s.Add(a.fetch), s.Add(a.peer), List(s, "items", a.items);
 }
@@ -355,6 +377,10 @@ void Walk(S& s, const we::Cancel& e) {
 template <typename S>
 void Walk(S& s, const we::Free& e) {
   s.Name("Free"), s.Add(e.session), s.Add(e.object);
+}
+template <typename S>
+void Walk(S& s, const we::Gather& e) {
+  s.Name("Gather"), s.Add(e.session), Add(s, e.object);
 }
 template <typename S>
 void Walk(S& s, const we::AckOutcomes& e) {

@@ -118,6 +118,24 @@ void Checker::CheckObjectEnd(ObjectId id, const ObjectPlan& plan) {
     }
     ++world_.stats.values_checked;
   }
+  const JobPlan& job = *world_.FindJobPlan(id.job);
+  CheckCopies(id, job.options[job.tasks[plan.task].option].replicas);
+}
+
+// As many as its task asks for, or as there are workers that stay.
+void Checker::CheckCopies(ObjectId id, uint32_t wanted) {
+  uint32_t staying = 0, holding = 0;
+  const scheduler::SchedulerCore& core = world_.scheduler.core();
+  for (const scheduler::WorkerView& worker : core.ListWorkers()) {
+    if (worker.state != WorkerState::kUp) continue;
+    ++staying;
+    holding += world_.workers[IndexOfWorker(worker.worker)]->FindBlob(
+                   {{id, core.GetObject(id)->version}, {}}) != nullptr;
+  }
+  if (holding < std::min(std::max(wanted, 1u), staying)) {
+    Fail(StrCat(ToString(id), " has ", holding, " copies on ", staying, " workers that stay, ",
+                wanted, " are wanted"));
+  }
 }
 
 void Checker::CheckStores() {

@@ -188,6 +188,7 @@ bool Faults::Try(Fault fault, uint32_t index) {
       if (!view.has_value() || view->stream != w.stream()) return false;
       scheduler::event::DrainWorker drain;
       drain.worker = w.id();
+      drain.retire = rng_.Chance(500);
       drain.token = world_.scheduler.Expect([](const scheduler::action::Reply&) {});
       world_.scheduler.Post(drain);
       return true;
@@ -237,6 +238,11 @@ void Faults::OnPoison(uint32_t worker) {
   ++world_.stats.faults[static_cast<size_t>(Fault::kPoison)];
   world_.workers[worker]->Crash(rng_.Chance(700));
   Restart(worker, 1 + rng_.Below(200 * kMs));
+}
+
+// Another one takes its place, sooner or later.
+void Faults::OnRetired(uint32_t worker) {
+  if (!world_.healed) Restart(worker, 1 + rng_.Below(kSec));
 }
 
 void Faults::Heal() {

@@ -26,6 +26,7 @@ class Faults {
   void Harden();
   bool LoseEverywhere();
   void OnPoison(uint32_t worker);
+  void OnRetired(uint32_t worker);
 
  private:
   void Happen(Fault fault, bool or_break = true);

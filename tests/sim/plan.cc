@@ -46,6 +46,7 @@ class JobBuilder {
       if (rng_.Chance(400)) o.time_limit_ns = 60 * options_.exec_ns + 50 * kMs;
       o.expect_bytes = rng_.Chance(500) ? 0 : rng_.Below(1'000'000);
       if (rng_.Chance(250)) o.straggler_milli = static_cast<uint32_t>(rng_.Between(1000, 3000));
+      if (rng_.Chance(250)) o.replicas = static_cast<uint32_t>(rng_.Between(1, 3));
       if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
       job_.options.push_back(o);
     }

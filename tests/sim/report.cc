@@ -40,18 +40,15 @@ constexpr const char* kFaultNames[] = {"stream-break",
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
 
 constexpr const char* kSchedulerActions[] = {
-    "Welcome",    "Refuse",       "CloseStream",   "Assign", "Retract",
-    "Cancel",     "Free",         "AckOutcomes",   "Drain",  "Reply",
+    "Welcome",    "Refuse",       "CloseStream",   "Assign", "Retract", "Cancel",
+    "Free",       "AckOutcomes",  "Drain",         "Retire", "Gather",  "Reply",
     "JobChanged", "JobForgotten", "ObjectChanged", "Journal"};
 static_assert(std::size(kSchedulerActions) == std::variant_size_v<scheduler::Action>);
 
-constexpr const char* kWorkerActions[] = {"SendInventory",    "SendInventoryDone",
-                                          "SendStarted",      "SendOutcome",
-                                          "SendReplicaAdded", "SendReplicaLost",
-                                          "StartFetch",       "CancelFetch",
-                                          "StartExec",        "KillExec",
-                                          "ReleaseAttempt",   "Drop",
-                                          "DropAll",          "Stopped"};
+constexpr const char* kWorkerActions[] = {
+    "SendInventory",   "SendInventoryDone", "SendStarted", "SendOutcome", "SendReplicaAdded",
+    "SendReplicaLost", "SendGatherFailed",  "StartFetch",  "CancelFetch", "StartExec",
+    "KillExec",        "ReleaseAttempt",    "Drop",        "DropAll",     "Stopped"};
 static_assert(std::size(kWorkerActions) == std::variant_size_v<worker::Action>);
 
 void Row(std::string& out, std::string_view name, uint64_t count) {

@@ -224,6 +224,37 @@ void Checker::On(const action::Free& a) {
     Fail(StrCat("the last replica of ", ToString(id), " is freed although it is needed: ", needed));
 }
 
+void Checker::On(const action::Gather& a) {
+  const Peer& target = peers_[streams_[a.stream].peer];
+  const ObjectVersion& id = a.object.id;
+  std::string what = StrCat("a gather of ", ToString(id.object));
+  const JobPlan* plan = world_.FindJobPlan(id.object.job);
+  if (plan == nullptr || id.object.ordinal >= plan->objects.size())
+    return Fail(what + ", which does not exist");
+  if (!target.connected || target.draining) Fail(what + " by a worker that is not there to stay");
+  if (target.holds.contains(id)) Fail(what + " by a worker that has it");
+  if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version)
+    Fail(what + " in another version than the accepted one");
+  if (!a.object.holders[0]) Fail(what + " from nobody");
+}
+
+// It may go: nobody needs what only it has.
+void Checker::On(const action::Retire& a) {
+  uint32_t leaver = streams_[a.stream].peer;
+  if (!peers_[leaver].draining) return Fail("a worker is retired that nobody drained");
+  for (const ObjectVersion& id : peers_[leaver].holds) {
+    if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) continue;
+    bool elsewhere = false;
+    for (uint32_t p = 0; p < peers_.size(); ++p)
+      elsewhere |= p != leaver && peers_[p].connected && peers_[p].holds.contains(id);
+    if (elsewhere) continue;
+    std::string needed = WhoNeeds(id.object, Wants::kCertain);
+    if (needed.empty() || needed.ends_with("again")) continue;
+    return Fail(StrCat("worker", leaver, " is retired with the only copy of ", ToString(id.object),
+                       ": ", needed));
+  }
+}
+
 // A worker may drop copies for room; a last one that is needed goes only by the scheduler's order.
 void Checker::OnDrop(uint32_t worker, const ObjectVersion& id, bool last) {
   if (!last || freed_.contains(id)) return;

@@ -113,6 +113,10 @@ void SimScheduler::Carry(action::Assign& a) {
                                     SimWorker& w) { w.OnAssign(stream, assignment); });
 }
 
+void SimScheduler::Carry(action::Gather& a) {
+  world_.net.SendDown(a.stream, [a](SimWorker& w) { w.OnGather(a.stream, a.object); });
+}
+
 void SimScheduler::Carry(scheduler::Action& any) {
   SimNet& net = world_.net;
   if (auto* a = std::get_if<action::Welcome>(&any)) {
@@ -136,6 +140,10 @@ void SimScheduler::Carry(scheduler::Action& any) {
     net.SendDown(a->stream, [a = *a](SimWorker& w) {
       w.Post(worker::event::Free{a.stream, a.object});
     });
+  } else if (auto* a = std::get_if<action::Gather>(&any)) {
+    Carry(*a);
+  } else if (auto* a = std::get_if<action::Retire>(&any)) {
+    net.SendDown(a->stream, [](SimWorker& w) { w.Retire(); });
   } else if (auto* a = std::get_if<action::AckOutcomes>(&any)) {
     // Acks are cumulative: only losing all of them shows.
     if (world_.Mutate(Mutation::kLoseAck, 1000)) return;

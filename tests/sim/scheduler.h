@@ -64,6 +64,7 @@ class SimScheduler {
   uint64_t CoreNow() const;
   void Carry(scheduler::Action& action);
   void Carry(scheduler::action::Assign& assign);
+  void Carry(scheduler::action::Gather& gather);
 
   World& world_;
   std::unique_ptr<scheduler::SchedulerCore> core_;

@@ -113,14 +113,28 @@ void SimWorker::OnAssign(scheduler::StreamId stream, const Assignment& assignmen
   if (!alive()) return;
   // The shell keeps what the executors need; a repeated assignment does not touch it.
   assignments_.try_emplace(assignment.attempt, assignment);
-  for (const InputObject& input : assignment.objects) {
-    for (WorkerId holder : input.holders) {
-      if (!holder) break;
-      uint32_t index = world_.checker.IndexOfWorker(holder);
-      addresses_[holder] = {index, world_.workers[index]->incarnation()};
-    }
-  }
+  for (const InputObject& input : assignment.objects) NoteAddresses(input);
   Post(event::Assign{stream, assignment});
+}
+
+void SimWorker::OnGather(scheduler::StreamId stream, const InputObject& object) {
+  if (!alive()) return;
+  NoteAddresses(object);
+  Post(event::Gather{stream, object});
+}
+
+void SimWorker::NoteAddresses(const InputObject& input) {
+  for (WorkerId holder : input.holders) {
+    if (!holder) break;
+    uint32_t index = world_.checker.IndexOfWorker(holder);
+    addresses_[holder] = {index, world_.workers[index]->incarnation()};
+  }
+}
+
+void SimWorker::Retire() {
+  if (!alive() || stopping_) return;
+  Shutdown();
+  world_.faults.OnRetired(index_);
 }
 
 void SimWorker::Post(worker::Event event) {
@@ -195,7 +209,7 @@ void SimWorker::SendReport() {
   scheduler::event::WorkerReport report = std::exchange(report_, {});
   report_order_ = 0;
   if (report.started.empty() && report.outcomes.empty() && report.replicas_added.empty() &&
-      report.replicas_lost.empty()) {
+      report.replicas_lost.empty() && report.gathers_failed.empty()) {
     return;
   }
   report.stream = stream_;
@@ -238,6 +252,8 @@ void SimWorker::CarrySend(worker::Action& any) {
     Report(2, &WorkerReport::replicas_added, a->replica);
   } else if (auto* a = std::get_if<action::SendReplicaLost>(&any)) {
     if (current(a->session)) Report(3, &WorkerReport::replicas_lost, a->object);
+  } else if (auto* a = std::get_if<action::SendGatherFailed>(&any)) {
+    if (current(a->session)) Report(4, &WorkerReport::gathers_failed, std::move(a->failure));
   }
 }
 

@@ -46,6 +46,8 @@ class SimWorker {
   // --- from the network
   void OnWelcome(scheduler::StreamId stream, WorkerId id);
   void OnAssign(scheduler::StreamId stream, const Assignment& assignment);
+  void OnGather(scheduler::StreamId stream, const InputObject& object);
+  void Retire();
   void OnStreamClosed(scheduler::StreamId stream);
   void Post(worker::Event event);
 
@@ -115,6 +117,7 @@ class SimWorker {
   void CheckFetchLimits(const worker::action::StartFetch& action);
   void Drop(const worker::LocalKey& key);
   void Told(const ObjectVersion& id);
+  void NoteAddresses(const InputObject& input);
   void MutateOutcome(Outcome& outcome);
 
   World& world_;

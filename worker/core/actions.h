@@ -40,6 +40,10 @@ struct SendReplicaLost {
   SessionId session = 0;
   ObjectVersion object;
 };
+struct SendGatherFailed {
+  SessionId session = 0;
+  GatherFailure failure;
+};
 
 // To the data plane: one request to one peer. Answered by event::FetchDone, also after a
 // CancelFetch.
@@ -76,11 +80,11 @@ struct Stopped {};
 
 }  // namespace action
 
-using Action =
-    std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted,
-                 action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
-                 action::StartFetch, action::CancelFetch, action::StartExec, action::KillExec,
-                 action::ReleaseAttempt, action::Drop, action::DropAll, action::Stopped>;
+using Action = std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted,
+                            action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
+                            action::SendGatherFailed, action::StartFetch, action::CancelFetch,
+                            action::StartExec, action::KillExec, action::ReleaseAttempt,
+                            action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

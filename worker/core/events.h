@@ -59,6 +59,12 @@ struct Free {
   SessionId session = 0;
   ObjectVersion object;
 };
+// Fetch the whole object and keep it as a replica. Answered by SendReplicaAdded or SendGatherFailed; a
+// Free calls it off.
+struct Gather {
+  SessionId session = 0;
+  InputObject object;
+};
 struct AckOutcomes {
   SessionId session = 0;
   uint64_t sequence = 0;
@@ -99,8 +105,8 @@ struct Shutdown {};
 }  // namespace event
 
 using Event = std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract,
-                           event::Cancel, event::Free, event::AckOutcomes, event::FetchDone,
-                           event::ExecDone, event::ReplicaLost, event::Shutdown>;
+                           event::Cancel, event::Free, event::Gather, event::AckOutcomes,
+                           event::FetchDone, event::ExecDone, event::ReplicaLost, event::Shutdown>;
 
 }  // namespace taskd::worker
 

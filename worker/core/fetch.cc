@@ -88,8 +88,12 @@ void WorkerCore::Impl::StartFetch(WorkerId worker) {
   while (!peer.queue.empty() && fetch.pieces.size() < limits::kFetchItems &&
          bytes < limits::kFetchBytes) {
     const uint32_t index = peer.queue.begin()->piece;
-    peer.queue.erase(peer.queue.begin());
     Piece& piece = pieces_[index];
+    // What an attempt waits for is not held up by a copy for its own sake in the same request.
+    if (piece.rank == kAfterAll && !fetch.pieces.empty() &&
+        pieces_[fetch.pieces[0]].rank != kAfterAll)
+      break;
+    peer.queue.erase(peer.queue.begin());
     piece.state = PieceState::kInFlight;
     piece.fetch = id;
     if (piece.key.parts.whole()) bytes += piece.size_bytes;  // the size of parts is not known here
@@ -144,6 +148,7 @@ void WorkerCore::Impl::OnFetchItem(const Fetch& fetch, uint32_t index,
     if (piece.key.parts.whole() && !piece.doomed && connected_) {
       Emit(action::SendReplicaAdded{session_, {piece.key.id, item.size_bytes, item.crc32c}});
     }
+    if (piece.gathered) EndGather(index);
     return;
   }
   if (arrived) Emit(action::Drop{piece.key});

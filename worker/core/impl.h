@@ -11,6 +11,7 @@
 #include <compare>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -36,6 +37,9 @@ struct Rank {
   AttemptRef ref;
   auto operator<=>(const Rank&) const = default;
 };
+
+// Of pieces that no attempt waits for.
+inline constexpr Rank kAfterAll = {std::numeric_limits<int64_t>::max(), ~uint64_t{0}, {}};
 
 enum class Phase : uint8_t { kUnused = 0, kFetching, kQueued, kRunning };
 
@@ -79,8 +83,9 @@ struct Waiter {
 
 struct Piece {
   PieceState state = PieceState::kUnused;
-  bool doomed = false;  // freed while pinned: dropped with its last user
-  uint32_t users = 0;   // attempts that pin it
+  bool doomed = false;    // freed while pinned: dropped with its last user
+  bool gathered = false;  // ordered for itself: one more user, until it is here
+  uint32_t users = 0;     // attempts that pin it
   LocalKey key;
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
@@ -192,6 +197,11 @@ class WorkerCore::Impl {
   uint32_t FindPiece(const LocalKey& key) const;
   uint32_t NewPiece(const LocalKey& key);
   void FreePiece(uint32_t index);
+
+  // gather.cc
+  void OnGather(const InputObject& object);
+  void EndGather(uint32_t index);
+  std::vector<BadHolder> BadHolders(const Piece& piece) const;
 
   // fetch.cc
   void Route(uint32_t index);

@@ -164,25 +164,24 @@ bool WorkerCore::Impl::ContinueExhausted(Work& work) {
     for (uint32_t index : attempts_[waiter.attempt].pieces) {
       const Piece& failed = pieces_[index];
       if (failed.state != PieceState::kExhausted) continue;
-      const size_t before = outcome.bad_holders.size();
-      for (const Candidate& c : failed.candidates) {
-        if (c.bad) outcome.bad_holders.push_back({failed.key.id, c.worker, c.missing});
-      }
-      // Nobody else was named: the scheduler believed that it is here.
-      if (outcome.bad_holders.size() == before)
-        outcome.bad_holders.push_back({failed.key.id, self_, true});
+      for (const BadHolder& bad : BadHolders(failed)) outcome.bad_holders.push_back(bad);
     }
     End(waiter.attempt, std::move(outcome));
   }
   piece.waiters = {};
   piece.waiters_done = 0;
   piece.state = PieceState::kGone;
+  if (piece.gathered && connected_)
+    Emit(action::SendGatherFailed{session_, {piece.key.id, BadHolders(piece)}});
+  if (piece.gathered) return EndGather(work.piece), true;
   if (piece.users == 0) FreePiece(work.piece);
   return true;
 }
 
 void WorkerCore::Impl::OnFree(const ObjectVersion& object) {
-  const uint32_t index = FindPiece({object, {}});
+  uint32_t index = FindPiece({object, {}});
+  if (index != kNoSlot && pieces_[index].gathered) EndGather(index);
+  index = FindPiece({object, {}});
   if (index == kNoSlot) return;
   Piece& piece = pieces_[index];
   if (piece.users > 0) {

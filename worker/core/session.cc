@@ -84,7 +84,7 @@ bool WorkerCore::Impl::ContinueReset(Work& work) {
     Piece& piece = pieces_[work.piece];
     if (piece.state == PieceState::kUnused) continue;
     piece.users = 0;
-    piece.doomed = false;
+    piece.doomed = piece.gathered = false;
     piece.waiters = {};
     piece.candidates.clear();
     if (piece.state == PieceState::kInFlight) continue;  // until its request is answered

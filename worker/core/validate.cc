@@ -52,7 +52,7 @@ std::string WorkerCore::Impl::ValidateAttempts() const {
       return StrCat(name, " is wrongly queued or not");
   }
   for (uint32_t index = 0; index < pieces_.size(); ++index) {
-    if (users[index] != pieces_[index].users) {
+    if (users[index] + pieces_[index].gathered != pieces_[index].users) {
       return StrCat("piece of ", ToString(pieces_[index].key.id.object), " counts ",
                     pieces_[index].users, " users, has ", users[index]);
     }
@@ -72,6 +72,8 @@ std::string WorkerCore::Impl::ValidatePieces() const {
     if (piece.users == 0 && !kept && piece.state != PieceState::kInFlight && work_.empty()) {
       return StrCat(name, " is of no use");
     }
+    if (piece.gathered && (piece.state == PieceState::kLocal || piece.state == PieceState::kGone))
+      return StrCat(name, " is gathered for ever");
     if (piece.state == PieceState::kExhausted && work_.empty())
       return StrCat(name, " is exhausted");
     if (piece.state == PieceState::kLocal && work_.empty() && !piece.waiters.empty()) {

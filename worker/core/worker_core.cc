@@ -67,6 +67,9 @@ void WorkerCore::Impl::Handle(Event& event) {
     void operator()(event::Free& e) const {
       if (core.Current(e.session)) core.OnFree(e.object);
     }
+    void operator()(event::Gather& e) const {
+      if (core.Current(e.session) && !core.stopping_) core.OnGather(e.object);
+    }
     void operator()(event::AckOutcomes& e) const {
       if (core.Current(e.session)) core.OnAckOutcomes(e.sequence);
     }

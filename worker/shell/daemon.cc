@@ -181,6 +181,9 @@ void Daemon::HandleMessage(SessionMessage& message) {
   if (!link_->up()) return;
   if (absl::Status s = desk_.Read(message.session, *message.message, events_); !s.ok())
     link_->Break(s);
+  if (!message.message->retire()) return;
+  io::LogInfo("drained and retired by the scheduler: nobody needs what is here");
+  Stop();
 }
 
 // One step and its actions. What ends at once (no-ops) comes back as events of the next step, which

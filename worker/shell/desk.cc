@@ -53,6 +53,11 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
                                     message.forgotten_jobs().end());
     absl::erase_if(bodies_, [&](const auto& body) { return gone.contains(body.first.first); });
   }
+  for (const v1::Gather& from : message.gathers()) {
+    absl::StatusOr<InputObject> object = rpc::Decode(from);
+    if (!object.ok()) return object.status();
+    read.push_back(event::Gather{session, *object});
+  }
   if (message.outcomes_acked() != 0)
     read.push_back(event::AckOutcomes{session, message.outcomes_acked()});
   events.insert(events.end(), std::make_move_iterator(read.begin()),

@@ -28,7 +28,7 @@ using Session = rpc::StreamSession<v1::WorkerToScheduler, v1::SchedulerToWorker>
 // before any outcome of the same attempt wherever it joins, so it never cuts a batch of outcomes.
 constexpr uint32_t kAnywhere = 0;
 constexpr uint32_t kInventoryRank = 2, kOutcomeRank = 4, kAddedRank = 5, kLostRank = 6,
-                   kInventoryDoneRank = 9, kGoodbyeRank = 10;
+                   kInventoryDoneRank = 9, kGoodbyeRank = 10, kGatherFailedRank = 11;
 constexpr uint64_t kRefBytes = 16, kReplicaBytes = 32, kOutcomeBytes = 64;
 
 constexpr uint64_t kFirstBackoffNs = 50'000'000, kMaxBackoffNs = 2'000'000'000;
@@ -270,6 +270,11 @@ void SchedulerLink::Send(const action::SendReplicaAdded& a) {
 void SchedulerLink::Send(const action::SendReplicaLost& a) {
   Add(a.session, kReplicaBytes, kLostRank,
       [&](v1::WorkerToScheduler& out) { rpc::Encode(a.object, out.add_replicas_lost()); });
+}
+
+void SchedulerLink::Send(const action::SendGatherFailed& a) {
+  Add(a.session, kReplicaBytes * (1 + a.failure.bad_holders.size()), kGatherFailedRank,
+      [&](v1::WorkerToScheduler& out) { rpc::Encode(a.failure, out.add_gathers_failed()); });
 }
 
 void SchedulerLink::Flush() {

@@ -59,6 +59,7 @@ class SchedulerLink {
   void Send(const action::SendOutcome& a);
   void Send(const action::SendReplicaAdded& a);
   void Send(const action::SendReplicaLost& a);
+  void Send(const action::SendGatherFailed& a);
   void Flush();
 
   // A clean stop: says goodbye and ends the stream; OnClosed follows soon when the scheduler

@@ -221,6 +221,25 @@ TEST(Wire, DamagedAssignmentsAreRefusedByName) {
   }
 }
 
+TEST(Wire, GathersComeBackAsTheyWere) {
+  InputObject object{{{1, 2}, 3}, 500, {WorkerId{1, 1}, WorkerId{2, 9}}};
+  v1::Gather wire;
+  Encode(object, &wire);
+  EXPECT_EQ(*Decode(wire), object);
+  for (int i = 0; i < 3; ++i) wire.add_holders(1);
+  EXPECT_FALSE(Decode(wire).ok());
+  wire.clear_holders();
+  wire.set_job(0);
+  EXPECT_FALSE(Decode(wire).ok());
+
+  GatherFailure failure{{{1, 2}, 3}, {{{{1, 2}, 3}, WorkerId{1, 1}, true}}};
+  v1::GatherFailure failed;
+  Encode(failure, &failed);
+  EXPECT_EQ(*Decode(failed), failure);
+  failed.add_bad_holders();
+  EXPECT_FALSE(Decode(failed).ok());
+}
+
 TEST(Wire, DamagedOutcomesAreRefused) {
   v1::Outcome wire;
   wire.mutable_attempt()->set_job(1);

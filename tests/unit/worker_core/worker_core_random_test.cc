@@ -66,6 +66,7 @@ class World {
   }
   void Do(const action::SendReplicaAdded& a) { Note(5, a.replica.id.object.ordinal); }
   void Do(const action::SendReplicaLost& a) { Note(6, a.object.object.ordinal); }
+  void Do(const action::SendGatherFailed&) {}
   void Do(const action::StartFetch& a) {
     Note(7, a.fetch, a.peer.packed(), a.items.size());
     EXPECT_FALSE(a.items.empty());
@@ -110,6 +111,14 @@ class World {
   }
   SessionId SomeSession() { return prng_.Chance(50) && session_ > 1 ? session_ - 1 : session_; }
 
+  InputObject SomeInput() {
+    InputObject object{SomeObject(), 100, {}};
+    const uint64_t holders = prng_.Below(4);
+    for (uint64_t h = 0; h < holders; ++h)
+      object.holders[h] = {static_cast<uint16_t>(prng_.Below(kPeers)), 1};
+    return object;
+  }
+
   Assignment SomeAssignment() {
     Assignment a;
     a.attempt = SomeAttempt();
@@ -126,11 +135,7 @@ class World {
                      {}};
       if (prng_.Chance(400)) edge.parts = {static_cast<uint32_t>(prng_.Below(2)), 2};
       for (uint32_t i = 0; i < edge.count; ++i) {
-        InputObject object{SomeObject(), 100, {}};
-        const uint64_t holders = prng_.Below(4);
-        for (uint64_t h = 0; h < holders; ++h)
-          object.holders[h] = {static_cast<uint16_t>(prng_.Below(kPeers)), 1};
-        a.objects.push_back(object);
+        a.objects.push_back(SomeInput());
       }
       a.edges.push_back(edge);
     }
@@ -173,7 +178,7 @@ class World {
   }
 
   void RandomEvent() {
-    switch (prng_.Below(16)) {
+    switch (prng_.Below(17)) {
       case 0:
       case 1:
       case 2:
@@ -199,6 +204,8 @@ class World {
       case 14:
         if (prng_.Chance(800)) return Step();
         return Send(event::SessionDown{session_});
+      case 15:
+        return Send(event::Gather{SomeSession(), SomeInput()});
       default:
         if (prng_.Chance(700)) return;
         // A reset forgets outcomes: their numbers are not acknowledged later.

@@ -96,14 +96,20 @@ TEST(DeskTest, EventsComeInTheOrderOfTheFields) {
     ref->set_ordinal(2);
     ref->set_attempt(3);
   }
+  v1::Gather* gather = m.add_gathers();
+  gather->set_job(1);
+  gather->set_object(7);
+  gather->set_version(4);
+  gather->add_holders(WorkerId{2, 1}.packed());
   AddAssignment(m, kAttempt, 0);
   ASSERT_TRUE(desk.Read(1, m, events).ok());
-  ASSERT_EQ(events.size(), 5u);
+  ASSERT_EQ(events.size(), 6u);
   EXPECT_TRUE(std::holds_alternative<event::Assign>(events[0]));
   EXPECT_TRUE(std::holds_alternative<event::Retract>(events[1]));
   EXPECT_TRUE(std::holds_alternative<event::Cancel>(events[2]));
   EXPECT_EQ(std::get<event::Free>(events[3]).object, (ObjectVersion{{1, 2}, 3}));
-  EXPECT_EQ(std::get<event::AckOutcomes>(events[4]).sequence, 9u);
+  EXPECT_EQ(std::get<event::Gather>(events[4]).object.id, (ObjectVersion{{1, 7}, 4}));
+  EXPECT_EQ(std::get<event::AckOutcomes>(events[5]).sequence, 9u);
 }
 
 TEST(DeskTest, ADamagedMessageGivesNoEvents) {
