@@ -208,7 +208,8 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
 void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
   if (outcome.end != AttemptEnd::kFinished) return;
   const Job* job = FindJob(outcome.attempt.task.job);
-  if (job == nullptr) {
+  // Of a job that was forgotten, or of a batch that a crash took along.
+  if (job == nullptr || outcome.attempt.task.ordinal >= job->tasks.size()) {
     for (uint32_t i = 0; i < outcome.outputs.size(); ++i) {
       Emit(action::Free{
           worker.stream,
@@ -216,7 +217,6 @@ void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
     }
     return;
   }
-  if (outcome.attempt.task.ordinal >= job->tasks.size()) return;
   const TaskRec& task = job->tasks[outcome.attempt.task.ordinal];
   for (uint32_t i = 0; i < task.output_count && i < outcome.outputs.size(); ++i) {
     ObjectId id{job->id, task.first_output + i};

@@ -32,8 +32,8 @@ const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
 void State::PushReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   TASKD_CHECK(task.position == kNotInHeap);
-  if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
+  if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   task.home = ChooseHome(job, ordinal);
   ++shapes[task.shape].queued;
   shares.TaskReady(job.share);

@@ -279,7 +279,7 @@ TaskView State::ViewOf(const Job& job, Ordinal ordinal) const {
   view.first_output = task.first_output;
   view.output_count = task.output_count;
   view.failure = task.failure;
-  view.culprit = task.culprit;
+  view.culprit = task.culprit == kNoOrdinal ? kNoOrdinal : CulpritOfTask(job, ordinal);
   view.reason = ReasonOf(*this, job, ordinal);
   view.rank = task.rank;
   view.tail = task.tail;
@@ -311,7 +311,7 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
   if (task.position != kNotInHeap && task.position != kInSuspects)
     out.ahead_in_queue = state_->shapes[task.shape].queued - 1;
   for (const FailureView& failure : job->failures) {
-    if (failure.task.ordinal == task.culprit) out.failure = failure;
+    if (failure.task.ordinal == out.task.culprit) out.failure = failure;
   }
   return out;
 }

@@ -111,18 +111,27 @@ void State::CheckNamed(uint16_t s) {
 // A worker that `fail_fast` rules may name is going.
 void State::CheckAllNamed() {
   for (uint16_t shape : fail_fast_shapes) {
-    if (shapes[shape].queued > 0) CheckNamed(shape);
+    if (shapes[shape].queued > 0 || !suspects.empty()) CheckNamed(shape);
   }
+}
+
+const TaskId* State::SuspectOf(uint16_t shape) const {
+  for (const TaskId& id : suspects) {
+    if (jobs[id.job]->tasks[id.ordinal].shape == shape) return &id;
+  }
+  return nullptr;
 }
 
 bool State::FailOneOf(uint16_t s) {
   Shape& shape = shapes[s];
   // Tasks in the homes of a worker that goes come to the shape's queue by themselves.
-  if (shape.queue.empty() || SomeNamedLeft(s)) {
+  const TaskId* suspect = SuspectOf(s);
+  if ((shape.queue.empty() && suspect == nullptr) || SomeNamedLeft(s)) {
     shape.failing = false;
     return false;
   }
-  auto [id, ordinal] = shape.queue.Any();
+  auto [id, ordinal] =
+      suspect != nullptr ? std::pair(suspect->job, suspect->ordinal) : shape.queue.Any();
   Job& job = *jobs[id];
   FailureView failure{.task = {job.id, ordinal}, .failure = FailureClass::kUnschedulable};
   failure.message = "no worker is left that its placement rule names";

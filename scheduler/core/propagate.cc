@@ -50,11 +50,7 @@ void Count(CollectionRec& c, Presence presence, int32_t by) {
 }  // namespace
 
 Ordinal State::CulpritOf(const Job& job, uint32_t source) const {
-  Ordinal object =
-      source & kCollectionBit ? job.collections[source & ~kCollectionBit].dead_member : source;
-  Ordinal producer = job.objects[object].producer;
-  Ordinal culprit = job.tasks[producer].culprit;
-  return culprit != kNoOrdinal ? culprit : producer;
+  return CulpritOfTask(job, job.objects[DeadObject(job, source)].producer);
 }
 
 void State::AcquireObject(Job& job, Ordinal ordinal) {

@@ -145,14 +145,20 @@ void State::ReplayFinish(Job& job, const action::Journal& record) {
   for (uint32_t i = 0; i < task.output_count; ++i) {
     PresenceMayHaveChanged(job, task.first_output + i);
     FreeIfUnwanted(job, task.first_output + i);
+    MakeIfWanted(job, task.first_output + i);  // what it kept may be gone and needed here
   }
 }
 
 void State::ReplayFinalFailure(Job& job, const action::Journal& record) {
   TaskRec& task = job.tasks[record.number];
-  if (task.state == TaskState::kFailed || task.state == TaskState::kCancelled) return;
+  if (task.state == TaskState::kCancelled) return;
+  // A retry was at work, had put its culprit back, and took it along.
+  if (record.failure == FailureClass::kInputFailed && record.culprit < job.tasks.size() &&
+      job.tasks[record.culprit].state != TaskState::kFailed)
+    return;
   task.failure = record.failure;
   task.culprit = record.culprit;
+  if (task.state == TaskState::kFailed) return;  // taken along, and failed again
   task.last_attempt = std::max(task.last_attempt, record.attempt);
   if (record.culprit == record.number && job.failures.size() < limits::kFailuresKept) {
     job.failures.push_back({.task = {job.id, record.number},

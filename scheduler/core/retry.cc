@@ -13,6 +13,8 @@ namespace taskd::scheduler {
 namespace {
 constexpr uint32_t kInvalid = 3, kFailedPrecondition = 9;  // gRPC status codes
 
+constexpr uint32_t kCulpritDepth = 64;
+
 bool Failed(const TaskRec& task) {
   return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
 }
@@ -103,6 +105,31 @@ uint32_t State::DeadSource(const Job& job, const TaskRec& task) const {
     if (SourcePresence(job, job.edges[e].source) == Presence::kDead) return job.edges[e].source;
   }
   return kNil;
+}
+
+// Of a dead source. The member of a collection that is noted may have come back.
+Ordinal State::DeadObject(const Job& job, uint32_t source) const {
+  if (!(source & kCollectionBit)) return source;
+  const CollectionRec& c = job.collections[source & ~kCollectionBit];
+  for (uint32_t i = 0; i < c.count && job.objects[c.dead_member].presence != Presence::kDead; ++i) {
+    if (job.objects[c.first + i * c.stride].presence == Presence::kDead)
+      return c.first + i * c.stride;
+  }
+  return c.dead_member;
+}
+
+// Of a task that failed or was cancelled. The one noted may have been put back while another input
+// keeps the task from following: then that one's is to blame, and so on upwards, as far as is looked.
+Ordinal State::CulpritOfTask(const Job& job, Ordinal ordinal) const {
+  for (uint32_t depth = 0; depth < kCulpritDepth; ++depth) {
+    const TaskRec& task = job.tasks[ordinal];
+    if (task.culprit == kNoOrdinal || task.culprit == ordinal) return ordinal;
+    if (Failed(job.tasks[task.culprit])) return task.culprit;
+    uint32_t dead = DeadSource(job, task);
+    if (dead == kNil) return ordinal;
+    ordinal = job.objects[DeadObject(job, dead)].producer;
+  }
+  return ordinal;
 }
 
 void State::RetryTask(Job& job, Ordinal ordinal, const Work& work) {

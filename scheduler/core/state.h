@@ -222,6 +222,8 @@ class State {
   // --- retry.cc
   std::string CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const;
   uint32_t DeadSource(const Job& job, const TaskRec& task) const;  // kNil: none
+  Ordinal DeadObject(const Job& job, uint32_t source) const;
+  Ordinal CulpritOfTask(const Job& job, Ordinal ordinal) const;
   void RetryTask(Job& job, Ordinal ordinal, const Work& work);
   void RetryInputs(Job& job, const TaskRec& task, bool cancelled_too);
   void ReviveTask(Job& job, Ordinal ordinal);
@@ -352,6 +354,7 @@ class State {
   void CheckNamed(uint16_t shape);  // fails what waits in it when its rule names nobody any more
   void CheckAllNamed();
   bool FailOneOf(uint16_t shape);
+  const TaskId* SuspectOf(uint16_t shape) const;  // null: none of that shape
   uint64_t PreferenceNs(const Worker& worker, uint16_t shape) const;
   void Classify(Worker& worker);
   const Batch::Variant& VariantOf(const AttemptRec& attempt) const {

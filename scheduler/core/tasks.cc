@@ -265,11 +265,12 @@ void State::CancelTask(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   if (task.state == TaskState::kFailed || task.state == TaskState::kCancelled) return;
   if (task.state == TaskState::kDone) {
-    // Only when it would have to run again in a cancelled job: nobody will make its outputs.
+    // Only when it would have to run again in a cancelled job: nobody will make its outputs. What is
+    // away may come back.
     bool lost = false;
     for (uint32_t i = 0; i < task.output_count; ++i) {
       const ObjectRec& object = job.objects[task.first_output + i];
-      lost |= Actual(job, object) != Presence::kAvailable && Wanted(job, object);
+      lost |= Actual(job, object) == Presence::kMissing && Wanted(job, object);
     }
     if (!lost) return;
   }

@@ -11,6 +11,9 @@ struct Recount {
   uint64_t ready = 0, attempts = 0, left_cpu_us = 0;  // of the job looked at
 };
 
+// Everything that was told has had its effects.
+bool Quiet(const State& state) { return state.worklist.empty() && state.commands.empty(); }
+
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const ObjectRec& object = job.objects[ordinal];
   std::string name = ToString(ObjectId{job.id, ordinal});
@@ -46,15 +49,21 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
   if (!object.announced && object.presence != state.Actual(job, object)) {
     return StrCat(name, ": its presence changed and nobody is told");
   }
-  if (!state.worklist.empty()) return "";
+  if (!Quiet(state)) return "";
   if (object.replicas != kNil && !state.Wanted(job, object))
     return StrCat(name, ": unwanted and not freed");
   if (usable > 0 && staying == 0 && to_move < usable)
     return StrCat(name, ": only where workers leave, and not to be moved");
-  if (to_move > usable || (to_move > 0 && !object.copying)) return StrCat(name, ": nobody moves it");
-  if (job.tasks[object.producer].state == TaskState::kDone &&
+  if (to_move > usable || (to_move > 0 && !object.copying))
+    return StrCat(name, ": nobody moves it");
+  // A crash may have lost the seal after which it was freed: then it is made when a consumer comes.
+  bool seal_lost = !job.sealed && job.taken_in.front().start < state.config.start_count &&
+                   object.live_consumers == 0 && object.client_wants == 0;
+  if (job.tasks[object.producer].state == TaskState::kDone && !seal_lost &&
       object.presence == Presence::kMissing && state.Wanted(job, object)) {
-    return StrCat(name, ": wanted, gone, and not made again");
+    return StrCat(name, ": gone and not made again, wanted by ", object.live_consumers,
+                  " consumers, ", uint32_t{object.client_wants}, " clients",
+                  object.graph_want ? ", the graph" : "", job.sealed ? "" : ", the open job");
   }
   return "";
 }
@@ -95,8 +104,8 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
   }
   if (live != (task.state == TaskState::kActive))
     return StrCat(name, ": active without an attempt, or the reverse");
-  if (!state.worklist.empty() || task.starting) {
-    return task.starting && state.worklist.empty() ? StrCat(name, ": starting and forgotten") : "";
+  if (!Quiet(state) || task.starting) {
+    return task.starting && Quiet(state) ? StrCat(name, ": starting and forgotten") : "";
   }
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady &&
       task.state != TaskState::kActive)
@@ -200,7 +209,7 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
   if (may_take != state.takers.contains(worker.id.slot))
     return StrCat(name, ": wrongly asked to gather, or not");
   if (used != worker.used) return StrCat(name, ": charged resources are wrong");
-  if (state.worklist.empty() && !worker.up() && worker.home_tasks > 0)
+  if (Quiet(state) && !worker.up() && worker.home_tasks > 0)
     return StrCat(name, ": tasks wait for it in vain");
   return "";
 }
@@ -227,7 +236,7 @@ std::string ValidateState(const State& state) {
       return StrCat("job ", job->id, ": what is ready, with workers, or left is counted wrong");
     if (counts != job->counts) return StrCat("job ", job->id, ": task counts are wrong");
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
-    if (!state.worklist.empty()) continue;
+    if (!Quiet(state)) continue;
     if (!job->parked.empty() && !job->share.at_limit())
       return StrCat("job ", job->id, ": below its limit and skipped");
     if (std::string bad = CheckWants(*job); !bad.empty()) return bad;

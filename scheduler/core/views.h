@@ -194,7 +194,7 @@ struct Counters {
   uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
   uint64_t jobs_forgotten = 0;
-  uint64_t client_wants = 0;  // gauge
+  uint64_t client_wants = 0;                 // gauge
   uint64_t gathers = 0, gathers_failed = 0;  // orders to copy an object to another worker
   uint64_t gathered_bytes = 0;               // ordered
   uint64_t recoveries = 0,

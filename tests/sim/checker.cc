@@ -110,7 +110,11 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   if (world_.FindJobPlan(r.job) == nullptr) return;
   Job& job = JobOf(r.job);
   if (r.kind == RecordKind::kSeal) job.sealed = true;
-  if (r.kind == RecordKind::kCancelJob) job.cancelled = true;
+  if (r.kind == RecordKind::kCancelJob) job.cancelled = job.cancelled_once = job.sealed = true;
+  if (r.kind == RecordKind::kRetryTasks) {
+    retries_[r.job] = job.retried = true;
+    if (r.number == 1) job.cancelled = false;
+  }
   if (r.kind == RecordKind::kFinalFailure) {
     job.tasks[r.number].failed = true;
     job.tasks[r.number].finished = false;
@@ -138,7 +142,7 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     peer.listed.clear();
   }
   for (auto& [id, job] : jobs_) {
-    job.sealed = job.cancelled = false;
+    job.sealed = job.cancelled = job.cancelled_once = false;
     for (Task& task : job.tasks) {
       task.accepted = 0;
       task.finished = task.failed = false;
@@ -146,8 +150,10 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     for (Object& object : job.objects) object = {};
   }
   for (const scheduler::action::Journal& record : records) Replay(record);
+  // With a retry among the records some of what is held was unneeded for a moment, and given up.
   for (auto& [id, job] : jobs_) {
-    for (Ordinal o = 0; o < job.objects.size(); ++o) job.objects[o].gone = !HasReadable({id, o});
+    for (Ordinal o = 0; o < job.objects.size(); ++o)
+      job.objects[o].gone = retries_.contains(id) || !HasReadable({id, o});
   }
 }
 
@@ -359,6 +365,12 @@ void Checker::On(const event::WorkerClosed& e) {
   if (peer != nullptr) Disconnect(*peer);
 }
 
+void Checker::On(const event::RetryTasks& e) {
+  if (!jobs_.contains(e.job)) return;
+  retries_[e.job] = false;
+  JobOf(e.job).retried = true;
+}
+
 bool Checker::MayBeUnneeded(ObjectId id) {
   std::string who = WhoNeeds(id, Wants::kCertain);
   return who.empty() || who.ends_with("again");
@@ -405,11 +417,33 @@ void Checker::CloseRebuilds() {
   });
 }
 
+// Which failed tasks a retry puts back leaves no message: the core's word is taken. Their counts start
+// afresh.
+void Checker::FollowRetries() {
+  for (auto [id, replayed] : retries_) {
+    std::vector<Task>& tasks = JobOf(id).tasks;
+    for (Ordinal t = 0; t < tasks.size(); ++t) {
+      if (!tasks[t].failed && !tasks[t].finished) continue;
+      std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask({id, t});
+      if (!view.has_value() || view->state == TaskState::kFailed) continue;
+      // Nobody needed its results for a moment, and they were given up.
+      const TaskPlan& plan = world_.FindJobPlan(id)->tasks[t];
+      for (uint16_t i = 0; i < plan.output_count && view->state < TaskState::kDone; ++i)
+        JobOf(id).objects[plan.first_output + i].gone = true;
+      if (!tasks[t].failed) continue;
+      tasks[t].failed = false;
+      if (!replayed) tasks[t].failures = 0;
+    }
+  }
+}
+
 void Checker::AfterStep(bool drained) {
   if (std::exchange(needs_changed_, false) || WantsMayGo()) ForgetUnneeded();
   CloseRebuilds();
+  FollowRetries();
   if (!drained) return;
   ++drained_;
+  retries_.clear();
   ClientsAtRest();
   for (auto& [id, stream] : streams_) {
     if (stream.state == StreamState::kClosing) stream.state = StreamState::kClosed;

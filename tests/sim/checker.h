@@ -50,11 +50,12 @@ class Checker {
   // Somebody needs it, and this worker has the only replica that the scheduler knows of.
   bool IsSoleNeeded(uint32_t worker, const ObjectVersion& id);
   bool IsNeeded(const ObjectVersion& id);
-  // The core has said that the job is cancelled.
+  // The core has said that the job is cancelled, also if a retry has put it back since.
   bool Cancelled(JobId job) const;
   // Everything at rest: what the core says about every task and object against the plan; what the
   // stores hold.
   void CheckEnd();
+  void CheckForgotten();
 
  private:
   struct Attempt {
@@ -85,7 +86,8 @@ class Checker {
   struct Job {
     std::vector<Task> tasks;
     std::vector<Object> objects;
-    bool sealed = false, cancelled = false;
+    bool sealed = false, cancelled = false, cancelled_once = false, forgotten = false;
+    bool retried = false;  // some of its tasks were put back
   };
   struct Peer {  // a worker as the scheduler sees it
     scheduler::StreamId stream = 0;
@@ -113,6 +115,8 @@ class Checker {
   void On(const scheduler::event::WorkerGoodbye& e);
   void On(const scheduler::event::WorkerClosed& e);
   void On(const scheduler::event::SetWants& e);
+  void On(const scheduler::event::RetryTasks& e);
+  void On(const scheduler::event::SetPool& e) { licences_milli_ = e.capacity_milli; }
   void On(const scheduler::event::ClientGone& e);
   void On(const scheduler::event::ClientBack& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
@@ -135,6 +139,9 @@ class Checker {
   const scheduler::Batch::Options& OptionsOf(TaskId id);
   void CheckSingle(const Assignment& a);
   void CheckJobLimit(const Assignment& a);
+  void CheckPlace(const Peer& peer, const Assignment& a);
+  void CheckLicences(const Assignment& a);
+  const scheduler::Batch::Shape& ShapeOf(TaskId id);
   void CheckRerun(const Assignment& a);
   void OnFinish(const scheduler::action::Journal& a);
   void OnFinalFailure(const scheduler::action::Journal& a);
@@ -160,6 +167,7 @@ class Checker {
   void ForgetUnneeded();
   bool MayBeUnneeded(ObjectId id);
   void CloseRebuilds();
+  void FollowRetries();
   Job& JobOf(JobId id);
   Task* FindTask(TaskId id);
   // A set of wants that was just given may be in force or not yet.
@@ -192,11 +200,15 @@ class Checker {
 
   World& world_;
   std::map<JobId, Job> jobs_;
-  uint64_t restarted_at_ = 0;   // 0: this is the first start
-  uint64_t drained_ = 1;        // steps that left no work
+  uint64_t restarted_at_ = 0;  // 0: this is the first start
+  uint64_t drained_ = 1;       // steps that left no work
+  uint32_t licences_milli_ = 0;
   bool needs_changed_ = false;  // in this step somebody may have ceased to need something
   std::map<AttemptRef, Attempt> attempts_;
-  std::set<TaskId> rebuilds_;      // assigned again, not finished again yet
+  std::set<TaskId> rebuilds_;  // assigned again, not finished again yet
+  // Jobs of which failed tasks may be put back any moment; true: by a record of an earlier start, and
+  // failures since then have been counted.
+  std::map<JobId, bool> retries_;
   std::set<ObjectVersion> freed_;  // ever
   std::vector<Peer> peers_;        // by the worker's index
   std::map<scheduler::StreamId, Stream> streams_;

@@ -95,7 +95,7 @@ void Checker::CheckCancel(JobId job) {
 
 bool Checker::Cancelled(JobId job) const {
   auto found = jobs_.find(job);
-  return found != jobs_.end() && found->second.cancelled;
+  return found != jobs_.end() && found->second.cancelled_once;
 }
 
 }  // namespace taskd::sim

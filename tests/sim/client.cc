@@ -195,6 +195,60 @@ void SimClient::Cancel() {
   Send(cancel);
 }
 
+std::vector<scheduler::OrdinalRange> SimClient::DrawRanges() {
+  std::vector<scheduler::OrdinalRange> ranges;
+  Ordinal known = 0;
+  const auto& batches = world_.plan.jobs[plan_].batches;
+  for (uint32_t b = 0; b < acknowledged_; ++b)
+    known += static_cast<Ordinal>(batches[b].tasks.size());
+  for (uint64_t n = rng_.Between(1, 3); n > 0 && known > 0; --n) {
+    scheduler::OrdinalRange range;
+    range.first = static_cast<Ordinal>(rng_.Below(known));
+    range.stride = static_cast<uint32_t>(rng_.Between(1, 5));
+    uint32_t most = (known - 1 - range.first) / range.stride + 1;
+    range.count = static_cast<uint32_t>(rng_.Between(1, std::min(most, 6u)));
+    ranges.push_back(range);
+  }
+  return ranges;
+}
+
+// Not of the first job: something has to be needed to the end.
+void SimClient::CancelSome() {
+  if (calm_ || plan_ == 0 || acknowledged_ == 0) return;
+  event::CancelTasks cancel;
+  cancel.job = job_;
+  cancel.tasks = DrawRanges();
+  cancel.token = Expect([this](const Reply& reply) {
+    if (reply.code != 0 && !cancelled())
+      world_.Fail(StrCat("CancelTasks was refused: ", reply.message));
+  });
+  cancelled_tasks_ = true;
+  Send(std::move(cancel));
+}
+
+void SimClient::Retry() {
+  if (acknowledged_ == 0) return;
+  event::RetryTasks retry;
+  retry.job = job_;
+  if (rng_.Chance(300)) retry.tasks = DrawRanges();
+  retry.cancelled_too = rng_.Chance(500);
+  retry.token = Expect([this](const Reply& reply) {
+    if (reply.code != 0 && !cancelled())
+      world_.Fail(StrCat("RetryTasks was refused: ", reply.message));
+  });
+  Send(std::move(retry));
+}
+
+void SimClient::Forget() {
+  event::ForgetJob forget;
+  forget.job = job_;
+  forget.token = Expect([this](const Reply& reply) {
+    if (reply.code != 0) return world_.Fail(StrCat("ForgetJob was refused: ", reply.message));
+    forgotten_ = true;
+  });
+  Send(forget);
+}
+
 void SimClient::SendCancel() {
   event::CancelJob cancel;
   cancel.job = job_;
@@ -229,7 +283,11 @@ void SimClient::SetWants(std::vector<ObjectId> wants) {
 
 void SimClient::Wander() {
   if (calm_) return;
-  if (opened_in_ == connection_) SetWants(DrawWants(rng_.Below(4)));
+  if (opened_in_ == connection_) {
+    SetWants(DrawWants(rng_.Below(4)));
+    if (rng_.Chance(100)) CancelSome();
+    if (rng_.Chance(150)) Retry();
+  }
   world_.loop.After(rng_.Below(300 * kMs), [this] { Wander(); });
 }
 

@@ -1,5 +1,6 @@
 // A client that submits one job of the plan: opens it, sends its batches (some twice, some while an
-// answer is due), seals it, perhaps cancels it; and states wants.
+// answer is due), seals it, perhaps cancels it or some of its tasks, has failed ones tried again; and
+// states wants. When its stream breaks it comes back, perhaps after its lease is over.
 #ifndef TASKD_TESTS_SIM_CLIENT_H_
 #define TASKD_TESTS_SIM_CLIENT_H_
 
@@ -31,6 +32,11 @@ class SimClient {
   bool asked_to_cancel() const { return cancelled_; }
   bool ephemeral() const { return ephemeral_; }
   scheduler::ClientId id() const { return 50 + plan_; }
+  // Somebody asked to cancel some of its tasks.
+  bool cancelled_tasks() const { return cancelled_tasks_; }
+  // At the very end.
+  void Forget();
+  bool forgotten() const { return forgotten_; }
 
   // Wants that are set when everything else is over, freed objects among them.
   void WantLate();
@@ -47,6 +53,9 @@ class SimClient {
   void SendBatch(uint32_t number);
   void Seal();
   void Cancel();
+  void CancelSome();
+  void Retry();
+  std::vector<scheduler::OrdinalRange> DrawRanges();
   void Wander();
   void SetWants(std::vector<ObjectId> wants);
   std::vector<ObjectId> DrawWants(uint64_t count);
@@ -68,7 +77,7 @@ class SimClient {
   uint32_t acknowledged_ = 0;  // batches
   uint64_t last_sent_ = 0;     // when the newest message arrives
   bool sealed_ = false;
-  bool cancelled_ = false;
+  bool cancelled_ = false, cancelled_tasks_ = false, forgotten_ = false;
   bool calm_ = false;
   std::vector<ObjectId> wants_;
 };

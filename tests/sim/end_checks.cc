@@ -21,7 +21,8 @@ void Checker::CheckJobEnd(uint32_t plan) {
   std::optional<scheduler::JobView> view = world_.scheduler.core().GetJob(id);
   if (!view.has_value()) return Fail(StrCat("job ", id, " is not there"));
   bool cancelled = world_.clients[plan]->cancelled();
-  if (view->state == JobState::kCancelled && !cancelled)
+  bool some_cancelled = world_.clients[plan]->cancelled_tasks();
+  if (view->state == JobState::kCancelled && !cancelled && !some_cancelled)
     return Fail(StrCat("job ", id, " was cancelled by nobody"));
   if (view->ended_ns == 0) Fail(StrCat("job ", id, " has ended, and has no time of it"));
   uint64_t failed = 0;
@@ -33,7 +34,7 @@ void Checker::CheckJobEnd(uint32_t plan) {
     failed += world_.scheduler.core().GetTask({id, t})->state == TaskState::kFailed ? 1 : 0;
   }
   if (world_.failed() || cancelled) return;
-  if ((view->state == JobState::kDone) != (failed == 0)) {
+  if (view->state == JobState::kDone ? failed > 0 : failed == 0 && !some_cancelled) {
     return Fail(
         StrCat("job ", id, " ended as ", Name(view->state), " with ", failed, " failed tasks"));
   }
@@ -70,7 +71,8 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
       if (task.accepted == 0) Fail(StrCat(ToString(id), " is done without an accepted finish"));
       return;
     case TaskState::kCancelled:
-      if (!world_.clients[plan_index]->cancelled())
+      if (!world_.clients[plan_index]->cancelled() &&
+          !world_.clients[plan_index]->cancelled_tasks())
         Fail(StrCat(ToString(id), " was cancelled by nobody"));
       return;
     case TaskState::kFailed:
@@ -83,7 +85,10 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
         return Fail(StrCat(ToString(id), " failed because of ", view->culprit,
                            ", which is not upstream of it"));
       }
-      if (!FindTask({id.job, view->culprit})->failed) {
+      // A retry does not put back what depends on a cancelled task.
+      if (!FindTask({id.job, view->culprit})->failed &&
+          world_.scheduler.core().GetTask({id.job, view->culprit})->state !=
+              TaskState::kCancelled) {
         Fail(StrCat(ToString(id), " failed because of ", view->culprit,
                     ", which did not fail itself"));
       }
@@ -135,6 +140,25 @@ void Checker::CheckCopies(ObjectId id, uint32_t wanted) {
   if (holding < std::min(std::max(wanted, 1u), staying)) {
     Fail(StrCat(ToString(id), " has ", holding, " copies on ", staying, " workers that stay, ",
                 wanted, " are wanted"));
+  }
+}
+
+// All jobs are forgotten: nothing is left of them.
+void Checker::CheckForgotten() {
+  const scheduler::SchedulerCore& core = world_.scheduler.core();
+  for (JobId id : world_.job_ids) {
+    std::optional<scheduler::JobView> view = core.GetJob(id);
+    if (!view.has_value() || !view->forgotten) return Fail(StrCat("job ", id, " is not forgotten"));
+    if (core.GetTask({id, 0}).has_value()) Fail(StrCat("job ", id, " is forgotten, and has tasks"));
+  }
+  for (const scheduler::WorkerView& view : core.ListWorkers()) {
+    if (view.objects != 0 || view.assigned != 0)
+      return Fail(StrCat(ToString(view.worker), " has ", view.objects, " objects and ",
+                         view.assigned, " attempts of forgotten jobs"));
+  }
+  for (const auto& worker : world_.workers) {
+    if (worker->alive() && !worker->store().empty())
+      return Fail(StrCat(worker->Line(), ": keeps objects of forgotten jobs"));
   }
 }
 

@@ -83,6 +83,11 @@ bool Faults::TryAtScheduler(Fault fault) {
                                 rng_.Below(2 * world_.options.scheduler.silent_ns));
     return true;
   }
+  if (fault == Fault::kFewLicences) {
+    world_.scheduler.SetLicences(
+        static_cast<uint32_t>(rng_.Below(world_.options.licences_milli + 1)));
+    return true;
+  }
   world_.scheduler.Crash();
   RestartScheduler(
       rng_.Below(rng_.Chance(700) ? 200 * kMs : world_.options.scheduler.forget_after_ns));
@@ -120,8 +125,10 @@ bool Faults::TryAtData(Fault fault, uint32_t index) {
 
 bool Faults::Try(Fault fault, uint32_t index) {
   SimWorker& w = *world_.workers[index];
-  if (fault == Fault::kSchedulerCrash || fault == Fault::kSchedulerPause)
+  if (fault == Fault::kSchedulerCrash || fault == Fault::kSchedulerPause ||
+      fault == Fault::kFewLicences) {
     return TryAtScheduler(fault);
+  }
   if (fault == Fault::kClientCrash)
     return world_.clients[rng_.Below(world_.clients.size())]->Crash();
   if (!w.alive()) return false;
@@ -199,6 +206,7 @@ bool Faults::Try(Fault fault, uint32_t index) {
     case Fault::kSchedulerPause:
     case Fault::kSchedulerCrash:
     case Fault::kClientCrash:
+    case Fault::kFewLicences:
     case Fault::kPoison:
     case Fault::kCount:
       return false;
@@ -240,6 +248,13 @@ void Faults::OnPoison(uint32_t worker) {
   Restart(worker, 1 + rng_.Below(200 * kMs));
 }
 
+void Faults::BreakSome() {
+  for (auto& worker : world_.workers) {
+    if (rng_.Chance(400) && worker->stream() != 0)
+      world_.net.Break(worker->stream(), BreakKind::kBothTold);
+  }
+}
+
 // Another one takes its place, sooner or later.
 void Faults::OnRetired(uint32_t worker) {
   if (!world_.healed) Restart(worker, 1 + rng_.Below(kSec));
@@ -247,6 +262,7 @@ void Faults::OnRetired(uint32_t worker) {
 
 void Faults::Heal() {
   if (!world_.scheduler.alive()) RestartScheduler(rng_.Below(100 * kMs));
+  world_.scheduler.SetLicences(world_.options.licences_milli);
   for (uint32_t i = 0; i < world_.workers.size(); ++i) {
     SimWorker& w = *world_.workers[i];
     w.SetSlow(1);

@@ -26,8 +26,17 @@ void DrawCluster(Prng& rng, Options& o) {
         i == 0 ? Pick(rng, {4000u, 8000u}) : Pick(rng, {1000u, 1500u, 2000u, 4000u, 8000u});
     uint64_t memory = i == 0 ? uint64_t{8} << 30
                              : Pick(rng, {uint64_t{1} << 30, uint64_t{4} << 30, uint64_t{8} << 30});
-    o.workers.push_back({cpus, memory});
+    Resources capacity{cpus, memory};
+    bool has_device = rng.Chance(400) || i == 0;
+    if (has_device) capacity.pools[0] = {kDevices, Pick(rng, {1000u, 2000u})};
+    o.workers.push_back(capacity);
+    o.broken.push_back(has_device && rng.Chance(200) && i != 0);
+    std::vector<uint32_t>& attributes = o.attributes.emplace_back();
+    for (uint32_t a = 1; a <= kAttributes; ++a) {
+      if (rng.Chance(500) || i == 0) attributes.push_back(a);
+    }
   }
+  o.licences_milli = Pick(rng, {1000u, 2000u, 3000u});
   o.hosts = static_cast<uint32_t>(rng.Between(1, count));
   o.scheduler.rerun_after_closed_ns = Pick(rng, {20 * kMs, 100 * kMs, 500 * kMs});
   o.scheduler.silent_ns = Pick(rng, {300 * kMs, 1 * kSec, 5 * kSec});

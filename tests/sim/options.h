@@ -28,13 +28,23 @@ enum class Mutation : uint8_t {
   kCount
 };
 
+// Pools: of a worker, and of the cluster.
+inline constexpr uint16_t kDevices = 1, kLicences = 2;
+inline constexpr uint32_t kAttributes = 2;  // 1 and 2
+// What rules call a worker and a host.
+inline uint32_t WorkerName(uint32_t index) { return 100 + index; }
+inline uint32_t HostName(uint32_t host) { return 50 + host; }
+
 struct Options {
   uint64_t seed = 0;
 
   // Cluster.
-  std::vector<Resources> workers;  // worker 0 fits every task and always comes back
-  std::vector<uint64_t> stores;    // budgets of their stores; 0: no limit
+  std::vector<Resources> workers;                 // worker 0 fits every task and always comes back
+  std::vector<uint64_t> stores;                   // budgets of their stores; 0: no limit
+  std::vector<std::vector<uint32_t>> attributes;  // by worker; worker 0 has all
+  std::vector<bool> broken;  // by worker: it says that it has a device, and refuses what needs it
   uint32_t hosts = 1;
+  uint32_t licences_milli = 0;  // of kLicences, in the healed phase
   scheduler::Config scheduler;
   worker::Config worker;  // capacity is set per worker
   uint64_t heartbeat_ns = 0;

@@ -32,7 +32,9 @@ class JobBuilder {
     for (uint64_t i = 0; i < shapes; ++i) {
       uint32_t cpus = i == 0 ? 1000 : static_cast<uint32_t>(rng_.Below(8) * 500);
       uint64_t memory = rng_.Chance(500) ? 0 : rng_.Below(uint64_t{3} << 30);
-      job_.shapes.push_back({std::min(cpus, options_.workers[0].cpus_milli), memory});
+      Resources need{std::min(cpus, options_.workers[0].cpus_milli), memory};
+      job_.shapes.push_back(scheduler::Batch::Shape::Of(need));
+      if (i > 0) Specialize(job_.shapes.back());
     }
     uint64_t options = rng_.Between(1, 4);
     for (uint64_t i = 0; i < options; ++i) {
@@ -49,6 +51,52 @@ class JobBuilder {
       if (rng_.Chance(250)) o.replicas = static_cast<uint32_t>(rng_.Between(1, 3));
       if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
       job_.options.push_back(o);
+    }
+  }
+
+  // Worker 0 can run every one of them.
+  void Specialize(scheduler::Batch::Shape& shape) {
+    scheduler::Batch::Variant& variant = shape.variants[0];
+    uint32_t some_worker = static_cast<uint32_t>(rng_.Below(options_.workers.size()));
+    switch (rng_.Below(12)) {
+      case 0:
+        variant.need.pools[0] = {kDevices, rng_.Chance(500) ? 500u : 1000u};
+        break;
+      case 1: {  // a device, else more cpus
+        scheduler::Batch::Variant with_device;
+        with_device.need = {500, 0};
+        with_device.need.pools[0] = {kDevices, 1000};
+        shape.variants.insert(shape.variants.begin(), with_device);
+        break;
+      }
+      case 2:
+        variant.cluster = {{kLicences, rng_.Chance(500) ? 500u : 1000u}};
+        break;
+      case 3:
+        shape.workers = {WorkerName(0)};
+        break;
+      case 4:
+        shape.attributes = {1};
+        break;
+      case 5:
+        shape.attributes = {1, 2};
+        shape.preferred = rng_.Chance(500);
+        break;
+      case 6:
+        shape.workers = {WorkerName(some_worker)};
+        shape.preferred = true;
+        break;
+      case 7:
+        shape.hosts = {HostName(some_worker % options_.hosts)};
+        shape.preferred = true;
+        break;
+      case 8:  // or fails, when that one is gone for good
+        if (!variant.need.Fits(options_.workers[some_worker])) some_worker = 0;
+        shape.workers = {WorkerName(some_worker)};
+        shape.fail_fast = true;
+        break;
+      default:
+        break;
     }
   }
 
@@ -242,8 +290,7 @@ class JobBuilder {
       scheduler::Batch& batch = job_.batches.emplace_back();
       for (size_t i = begin; i < begin + count; ++i) {
         const TaskPlan& t = job_.tasks[i];
-        while (shapes <= t.shape)
-          batch.shapes.push_back(scheduler::Batch::Shape::Of(job_.shapes[shapes++]));
+        while (shapes <= t.shape) batch.shapes.push_back(job_.shapes[shapes++]);
         while (options <= t.option) batch.options.push_back(job_.options[options++]);
         for (const EdgePlan& e : t.edges) {
           if ((e.source & scheduler::kCollectionBit) != 0) {

@@ -44,7 +44,7 @@ struct JobPlan {
   int32_t priority = 0;
   uint32_t owner = 0, weight = 100;
   uint32_t max_running = 0;  // 0: no limit
-  std::vector<Resources> shapes;
+  std::vector<scheduler::Batch::Shape> shapes;
   std::vector<scheduler::Batch::Options> options;
   std::vector<scheduler::Batch::Collection> collections;
   std::vector<TaskPlan> tasks;

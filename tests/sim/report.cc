@@ -36,6 +36,7 @@ constexpr const char* kFaultNames[] = {"stream-break",
                                        "scheduler-pause",
                                        "scheduler-crash",
                                        "client-crash",
+                                       "few-licences",
                                        "poison"};
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
 
@@ -167,7 +168,8 @@ bool Impossible(WaitReason reason) {
          reason != WaitReason::kDrain && reason != WaitReason::kAtWorker &&
          reason != WaitReason::kInputAway && reason != WaitReason::kWorkerAway &&
          reason != WaitReason::kSuspect && reason != WaitReason::kJobLimit &&
-         reason != WaitReason::kRestart && reason != WaitReason::kMemory;
+         reason != WaitReason::kRestart && reason != WaitReason::kMemory &&
+         reason != WaitReason::kPool && reason != WaitReason::kRefused;
 }
 
 template <typename E, size_t n>
@@ -215,7 +217,17 @@ std::string Unmet(const Stats& s) {
     if (s.assigned[i] == 0) out += StrCat("  assigned ", kAssignReasons[i], "\n");
   for (size_t i = 0; i < s.workers_lost.size(); ++i)
     if (s.workers_lost[i] == 0) out += StrCat("  worker lost by ", kLossCauses[i], "\n");
-  for (FailureClass f : {FailureClass::kCrashLimit, FailureClass::kInputFailed}) {
+  // Nobody is refused: there is room for every worker. No other cluster comes.
+  for (size_t i = 0; i < s.scheduler_actions.size(); ++i) {
+    if (s.scheduler_actions[i] == 0 && kSchedulerActions[i] != std::string_view("Refuse"))
+      out += StrCat("  action ", kSchedulerActions[i], "\n");
+  }
+  for (size_t i = 0; i < s.worker_actions.size(); ++i) {
+    if (s.worker_actions[i] == 0 && kWorkerActions[i] != std::string_view("DropAll"))
+      out += StrCat("  worker's action ", kWorkerActions[i], "\n");
+  }
+  for (FailureClass f :
+       {FailureClass::kCrashLimit, FailureClass::kInputFailed, FailureClass::kUnschedulable}) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)
       out += StrCat("  final failure ", Name(f), "\n");
   }

@@ -40,6 +40,7 @@ enum class Fault : uint8_t {
   kSchedulerPause,  // its core is not called for a while
   kSchedulerCrash,
   kClientCrash,  // it comes back and resumes its submission
+  kFewLicences,  // somebody else has some of them
   kPoison,       // a task killed its worker
   kCount
 };

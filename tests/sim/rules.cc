@@ -63,6 +63,7 @@ void Checker::On(const action::Assign& a) {
         StrCat("an assignment of ", ToString(assignment.attempt), ", which does not exist"));
   if (JobOf(assignment.attempt.task.job).cancelled)
     return Fail("an assignment of a cancelled job's task");
+  if (task->failed) FollowRetries();
   if (task->failed)
     return Fail(StrCat(ToString(assignment.attempt), " is assigned although its task has failed"));
   CheckAssignment(peer, assignment);
@@ -85,13 +86,58 @@ void Checker::CheckAssignment(const Peer& peer, const Assignment& a) {
   uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
   if (peer.draining) return Fail(what + " goes to a worker that is being drained");
   if (attempts_.contains(a.attempt)) return Fail(what + " names an attempt that was used before");
-  if (a.need != job.shapes[plan.shape]) return Fail(what + " needs other resources than its task");
+  const auto& variants = job.shapes[plan.shape].variants;
+  if (std::none_of(variants.begin(), variants.end(),
+                   [&](const scheduler::Batch::Variant& v) { return v.need == a.need; })) {
+    return Fail(what + " needs other resources than its task");
+  }
   if (!a.need.Fits(world_.options.workers[index])) return Fail(what + " does not fit its worker");
   if (a.first_output != plan.first_output || a.output_count != plan.output_count ||
       a.body != plan.body) {
     return Fail(what + " has other outputs or another body than its task");
   }
+  CheckPlace(peer, a);
+  CheckLicences(a);
   CheckInputs(a);
+}
+
+const scheduler::Batch::Shape& Checker::ShapeOf(TaskId id) {
+  const JobPlan& job = *world_.FindJobPlan(id.job);
+  return job.shapes[job.tasks[id.ordinal].shape];
+}
+
+void Checker::CheckPlace(const Peer& peer, const Assignment& a) {
+  const scheduler::Batch::Shape& shape = ShapeOf(a.attempt.task);
+  if (!shape.HasRule() || shape.preferred) return;
+  uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
+  auto has = [](const std::vector<uint32_t>& names, uint32_t name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  bool named = (shape.workers.empty() && shape.hosts.empty()) ||
+               has(shape.workers, WorkerName(index)) ||
+               has(shape.hosts, HostName(index % world_.options.hosts));
+  for (uint32_t attribute : shape.attributes)
+    named = named && has(world_.options.attributes[index], attribute);
+  if (!named)
+    Fail(StrCat("the assignment of ", ToString(a.attempt), " to worker", index,
+                " is against its rule"));
+}
+
+void Checker::CheckLicences(const Assignment& a) {
+  auto taken = [this](const AttemptRef& ref) {
+    uint32_t milli = 0;
+    for (const PoolAmount& amount : ShapeOf(ref.task).variants[0].cluster) milli += amount.milli;
+    return milli;
+  };
+  uint32_t wanted = taken(a.attempt), used = 0;
+  if (wanted == 0) return;
+  for (const Peer& peer : peers_) {
+    if (!Readable(peer)) continue;
+    for (const AttemptRef& ref : peer.live) used += attempts_.at(ref).excused ? 0 : taken(ref);
+  }
+  if (used + wanted > licences_milli_)
+    Fail(StrCat("the assignment of ", ToString(a.attempt), " takes ", wanted, " licences beside ",
+                used, " of ", licences_milli_));
 }
 
 void Checker::CheckJobLimit(const Assignment& a) {
@@ -152,7 +198,9 @@ void Checker::CheckSingle(const Assignment& a) {
     const Attempt& attempt = attempts_[{id, other}];
     if (attempt.ended) continue;
     // A rebuild may be called off and begun anew in one step; a worker out of reach is not told.
-    bool abandoned = FindTask(id)->accepted != 0 && !peers_[attempt.peer].connected;
+    // Likewise of a cancel that a retry followed.
+    bool abandoned =
+        (FindTask(id)->accepted != 0 || JobOf(id.job).retried) && !peers_[attempt.peer].connected;
     // What runs long may get a second attempt, when it asked for that.
     bool straggles = attempt.started && OptionsOf(id).straggler_milli != 0;
     if (!attempt.excused && !abandoned && !straggles && Readable(peers_[attempt.peer])) {
@@ -177,7 +225,7 @@ void Checker::CheckRerun(const Assignment& a) {
     needed = needed || !who.empty();
     if (who == "a client") ++world_.stats.rebuilt_for_clients;
   }
-  if (!lost) {
+  if (!lost && !retries_.contains(id.job)) {
     std::string holders;
     for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
       holders += "; " + HoldersText({id.job, o});
@@ -216,6 +264,8 @@ void Checker::On(const action::Free& a) {
     if (!peers_[p].connected) Unhold(p, a.object);
   }
   if (!accepted || !held || HasReadable(id) || MayBeReplaced(id)) return;
+  // Who needs it may have been put back after it was freed, in the same step.
+  if (retries_.contains(id.job)) return;
   std::string needed = WhoNeeds(id, Wants::kCertain);
   // A rebuild counts its inputs a little later than it is decided.
   if (needed.ends_with("again"))
@@ -249,7 +299,7 @@ void Checker::On(const action::Retire& a) {
       elsewhere |= p != leaver && peers_[p].connected && peers_[p].holds.contains(id);
     if (elsewhere) continue;
     std::string needed = WhoNeeds(id.object, Wants::kCertain);
-    if (needed.empty() || needed.ends_with("again")) continue;
+    if (needed.empty() || needed.ends_with("again") || retries_.contains(id.object.job)) continue;
     return Fail(StrCat("worker", leaver, " is retired with the only copy of ", ToString(id.object),
                        ": ", needed));
   }
@@ -292,7 +342,13 @@ void Checker::On(const action::Journal& a) {
       return;
     case RecordKind::kCancelJob:
       CheckCancel(a.job);
-      JobOf(a.job).cancelled = true;
+      JobOf(a.job).cancelled = JobOf(a.job).cancelled_once = JobOf(a.job).sealed = true;
+      return;
+    case RecordKind::kForget:
+      JobOf(a.job).forgotten = true;
+      return;
+    case RecordKind::kRetryTasks:
+      if (a.number == 1) JobOf(a.job).cancelled = false;
       return;
     default:
       return;
@@ -344,7 +400,7 @@ void Checker::OnFinalFailure(const action::Journal& a) {
   TaskId id{a.job, a.number};
   Task* task = FindTask(id);
   if (task == nullptr) return Fail("a final failure of an unknown task");
-  if (task->failed) return Fail(StrCat(ToString(id), " fails twice"));
+  if (task->failed && !retries_.contains(id.job)) return Fail(StrCat(ToString(id), " fails twice"));
   ++world_.stats.final_failures[static_cast<size_t>(a.failure)];
   CheckFailureCause(id, a.failure);
   task->failed = true;
@@ -355,6 +411,10 @@ void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
   const scheduler::Batch::Options& options = OptionsOf(id);
   const Task& task = *FindTask(id);
   if (failure == FailureClass::kInputFailed) return;  // judged at the end, by its culprit
+  if (failure == FailureClass::kUnschedulable) {
+    if (!ShapeOf(id).fail_fast) Fail(StrCat(ToString(id), " fails as unschedulable unasked"));
+    return;
+  }
   if (failure == FailureClass::kCrashLimit) {
     uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
     if ((options.retry_on & scheduler::Batch::kRetryLost) == 0) limit = 1;
@@ -384,6 +444,7 @@ std::string Checker::WhoNeeds(ObjectId id, Wants wants) {
 std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
   const Job& job = JobOf(id.job);
   const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+  if (job.forgotten) return "";
   if (WantedByClient(id, closure.wants)) return "a client";
   if (!job.cancelled && plan.wanted) return "the graph";
   if (!job.cancelled && !job.sealed) return "the open job";

@@ -30,6 +30,10 @@ void SimScheduler::Post(scheduler::Event event) {
   StepAt(world_.loop.now() + rng_.Below(world_.options.step_delay_ns));
 }
 
+void SimScheduler::SetLicences(uint32_t milli) {
+  Post(scheduler::event::SetPool{0, kLicences, milli});
+}
+
 void SimScheduler::NeverCame(const scheduler::Event& any) {
   std::visit(
       [this](const auto& e) {

@@ -40,6 +40,8 @@ class SimScheduler {
   // A new core reads the journal.
   void Restart();
   void PauseUntil(uint64_t time) { paused_until_ = time; }
+  // How many there are, in the words of its operator; a start begins with all.
+  void SetLicences(uint32_t milli);
   // Adds what the core has counted to the statistics.
   void CountCore();
 

@@ -106,6 +106,7 @@ void SimScheduler::Restart() {
   ++life_;
   tasks_.clear();
   workers_.clear();
+  SetLicences(world_.options.licences_milli);
   StepAt(world_.loop.now());
 }
 

@@ -35,6 +35,7 @@ void SimWorker::Start() {
   ++incarnation_;
   worker::Config config = world_.options.worker;
   config.capacity = capacity_;
+  if (world_.options.broken[index_]) config.capacity.pools = {};
   if (world_.Mutate(Mutation::kExtraCapacity, 1000)) config.capacity.cpus_milli *= 2;
   core_ = std::make_unique<worker::WorkerCore>(config);
   stopping_ = disk_full_ = false;
@@ -85,7 +86,9 @@ void SimWorker::Connect() {
                                              .identity = 1000 + uint64_t{index_},
                                              .incarnation = incarnation_,
                                              .capacity = capacity_,
-                                             .host = index_ % world_.options.hosts,
+                                             .host = HostName(index_ % world_.options.hosts),
+                                             .name = WorkerName(index_),
+                                             .attributes = world_.options.attributes[index_],
                                              .store_budget_bytes = world_.options.stores[index_]});
 }
 

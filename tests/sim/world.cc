@@ -164,6 +164,13 @@ std::string World::Unfinished() {
         out += StrCat(" missing ", why->inputs_missing, "/", why->inputs_total);
         for (const auto& input : why->inputs)
           out += StrCat(" ", ToString(input.object), input.lost ? "(lost)" : "");
+        for (const scheduler::WorkerFitView& fit : why->workers) {
+          out += StrCat(" ", ToString(fit.worker),
+                        fit.now         ? ":now"
+                        : fit.when_idle ? ":idle"
+                                        : ":never",
+                        "/", static_cast<uint32_t>(fit.limit.kind));
+        }
         for (const auto& a : why->attempts) {
           out += StrCat(" #", a.attempt, "@", ToString(a.worker), a.ended ? "=" : ":",
                         a.ended ? Name(a.end) : Name(a.state));
@@ -185,11 +192,29 @@ std::string World::Unfinished() {
   return out;
 }
 
+bool World::JobsForgotten() {
+  return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->forgotten(); });
+}
+
+// With streams that break meanwhile: who was not told learns it on its return.
+void World::ForgetJobs() {
+  for (auto& c : clients) c->Forget();
+  faults.BreakSome();
+  RunUntil(loop.now() + 2 * options.scheduler.forget_after_ns + 2 * options.scheduler.silent_ns,
+           nullptr);
+  if (!failed() && !RunUntil(loop.now() + kSec, &World::JobsForgotten))
+    Fail("jobs are not forgotten");
+  if (!failed()) checker.CheckForgotten();
+  std::string broken = failed() ? "" : scheduler.core().Validate();
+  if (!broken.empty()) Fail("SchedulerCore::Validate with all forgotten: " + broken);
+}
+
 std::string World::Run() {
   Trace("options", StrCat("rerun_after ", options.scheduler.rerun_after_closed_ns / kMs,
                           " ms, silent ", options.scheduler.silent_ns / kMs, " ms, forget ",
                           options.scheduler.forget_after_ns / kMs, " ms, budgets ",
                           options.scheduler_budget, " ", options.worker_budget));
+  scheduler.SetLicences(options.licences_milli);
   for (auto& w : workers) loop.After(net.Delay(), [&w] { w->Start(); });
   for (auto& c : clients) c->Start();
   faults.Plan();
@@ -219,13 +244,14 @@ std::string World::Run() {
   for (auto& c : clients) c->DropWants();
   RunUntil(loop.now() + 2 * options.scheduler.forget_after_ns + 2 * options.scheduler.silent_ns,
            nullptr);
-  if (!failed() && !RunUntil(loop.now() + kSec, &World::Quiet))
+  if (!failed() && !RunUntil(loop.now() + ConvergenceNs(), &World::Quiet))
     Fail("not quiet at the end\n" + Unfinished());
   if (!failed()) {
     std::string broken = scheduler.core().Validate();
     if (!broken.empty()) Fail("SchedulerCore::Validate at the end: " + broken);
   }
   if (!failed()) checker.CheckEnd();
+  if (!failed()) ForgetJobs();
   scheduler.CountCore();
   stats.simulated_ms = loop.now() / kMs;
   return failure_;

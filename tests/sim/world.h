@@ -73,6 +73,8 @@ class World {
  private:
   bool RunUntil(uint64_t time, bool (World::*done)());
   bool JobsEnded();
+  bool JobsForgotten();
+  void ForgetJobs();
   bool WantsServed();
   bool Quiet();
   uint64_t ConvergenceNs() const;

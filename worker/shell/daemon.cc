@@ -181,7 +181,7 @@ void Daemon::HandleMessage(SessionMessage& message) {
   if (!link_->up()) return;
   if (absl::Status s = desk_.Read(message.session, *message.message, events_); !s.ok())
     link_->Break(s);
-  if (!message.message->retire()) return;
+  if (!desk_.retired()) return;
   io::LogInfo("drained and retired by the scheduler: nobody needs what is here");
   Stop();
 }

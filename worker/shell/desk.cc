@@ -60,6 +60,7 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
   }
   if (message.outcomes_acked() != 0)
     read.push_back(event::AckOutcomes{session, message.outcomes_acked()});
+  retired_ |= message.retire();
   events.insert(events.end(), std::make_move_iterator(read.begin()),
                 std::make_move_iterator(read.end()));
   return absl::OkStatus();

@@ -36,7 +36,11 @@ class Desk {
   // "": not known.
   std::string PeerAddress(WorkerId worker) const;
 
+  // The scheduler said that nobody needs this worker any more.
+  bool retired() const { return retired_; }
+
  private:
+  bool retired_ = false;
   absl::flat_hash_map<std::pair<JobId, uint32_t>, std::shared_ptr<const v1::Body>> bodies_;
   absl::flat_hash_map<WorkerId, std::string> peers_;
   absl::flat_hash_map<AttemptRef, std::shared_ptr<const ExecRequest>> requests_;
