@@ -14,6 +14,7 @@ namespace taskd::cli {
 namespace {
 
 std::string StateName(const v1::WorkerInfo& worker) {
+  if (worker.quarantined() && worker.state() == v1::WORKER_UP) return "quarantined";
   return ShortName(*v1::WorkerState_descriptor()->FindValueByNumber(
       v1::WorkerState_IsValid(worker.state()) ? worker.state() : v1::WORKER_STATE_UNSPECIFIED));
 }

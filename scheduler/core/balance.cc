@@ -133,11 +133,13 @@ bool State::HasWaitedLong(const Precedence& head) const {
 bool State::KeptFor(const Worker& worker, uint16_t shape) {
   auto [it, fresh] = kept.try_emplace(shape, worker.id.slot);
   const Worker* other = WorkerAt(it->second);
-  if (other == nullptr || !other->up() || !FitsIdle(*other, shape)) it->second = worker.id.slot;
+  if (other == nullptr || !other->up() || other->quarantined || !FitsIdle(*other, shape))
+    it->second = worker.id.slot;
   return it->second == worker.id.slot;
 }
 
 bool State::FillSlot(Worker& worker) {
+  if (worker.quarantined) return false;
   SetShortOfMemory(worker, false);
   if (!suspects.empty() || worker.reserved || worker.alone) {
     if (TakeSuspect(worker)) return true;

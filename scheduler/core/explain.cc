@@ -64,7 +64,7 @@ WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Or
       return fit;
     }
     if (worker.Closed()) {
-      fit.limit = {LimitKind::kReserved};
+      fit.limit = {worker.quarantined ? LimitKind::kQuarantined : LimitKind::kReserved};
       return fit;
     }
     const ShapeLoad* load = state.FindLoad(worker, shape);
@@ -236,6 +236,8 @@ std::string ToString(const FitLimit& limit, std::string_view pool_name) {
       return "";
     case LimitKind::kReserved:
       return "is kept for a task that runs alone";
+    case LimitKind::kQuarantined:
+      return "is set aside for a while: tasks that failed there ran well elsewhere";
     case LimitKind::kBusy:
       return "is busy";
     case LimitKind::kStore:

@@ -251,7 +251,10 @@ struct Worker {
   bool reconciling = false;  // between hello and the end of the inventory
   bool returning = false;    // the worklist compares what it held with what it listed
   bool draining = false;
-  bool retire = false;                                      // it is told to stop when it is drained
+  bool quarantined = false;  // see quarantine.cc
+  uint8_t blamed = 0;        // tasks that failed here and ran elsewhere, less those that ran here
+  uint32_t quarantines = 0;  // so far
+  bool retire = false;       // it is told to stop when it is drained
   bool draining_checked = false;                            // a worklist item looks whether it is
   bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
   bool alone = false;         // runs a suspect, which is to have no company
@@ -292,7 +295,8 @@ struct Worker {
       0;  // drawn at each change of connection, never twice: stale timers are told by it
 
   bool up() const { return state == WorkerState::kUp; }
-  bool Closed() const { return alone || reserved; }  // takes nothing new
+  // Takes nothing new.
+  bool Closed() const { return alone || reserved || quarantined; }
   bool connected() const {
     return state == WorkerState::kUp || state == WorkerState::kDraining ||
            state == WorkerState::kDrained;

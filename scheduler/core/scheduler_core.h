@@ -30,6 +30,7 @@ struct Config {
   uint64_t lookahead_ns = limits::kLookaheadNs;
   uint64_t straggler_ns = limits::kStragglerNs;
   uint64_t client_lease_ns = limits::kClientLeaseNs;
+  uint64_t quarantine_ns = limits::kQuarantineNs;
   uint32_t ended_jobs_kept = limits::kEndedJobsKept;
   uint32_t forgotten_jobs_kept = limits::kForgottenJobsKept;
 };

@@ -12,6 +12,7 @@
 //   assign.cc       the attempt and its message
 //   attempts.cc     started, outcomes, cancel, lost
 //   suspects.cc     tasks that may kill their workers run alone
+//   quarantine.cc   workers on which tasks fail that run well elsewhere
 //   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
 //   placement.cc    homes and costs
@@ -107,7 +108,8 @@ enum class TimerKind : uint8_t {
   kStraggler,
   kGrace,
   kHold,
-  kCopy
+  kCopy,
+  kQuarantine
 };
 struct Timer {
   uint64_t at_ns = 0;
@@ -301,6 +303,11 @@ class State {
   void SetReserved(Worker& worker, bool is_reserved);
   void RetractAhead(Worker& worker);
   bool TakeSuspect(Worker& worker);
+
+  // --- quarantine.cc
+  void Blame(uint16_t slot);
+  void SetQuarantined(Worker& worker, bool quarantined);
+  void EndQuarantine(uint16_t slot, uint64_t packed_id);
 
   // --- stragglers.cc
   uint64_t LateNs(const AttemptRec& attempt) const;

@@ -182,6 +182,8 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   task.run_us = static_cast<uint32_t>(std::min<uint64_t>(outcome.run_ns / 1000, 0xFFFFFFFFu));
   task.stuck = 0;
   task.doubts = 0;
+  worker.blamed -= worker.blamed > 0;
+  if (task.retries > 0 && task.avoid != kNoSlot && task.avoid != worker.id.slot) Blame(task.avoid);
   task.avoid = kNoSlot;
   task.last_worker = attempt.worker;
   task.last_attempt = attempt.id;

@@ -159,6 +159,7 @@ std::optional<WorkerView> SchedulerCore::GetWorker(WorkerId id) const {
   view.object_bytes = worker->object_bytes;
   view.store_budget_bytes = worker->store_budget_bytes;
   view.promised_bytes = worker->promised_bytes;
+  view.quarantined = worker->quarantined;
   view.to_move = worker->to_move;
   view.gathering = static_cast<uint32_t>(worker->gathering.size());
   view.finished = worker->finished;

@@ -89,6 +89,7 @@ struct WaitingInputView {
 enum class LimitKind : uint8_t {
   kNone = 0,
   kReserved,     // it runs a suspect alone, or is emptied for one
+  kQuarantined,  // tasks failed there that ran well elsewhere
   kBusy,         // needs more than is free: fits when idle
   kStore,        // its store has no room beside what its attempts will add
   kRefused,      // it refused a moment ago
@@ -152,6 +153,7 @@ struct WorkerView {
   uint64_t objects = 0, object_bytes = 0;
   uint64_t store_budget_bytes = 0;  // 0: no limit
   uint64_t promised_bytes = 0;      // what its attempts are going to add
+  bool quarantined = false;         // up, and gets nothing new for a while
   uint64_t to_move = 0;    // of these, needed and on no worker that stays: it is being drained
   uint32_t gathering = 0;  // objects that it has been told to fetch for their own sake
   uint64_t finished = 0;
@@ -194,7 +196,9 @@ struct Counters {
   uint64_t stale_messages = 0;             // outcomes of attempts that are not ours any more
   uint64_t jobs_open = 0, jobs_ended = 0;  // gauges
   uint64_t jobs_forgotten = 0;
-  uint64_t client_wants = 0;                 // gauge
+  uint64_t client_wants = 0;  // gauge
+  uint64_t quarantined = 0;   // gauge: workers that get nothing new for a while
+  uint64_t quarantines = 0;
   uint64_t gathers = 0, gathers_failed = 0;  // orders to copy an object to another worker
   uint64_t gathered_bytes = 0;               // ordered
   uint64_t recoveries = 0,

@@ -420,6 +420,7 @@ void State::FreeSlot(Worker& worker) {
               worker.walks == 0);
   ForgetNames(worker);
   drainers -= worker.draining;
+  SetQuarantined(worker, false);
   --counters.workers[static_cast<size_t>(worker.state)];
   free_slots.insert(worker.id.slot);
   workers[worker.id.slot].reset();
@@ -454,6 +455,10 @@ void State::RunTimers() {
       continue;
     }
     if (timer.kind == TimerKind::kHold) continue;
+    if (timer.kind == TimerKind::kQuarantine) {
+      EndQuarantine(static_cast<uint16_t>(timer.a), timer.b);
+      continue;
+    }
     if (timer.kind == TimerKind::kCopy) {
       RetryCopy(timer.a, static_cast<uint8_t>(timer.b));
       continue;

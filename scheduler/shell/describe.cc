@@ -155,6 +155,7 @@ void Describer::Worker(const WorkerView& view, v1::WorkerInfo* to) const {
   to->set_fetched_bytes(profile.fetched_bytes);
   to->set_served_bytes(profile.served_bytes);
   to->set_to_move(view.to_move);
+  to->set_quarantined(view.quarantined);
 }
 
 }  // namespace taskd::scheduler

@@ -78,6 +78,11 @@ void Core(const Counters& c, io::MetricsPage& page) {
   counter("input_saved_bytes_total", "Input bytes that were there already, by locality.",
           c.bytes_saved);
   counter("objects_lost_total", "Wanted objects whose last replica was lost.", c.objects_lost);
+  counter("quarantines_total",
+          "Times that a worker was set aside because tasks that failed there ran well elsewhere.",
+          c.quarantines);
+  page.Gauge("taskd_scheduler_workers_quarantined", "Workers that are set aside now.",
+             static_cast<double>(c.quarantined));
   counter("gathers_total",
           "Copies ordered for their own sake: of what a drained worker holds, or a task asks for.",
           c.gathers);

@@ -119,6 +119,7 @@ std::string AskWorker(const SchedulerCore& core, WorkerId id) {
     add("promised", w->promised_bytes);
     add("store", w->store_budget_bytes);
   }
+  add("quarantined", w->quarantined);
   add("to_move", w->to_move);
   add("gathering", w->gathering);
   add("finished", w->finished);

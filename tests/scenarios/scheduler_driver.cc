@@ -109,6 +109,7 @@ class SchedulerDriver : public Driver {
     config.rerun_after_closed_ns = words.Duration("rerun_after", config.rerun_after_closed_ns);
     config.silent_ns = words.Duration("silent", config.silent_ns);
     config.forget_after_ns = words.Duration("forget_after", config.forget_after_ns);
+    config.quarantine_ns = words.Duration("quarantine", config.quarantine_ns);
     config.client_lease_ns = words.Duration("client_lease", config.client_lease_ns);
     config.ended_jobs_kept =
         static_cast<uint32_t>(words.Number("ended_jobs", config.ended_jobs_kept));

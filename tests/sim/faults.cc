@@ -203,6 +203,10 @@ bool Faults::Try(Fault fault, uint32_t index) {
     case Fault::kSlow:
       w.SetSlow(rng_.Between(2, 20));
       return true;
+    case Fault::kBadWorker:
+      w.SetBad(true);
+      world_.loop.After(rng_.Below(2 * kSec), [&w] { w.SetBad(false); });
+      return true;
     case Fault::kSchedulerPause:
     case Fault::kSchedulerCrash:
     case Fault::kClientCrash:
@@ -266,6 +270,7 @@ void Faults::Heal() {
   for (uint32_t i = 0; i < world_.workers.size(); ++i) {
     SimWorker& w = *world_.workers[i];
     w.SetSlow(1);
+    w.SetBad(false);
     w.SetDiskFull(false);
     w.NoticeVanished();
     if (!w.alive() && !gone_for_good_[i]) Restart(i, rng_.Below(500 * kMs));

@@ -46,6 +46,8 @@ void DrawCluster(Prng& rng, Options& o) {
   o.scheduler.lookahead_ns = Pick(rng, {uint64_t{0}, 1 * kMs, limits::kLookaheadNs, 200 * kMs});
   // A draw of its own: all others stay as they were.
   Prng leases(Mix64(o.seed) ^ 0x1EA5E);
+  Prng quarantine(Mix64(o.seed) ^ 0xBAD);
+  o.scheduler.quarantine_ns = Pick(quarantine, {50 * kMs, 1 * kSec, limits::kQuarantineNs});
   o.scheduler.client_lease_ns = Pick(leases, {20 * kMs, 100 * kMs, 1 * kSec, 30 * kSec});
   o.heartbeat_ns = o.scheduler.silent_ns / 5;
   o.worker.fetches_total = static_cast<uint32_t>(Pick(rng, {1u, 2u, limits::kFetchesTotal}));

@@ -36,6 +36,7 @@ constexpr const char* kFaultNames[] = {"stream-break",
                                        "scheduler-pause",
                                        "scheduler-crash",
                                        "client-crash",
+                                       "bad-worker",
                                        "few-licences",
                                        "poison"};
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
@@ -110,6 +111,7 @@ std::string Table(const Stats& s) {
   Row(out, "journal records lost", s.records_lost);
   Row(out, "journal records replayed", s.records_replayed);
   Row(out, "attempts adopted", s.attempts_adopted);
+  Row(out, "quarantines", s.quarantines);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);
@@ -231,8 +233,9 @@ std::string Unmet(const Stats& s) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)
       out += StrCat("  final failure ", Name(f), "\n");
   }
-  for (uint64_t n : {s.records_lost, s.records_replayed, s.attempts_adopted, s.twins, s.late_wants})
-    if (n == 0) out += "  records lost or replayed, attempts adopted, twins or late wants\n";
+  for (uint64_t n : {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
+                     s.late_wants})
+    if (n == 0) out += "  records lost or replayed, adoptions, quarantines, twins or late wants\n";
   return out;
 }
 

@@ -62,6 +62,7 @@ void SimScheduler::CountCore() {
   for (size_t i = 0; i < stats.workers_lost.size(); ++i)
     stats.workers_lost[i] += counters.workers_lost[i];
   stats.attempts_adopted += counters.attempts_adopted;
+  stats.quarantines += counters.quarantines;
 }
 
 void SimScheduler::Crash() {

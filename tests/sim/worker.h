@@ -48,6 +48,7 @@ class SimWorker {
   void OnAssign(scheduler::StreamId stream, const Assignment& assignment);
   void OnGather(scheduler::StreamId stream, const InputObject& object);
   void Retire();
+  void SetBad(bool bad) { bad_ = bad; }
   void OnStreamClosed(scheduler::StreamId stream);
   void Post(worker::Event event);
 
@@ -130,6 +131,7 @@ class SimWorker {
   uint64_t life_ = 0;  // grows with every start and every end
   uint64_t incarnation_ = 0;
   uint64_t slow_ = 1;
+  bool bad_ = false;  // every body that ends fails
   bool stopping_ = false;
   bool disk_full_ = false;
   uint64_t paused_until_ = 0;
