@@ -217,7 +217,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"- {name: a, sh: x, pure: maybe}", "g.yaml:3: pure is 'maybe'; it is true or false"},
         Case{"- {name: a, sh: x, straggler: 0.5}", "g.yaml:3: straggler is how many times"},
         Case{"- {name: a, sh: x, replicas: 0}", "g.yaml:3: replicas is '0'; it is a whole number"},
-        Case{"- {name: a, sh: x, replicas: 17}", "g.yaml:3: replicas is '17'; it is a whole number"},
+        Case{"- {name: a, sh: x, replicas: 17}",
+             "g.yaml:3: replicas is '17'; it is a whole number"},
         Case{"- {name: a, sh: x, retry: {times: 1, on: lost}}", "g.yaml:3: on is a list like"},
         Case{"- {name: a, sh: x, retry: {times: 1, on: [timeuot]}}",
              "g.yaml:3: 'timeuot' is nothing that a task can be retried on (did you mean "
