@@ -107,10 +107,11 @@ bool Checker::IsSoleNeeded(uint32_t worker, const ObjectVersion& id) {
 
 void Checker::Replay(const scheduler::action::Journal& r) {
   using scheduler::action::RecordKind;
-  if (world_.FindJobPlan(r.job) == nullptr) return;
   Job& job = JobOf(r.job);
   if (r.kind == RecordKind::kSeal) job.sealed = true;
+  // Also of a job of which no client has heard the number yet.
   if (r.kind == RecordKind::kCancelJob) job.cancelled = job.cancelled_once = job.sealed = true;
+  if (world_.FindJobPlan(r.job) == nullptr) return;
   if (r.kind == RecordKind::kRetryTasks) {
     retries_[r.job] = job.retried = true;
     if (r.number == 1) job.cancelled = false;
