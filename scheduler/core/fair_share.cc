@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/base/muldiv.h"
 
 namespace taskd::scheduler {
 
@@ -51,10 +52,7 @@ void FairShare::Advance(Share& share, uint64_t cpu_us) {
   share.credit_us -= paid;
   cpu_us -= paid;
   uint64_t of_owner = busy_weight_[share.owner];
-  share.virtual_us +=
-      of_owner == share.weight
-          ? cpu_us
-          : static_cast<uint64_t>(static_cast<unsigned __int128>(cpu_us) * of_owner / share.weight);
+  share.virtual_us += MulDiv(cpu_us, of_owner, share.weight);
 }
 
 }  // namespace taskd::scheduler

@@ -21,19 +21,12 @@
 // again: nothing waits for ever, however small the store.
 #include <algorithm>
 
+#include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
 
 namespace {
-
-// Asked for every input at every free slot: without a 128-bit division where there is no need.
-uint64_t MulDiv(uint64_t value, uint64_t times, uint64_t divisor) {
-  if (times == divisor) return value;
-  const auto product = static_cast<unsigned __int128>(value) * times;
-  if (product >> 64 == 0) return static_cast<uint64_t>(product) / divisor;
-  return static_cast<uint64_t>(product / divisor);
-}
 
 uint64_t InUse(const Worker& worker) {
   return worker.object_bytes - worker.idle_bytes + worker.promised_bytes;
@@ -103,9 +96,7 @@ void State::LearnBytes(Job& job, const TaskRec& task, const Outcome& outcome) {
   LearnInto(group.average_bytes, bytes);
   uint64_t told = job.options[task.option].expect_bytes;
   if (told == 0) return;
-  auto ppm = static_cast<unsigned __int128>(bytes) * 1'000'000 / told;
-  LearnInto(group.told_bytes_ppm,
-            static_cast<uint64_t>(std::min<unsigned __int128>(ppm, limits::kToldPpmMax)));
+  LearnInto(group.told_bytes_ppm, MulDivAtMost(bytes, 1'000'000, told, limits::kToldPpmMax));
 }
 
 void State::SetIdle(Job& job, Ordinal ordinal, bool idle) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -46,8 +47,7 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
   Holdings out;
   auto add = [&](Ordinal source, uint64_t numerator, uint64_t denominator) {
     const ObjectRec& object = job.objects[source];
-    uint64_t bytes = static_cast<uint64_t>(static_cast<unsigned __int128>(object.size_bytes) *
-                                           numerator / denominator);
+    uint64_t bytes = MulDiv(object.size_bytes, numerator, denominator);
     out.total += bytes;
     uint32_t seen = 0;
     for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput;
@@ -85,8 +85,7 @@ uint64_t State::TransferNs(const Worker& worker, uint64_t bytes) const {
   uint64_t bandwidth = worker.in_bytes_per_s != 0 ? worker.in_bytes_per_s
                        : in_bytes_per_s != 0      ? in_bytes_per_s
                                                   : kUnknownBandwidth;
-  return kRoundTripNs +
-         static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 1'000'000'000u / bandwidth);
+  return kRoundTripNs + MulDiv(bytes, 1'000'000'000, bandwidth);
 }
 
 // What an attempt fetched before it started, over the time that it took, is what the worker gets of
@@ -94,8 +93,7 @@ uint64_t State::TransferNs(const Worker& worker, uint64_t bytes) const {
 // for theirs, too.
 void State::LearnBandwidth(Worker& worker, const AttemptRec& attempt) {
   if (attempt.fetch_bytes < kTellingBytes || now_ns <= attempt.assigned_ns) return;
-  auto sample = static_cast<uint64_t>(static_cast<unsigned __int128>(attempt.fetch_bytes) *
-                                      1'000'000'000u / (now_ns - attempt.assigned_ns));
+  uint64_t sample = MulDiv(attempt.fetch_bytes, 1'000'000'000, now_ns - attempt.assigned_ns);
   for (uint64_t* average : {&worker.in_bytes_per_s, &in_bytes_per_s})
     *average = Learned(*average, sample);
 }
@@ -106,8 +104,7 @@ uint64_t State::ExpectedNs(const Job& job, const TaskRec& task) const {
   uint64_t told = job.options[task.option].expect_ns;
   if (told == 0) return group.average_ns;
   if (group.told_ppm == 0) return told;
-  return std::max<uint64_t>(
-      static_cast<uint64_t>(static_cast<unsigned __int128>(told) * group.told_ppm / 1'000'000), 1);
+  return std::max<uint64_t>(MulDiv(told, group.told_ppm, 1'000'000), 1);
 }
 
 uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const {

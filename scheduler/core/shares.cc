@@ -1,6 +1,7 @@
 // What jobs are charged for, what of them is left, and their limit of attempts.
 #include <algorithm>
 
+#include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -14,7 +15,7 @@ constexpr uint64_t kUrgentTimes = 5, kUrgentOf = 4;
 
 uint64_t State::CpuUs(const TaskRec& task, uint64_t ns) const {
   uint64_t cpus = std::max(shapes[task.shape].spec.variants[0].need.cpus_milli, kLeastCpusMilli);
-  return static_cast<uint64_t>(static_cast<unsigned __int128>(ns) * cpus / 1'000'000);
+  return MulDiv(ns, cpus, 1'000'000);
 }
 
 // Of one task this never changes: sums of it stay right.

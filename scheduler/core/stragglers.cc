@@ -2,6 +2,7 @@
 // asked for that and somebody idles. The first accepted finish wins.
 #include <algorithm>
 
+#include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -30,8 +31,7 @@ uint64_t State::LateNs(const AttemptRec& attempt) const {
   const TaskRec& task = job.tasks[attempt.task];
   uint64_t expected = ExpectedNs(job, task);
   if (expected == 0) return now_ns + config.straggler_ns;
-  auto patience = static_cast<uint64_t>(static_cast<unsigned __int128>(expected) *
-                                        job.options[task.option].straggler_milli / 1000);
+  uint64_t patience = MulDiv(expected, job.options[task.option].straggler_milli, 1000);
   return attempt.started_ns + std::max(patience, config.straggler_ns);
 }
 

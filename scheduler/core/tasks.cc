@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -190,10 +191,8 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   GroupRec& group = job.groups[task.group];
   group.average_ns = Learned(group.average_ns, outcome.run_ns);
   if (uint64_t told = job.options[task.option].expect_ns; told != 0) {
-    auto ppm = static_cast<unsigned __int128>(outcome.run_ns) * 1'000'000 / told;
     group.told_ppm =
-        Learned(group.told_ppm,
-                static_cast<uint64_t>(std::min<unsigned __int128>(ppm, limits::kToldPpmMax)));
+        Learned(group.told_ppm, MulDivAtMost(outcome.run_ns, 1'000'000, told, limits::kToldPpmMax));
   }
   LearnBytes(job, task, outcome);
   std::vector<uint16_t> kept;
