@@ -253,14 +253,9 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
 
 void State::OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome) {
   bool learned = false;
-  for (const BadHolder& bad : outcome.bad_holders) {
-    ObjectRec* object = FindObject(bad.id.object);
-    Worker* holder = FindWorker(bad.worker);
-    // An earlier start gave its workers' names to others.
-    if (StartOf(attempt.id) != config.start_count) continue;
-    if (!bad.missing || object == nullptr || holder == nullptr || object->version != bad.id.version)
-      continue;
-    learned |= RemoveReplica(*holder, bad.id.object);
+  // An earlier start gave its workers' names to others.
+  if (StartOf(attempt.id) == config.start_count) {
+    for (const BadHolder& bad : outcome.bad_holders) learned |= StrikeOut(bad);
   }
   TaskRec& task = job.tasks[ordinal];
   if (learned) {  // the input is made again: its worker is as good as any

@@ -101,13 +101,8 @@ void State::OnGatherFailed(Worker& worker, const GatherFailure& failure) {
   ++counters.gathers_failed;
   uint8_t tries = gather->second.tries;
   GatherEnded(worker, failure.object, tries < 255 ? tries + 1 : tries);
-  ObjectRec* object = FindObject(failure.object.object);
   for (const BadHolder& bad : failure.bad_holders) {
-    Worker* holder = FindWorker(bad.worker);
-    if (bad.missing && holder != nullptr && object != nullptr && bad.id == failure.object &&
-        object->version == bad.id.version) {
-      RemoveReplica(*holder, bad.id.object);
-    }
+    if (bad.id == failure.object) StrikeOut(bad);
   }
 }
 
@@ -187,12 +182,14 @@ bool State::AdvanceCopies() {
   return true;
 }
 
+bool State::IsDrained(const Worker& worker) const {
+  return worker.state == WorkerState::kDraining && worker.attempts == 0 && worker.to_move == 0 &&
+         worker.walks == 0;
+}
+
 // Decided when everything of the event is told: an attempt ends before its results are here.
 void State::CheckDrained(Worker& worker) {
-  if (worker.state != WorkerState::kDraining || worker.attempts > 0 || worker.to_move > 0 ||
-      worker.walks > 0 || worker.draining_checked) {
-    return;
-  }
+  if (!IsDrained(worker) || worker.draining_checked) return;
   worker.draining_checked = true;
   Enqueue({.kind = WorkKind::kCheckDrained, .job = worker.id.slot});
 }
@@ -201,10 +198,7 @@ void State::BecomeDrained(uint16_t slot) {
   Worker* worker = WorkerAt(slot);
   if (worker == nullptr) return;
   worker->draining_checked = false;
-  if (worker->state != WorkerState::kDraining || worker->attempts > 0 || worker->to_move > 0 ||
-      worker->walks > 0) {
-    return;
-  }
+  if (!IsDrained(*worker)) return;
   SetWorkerState(*worker, WorkerState::kDrained);
   if (worker->retire) Emit(action::Retire{worker->stream});
 }

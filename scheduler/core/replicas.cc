@@ -59,6 +59,14 @@ bool State::RemoveReplica(Worker& worker, ObjectId id) {
   return true;
 }
 
+// It answered that it has no such replica; an unreachable one may have it still.
+bool State::StrikeOut(const BadHolder& bad) {
+  ObjectRec* object = FindObject(bad.id.object);
+  Worker* holder = FindWorker(bad.worker);
+  return bad.missing && object != nullptr && holder != nullptr &&
+         object->version == bad.id.version && RemoveReplica(*holder, bad.id.object);
+}
+
 void State::DropReplicas(Job& job, ObjectId id) {
   ObjectRec& object = job.objects[id.ordinal];
   object.unclaimed = false;

@@ -15,6 +15,7 @@
 //   quarantine.cc   workers on which tasks fail that run well elsewhere
 //   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
+//   timers.cc       what is due
 //   placement.cc    homes and costs
 //   memory.cc       what workers' stores have room for
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
@@ -243,6 +244,7 @@ class State {
   bool Wanted(const Job& job, const ObjectRec& object) const;
   void AddReplica(Worker& worker, ObjectId id, bool usable);
   bool RemoveReplica(Worker& worker, ObjectId id);  // false: it had none
+  bool StrikeOut(const BadHolder& bad);             // true: a replica that is not there is gone
   void SetUsable(ObjectRec& object, ReplicaRec& replica, bool usable);
   void DropReplicas(Job& job, ObjectId id);  // frees them at their workers
   void FreeIfUnwanted(Job& job, Ordinal object);
@@ -263,6 +265,7 @@ class State {
   void RetryCopy(uint64_t packed, uint8_t tries);
   Worker* ChooseTaker(ObjectId id, const ObjectRec& object);
   bool AdvanceCopies();
+  bool IsDrained(const Worker& worker) const;
   void CheckDrained(Worker& worker);
   void BecomeDrained(uint16_t slot);
 
@@ -503,7 +506,12 @@ class State {
   // --- explain.cc
   TaskView ViewOf(const Job& job, Ordinal ordinal) const;
 
+  // --- timers.cc
   void RunTimers();
+  void RunTimer(const Timer& timer);
+  void RunWorkerTimer(Worker& worker, const Timer& timer);
+  void EndBackoff(Job& job, Ordinal ordinal);
+
   template <typename A>
   void Emit(A&& action) {
     actions->emplace_back(std::forward<A>(action));
