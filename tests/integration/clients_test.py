@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from harness import BIN, TASKCTL, Gate, read_access, run, until
+from harness import TASKCTL, Gate, read_access, run, start_daemon, until
 from proxy import Proxy
 
 HEAD = "taskd: 1\ntasks:\n"
@@ -30,18 +30,7 @@ class Daemons(unittest.TestCase):
         self.start("taskd-worker", "--name", "w", "--cpus", CPUS, "--work-dir", self.top / "work")
 
     def start(self, program, *flags):
-        ready = self.top / f"{program}.ready"
-        daemon = subprocess.Popen([str(word) for word in [BIN / program, "--dir", self.dir, "--ready-file", ready, *flags]],
-                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        def stop():
-            daemon.terminate()
-            daemon.wait(30)
-
-        self.addCleanup(stop)
-        until(lambda: ready.exists() or daemon.poll() is not None, f"{program} is ready")
-        assert daemon.poll() is None, f"{program} ended with {daemon.returncode}"
-        return daemon
+        return start_daemon(self.addCleanup, program, self.dir, self.top / f"{program}.ready", *flags)
 
     def ctl(self, *args, code=0):
         result = run([TASKCTL, "--dir", self.dir, *args])

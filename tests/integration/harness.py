@@ -86,6 +86,21 @@ def read_access(folder):
     return found
 
 
+def start_daemon(add_cleanup, program, folder, ready, *flags):
+    """Starts a daemon of the cluster whose access file lies in `folder`; it is ready, and ends with the test."""
+    words = [BIN / program, "--dir", folder, "--ready-file", ready, *flags]
+    daemon = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop():
+        daemon.terminate()
+        daemon.wait(30)
+
+    add_cleanup(stop)
+    until(lambda: ready.exists() or daemon.poll() is not None, f"{program} is ready")
+    assert daemon.poll() is None, f"{program} ended with {daemon.returncode}"
+    return daemon
+
+
 class Cluster:
     """One scheduler and some workers in a folder of their own."""
 

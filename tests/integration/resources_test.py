@@ -3,11 +3,10 @@
 import json
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import unittest
 
-from harness import BIN, TASKCTL, Gate, run, until
+from harness import BIN, TASKCTL, Gate, run, start_daemon, until
 
 HEAD = "taskd: 1\ntasks:\n"
 
@@ -26,18 +25,8 @@ class ResourcesTest(unittest.TestCase):
 
     @classmethod
     def start(cls, program, name, *flags):
-        ready = cls.top / f"{name}.ready"
         more = ["--work-dir", cls.top / f"work-{name}"] if program == "taskd-worker" else []
-        daemon = subprocess.Popen([str(word) for word in [BIN / program, "--dir", cls.top, "--ready-file", ready, *flags, *more]],
-                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        def stop():
-            daemon.terminate()
-            daemon.wait(30)
-
-        cls.addClassCleanup(stop)
-        until(lambda: ready.exists() or daemon.poll() is not None, f"{name} is ready")
-        assert daemon.poll() is None, f"{name} ended with {daemon.returncode}"
+        start_daemon(cls.addClassCleanup, program, cls.top, cls.top / f"{name}.ready", *flags, *more)
 
     def ctl(self, *args, code=0):
         result = run([TASKCTL, "--dir", self.top, *args])
@@ -54,6 +43,11 @@ class ResourcesTest(unittest.TestCase):
 
     def await_reason(self, job, task, reason):
         return until(lambda: (e := self.explain(job, task)) and e["task"]["reason"] == reason and e, f"{task} waits for {reason}")
+
+    def await_other(self, job, gate, reason):
+        """One of t[0] and t[1] has come to the gate; why the other one waits."""
+        gate.await_come(1)
+        return self.await_reason(job, "t[1]" if "t0" in gate.come() else "t[0]", reason)
 
     def worker_of(self, job, task):
         return self.explain(job, task)["task"]["worker"]
@@ -75,9 +69,7 @@ class ResourcesTest(unittest.TestCase):
     {gate.wait}
   resources: {{cpus: 0.1, pool.licence: 1}}
 """)
-        gate.await_come(1)
-        waiting = "t[1]" if "t0" in gate.come() else "t[0]"
-        told = self.await_reason(job, waiting, "pool")
+        told = self.await_other(job, gate, "pool")
         self.assertIn("the cluster has 0 of pool.licence free and the task needs 1", json.dumps(told))
         gate.open()
         self.ctl("job", "wait", job)
@@ -96,9 +88,7 @@ class ResourcesTest(unittest.TestCase):
   expect: {{bytes: 80MiB}}
   placement: {{workers: [full]}}
 """)
-        gate.await_come(1)
-        waiting = "t[1]" if "t0" in gate.come() else "t[0]"
-        told = self.await_reason(job, waiting, "memory")
+        told = self.await_other(job, gate, "memory")
         self.assertIn("has 20.0 MiB of its store left", told["summary"])
         full = next(w for w in json.loads(self.ctl("-o", "json", "worker", "list").text)["workers"] if w["name"] == "full")
         self.assertEqual((int(full["store_budget_bytes"]), int(full["promised_bytes"])), (100 << 20, 80 << 20))

@@ -44,6 +44,14 @@ scheduler::Token SimClient::Expect(std::function<void(const Reply&)> handler) {
       });
 }
 
+scheduler::Token SimClient::ExpectTaken(const char* what, std::function<void()> then) {
+  return Expect([this, what, then = std::move(then)](const Reply& reply) {
+    if (reply.code != 0 && !cancelled())
+      return world_.Fail(StrCat(what, " was refused: ", reply.message));
+    if (then) then();
+  });
+}
+
 void SimClient::Start() {
   After(rng_.Below(50 * kMs), [this] { Open(); });
   world_.loop.After(rng_.Below(world_.options.fault_window_ns), [this] { Wander(); });
@@ -159,10 +167,7 @@ void SimClient::SendBatch(uint32_t number) {
   });
   Send(add);
   if (rng_.Chance(150)) {
-    add.token = Expect([this](const Reply& reply) {
-      if (reply.code != 0 && !cancelled())
-        world_.Fail(StrCat("a repeated batch was refused: ", reply.message));
-    });
+    add.token = ExpectTaken("a repeated batch");
     Send(std::move(add));
   }
 }
@@ -172,11 +177,7 @@ void SimClient::Seal() {
   seal.job = job_;
   seal.batches = static_cast<uint32_t>(world_.plan.jobs[plan_].batches.size());
   for (int times = rng_.Chance(100) ? 2 : 1; times > 0; --times) {
-    seal.token = Expect([this](const Reply& reply) {
-      if (reply.code != 0 && !cancelled())
-        return world_.Fail(StrCat("SealJob was refused: ", reply.message));
-      sealed_ = true;
-    });
+    seal.token = ExpectTaken("SealJob", [this] { sealed_ = true; });
     Send(seal);
   }
 }
@@ -218,10 +219,7 @@ void SimClient::CancelSome() {
   event::CancelTasks cancel;
   cancel.job = job_;
   cancel.tasks = DrawRanges();
-  cancel.token = Expect([this](const Reply& reply) {
-    if (reply.code != 0 && !cancelled())
-      world_.Fail(StrCat("CancelTasks was refused: ", reply.message));
-  });
+  cancel.token = ExpectTaken("CancelTasks");
   cancelled_tasks_ = true;
   Send(std::move(cancel));
 }
@@ -232,10 +230,7 @@ void SimClient::Retry() {
   retry.job = job_;
   if (rng_.Chance(300)) retry.tasks = DrawRanges();
   retry.cancelled_too = rng_.Chance(500);
-  retry.token = Expect([this](const Reply& reply) {
-    if (reply.code != 0 && !cancelled())
-      world_.Fail(StrCat("RetryTasks was refused: ", reply.message));
-  });
+  retry.token = ExpectTaken("RetryTasks");
   Send(std::move(retry));
 }
 

@@ -63,6 +63,8 @@ class SimClient {
   void Send(scheduler::Event event);
   // A reply that does not come when the connection goes before.
   scheduler::Token Expect(std::function<void(const scheduler::action::Reply&)> handler);
+  // One that says yes, unless the job is cancelled; `then` what follows.
+  scheduler::Token ExpectTaken(const char* what, std::function<void()> then = nullptr);
   void After(uint64_t delay, std::function<void()> call);  // in this connection
 
   World& world_;
