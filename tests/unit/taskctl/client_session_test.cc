@@ -5,6 +5,7 @@
 #include <future>
 #include <map>
 
+#include "absl/cleanup/cleanup.h"
 #include "common/io/clock.h"
 #include "tests/unit/taskctl/fake_cluster.h"
 
@@ -57,6 +58,11 @@ void SendJob(ServerStream& stream, uint32_t job, v1::JobState state, uint64_t do
 
 class ClientSessionTest : public testing::Test {
  protected:
+  // The scheduler follows `script` until what this returns goes: before all that the script uses.
+  [[nodiscard]] auto Serve(SessionScript script) {
+    scheduler_.script = std::move(script);
+    return absl::Cleanup([this] { scheduler_.Stop(); });
+  }
   void Open() {
     auto opened = Connection::Open(scheduler_.dir());
     ASSERT_TRUE(opened.ok()) << opened.status();
@@ -83,11 +89,11 @@ class ClientSessionTest : public testing::Test {
 
 TEST_F(ClientSessionTest, SubmitsAllBatchesInOrderAndSeals) {
   Intake intake;
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     while (stream.Read(&request)) EXPECT_TRUE(intake.Handle(stream, request));
     return grpc::Status::OK;
-  };
+  });
   Open();
   JobId opened = 0;
   auto job = session_->Submit(Batches(20), [&](JobId id) { opened = id; });
@@ -104,7 +110,7 @@ TEST_F(ClientSessionTest, SubmitsAllBatchesInOrderAndSeals) {
 TEST_F(ClientSessionTest, KeepsAFewBatchesInFlightAndNoMore) {
   std::promise<uint32_t> before_any_reply;
   Intake intake;
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     std::vector<v1::ClientToScheduler> held;
     while (stream.Read(&request)) {
@@ -123,7 +129,7 @@ TEST_F(ClientSessionTest, KeepsAFewBatchesInFlightAndNoMore) {
       }
     }
     return grpc::Status::OK;
-  };
+  });
   Open();
   auto job = session_->Submit(Batches(10));
   ASSERT_TRUE(job.ok()) << job.status();
@@ -135,7 +141,7 @@ TEST_F(ClientSessionTest, GoesOnWithTheNextBatchAfterABrokenStream) {
   Intake intake;
   std::vector<std::string> ids;
   std::vector<uint32_t> resumed;
-  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t number, ServerStream& stream) {
     v1::ClientToScheduler request;
     uint32_t seen = 0;
     while (stream.Read(&request)) {
@@ -147,7 +153,7 @@ TEST_F(ClientSessionTest, GoesOnWithTheNextBatchAfterABrokenStream) {
       intake.Handle(stream, request);
     }
     return grpc::Status::OK;
-  };
+  });
   Open();
   auto job = session_->Submit(Batches(20));
   ASSERT_TRUE(job.ok()) << job.status();
@@ -161,7 +167,7 @@ TEST_F(ClientSessionTest, GoesOnWithTheNextBatchAfterABrokenStream) {
 
 TEST_F(ClientSessionTest, ARefusedBatchIsTheSchedulersText) {
   Intake intake;
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     while (stream.Read(&request)) {
       if (request.has_batch()) {
@@ -174,7 +180,7 @@ TEST_F(ClientSessionTest, ARefusedBatchIsTheSchedulersText) {
       }
     }
     return grpc::Status::OK;
-  };
+  });
   Open();
   auto job = session_->Submit(Batches(2));
   EXPECT_TRUE(absl::IsInvalidArgument(job.status()));
@@ -184,7 +190,7 @@ TEST_F(ClientSessionTest, ARefusedBatchIsTheSchedulersText) {
 
 // A scheduler that answers subscriptions with `updates`, one stream after the other.
 TEST_F(ClientSessionTest, FollowsJobsUntilEachHasEnded) {
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     for (int i = 0; i < 2 && stream.Read(&request); ++i) Answer(stream, request);
     SendJob(stream, 1, v1::JOB_RUNNING, 5);
@@ -193,7 +199,7 @@ TEST_F(ClientSessionTest, FollowsJobsUntilEachHasEnded) {
     SendJob(stream, 1, v1::JOB_DONE, 10);
     stream.Read(&request);
     return grpc::Status::OK;
-  };
+  });
   Open();
   std::map<uint32_t, v1::JobState> last;
   absl::Status status = session_->Follow({1, 2}, [&](const v1::JobUpdate* update) {
@@ -204,7 +210,7 @@ TEST_F(ClientSessionTest, FollowsJobsUntilEachHasEnded) {
 }
 
 TEST_F(ClientSessionTest, SubscribesAgainAfterABrokenStream) {
-  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t number, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     EXPECT_EQ(request.subscribe().job(), 4u);
@@ -213,7 +219,7 @@ TEST_F(ClientSessionTest, SubscribesAgainAfterABrokenStream) {
     if (number == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
     stream.Read(&request);
     return grpc::Status::OK;
-  };
+  });
   Open();
   absl::Status status = session_->Follow({4}, [](const v1::JobUpdate*) {});
   EXPECT_TRUE(status.ok()) << status;
@@ -222,11 +228,11 @@ TEST_F(ClientSessionTest, SubscribesAgainAfterABrokenStream) {
 
 TEST_F(ClientSessionTest, AnotherClusterDoesNotKnowTheJob) {
   scheduler_.cluster_id = [](uint32_t number) { return number == 1 ? "cluster-a" : "cluster-b"; };
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
-  };
+  });
   Open();
   absl::Status status = session_->Follow({4}, [](const v1::JobUpdate*) {});
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
@@ -234,13 +240,13 @@ TEST_F(ClientSessionTest, AnotherClusterDoesNotKnowTheJob) {
 }
 
 TEST_F(ClientSessionTest, TheDeadlineEndsAWaitAndTheTicksComeBefore) {
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     Answer(stream, request);
     stream.Read(&request);
     return grpc::Status::OK;
-  };
+  });
   Open();
   uint32_t ticks = 0;
   auto count = [&](const v1::JobUpdate* update) { ticks += update == nullptr ? 1 : 0; };
@@ -251,14 +257,14 @@ TEST_F(ClientSessionTest, TheDeadlineEndsAWaitAndTheTicksComeBefore) {
 
 TEST_F(ClientSessionTest, AnInterruptEndsEveryCall) {
   std::promise<void> subscribed;
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     Answer(stream, request);
     subscribed.set_value();
     stream.Read(&request);
     return grpc::Status::OK;
-  };
+  });
   Open();
   std::thread other([&] {
     subscribed.get_future().wait();
@@ -271,7 +277,7 @@ TEST_F(ClientSessionTest, AnInterruptEndsEveryCall) {
 }
 
 TEST_F(ClientSessionTest, AwaitsAnObject) {
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     EXPECT_EQ(request.wants().objects(0).ordinal(), 3u);
@@ -293,7 +299,7 @@ TEST_F(ClientSessionTest, AwaitsAnObject) {
     stream.Write(message);
     stream.Read(&request);
     return grpc::Status::OK;
-  };
+  });
   Open();
   auto update = session_->AwaitObject({1, 3});
   ASSERT_TRUE(update.ok()) << update.status();
@@ -303,7 +309,7 @@ TEST_F(ClientSessionTest, AwaitsAnObject) {
 
 TEST_F(ClientSessionTest, IsTheSameClientOnEachStreamAndSaysGoodbyeWhenItHasALease) {
   std::promise<bool> goodbye;
-  scheduler_.script = [&](uint32_t number, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t number, ServerStream& stream) {
     v1::ClientToScheduler request;
     stream.Read(&request);
     if (number == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
@@ -314,7 +320,7 @@ TEST_F(ClientSessionTest, IsTheSameClientOnEachStreamAndSaysGoodbyeWhenItHasALea
     stream.Write(message);
     goodbye.set_value(stream.Read(&request) && request.has_goodbye());
     return grpc::Status::OK;
-  };
+  });
   Open();
   ASSERT_TRUE(session_->AwaitObject({1, 3}).ok());
   session_.reset();
@@ -328,14 +334,14 @@ TEST_F(ClientSessionTest, IsTheSameClientOnEachStreamAndSaysGoodbyeWhenItHasALea
 TEST_F(ClientSessionTest, AJobIsOpenedAsItIsSaid) {
   v1::OpenJob open;
   Intake intake;
-  scheduler_.script = [&](uint32_t, ServerStream& stream) {
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
     v1::ClientToScheduler request;
     while (stream.Read(&request) && !request.has_goodbye()) {
       if (request.has_open()) open = request.open();
       intake.Handle(stream, request);
     }
     return grpc::Status::OK;
-  };
+  });
   Open();
   Submission submission = Batches(1);
   submission.owner = "me";
@@ -357,7 +363,7 @@ TEST_F(ClientSessionTest, AJobIsOpenedAsItIsSaid) {
 TEST_F(ClientSessionTest, AnotherProtocolIsRefusedByName) {
   Open();
   scheduler_.protocol = 99;
-  scheduler_.script = [](uint32_t, ServerStream&) { return grpc::Status::OK; };
+  auto serving = Serve([](uint32_t, ServerStream&) { return grpc::Status::OK; });
   absl::Status status = session_->Submit(Batches(1)).status();
   EXPECT_THAT(TextOf(status), HasSubstr("speaks protocol 99"));
 }

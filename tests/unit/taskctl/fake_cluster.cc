@@ -26,7 +26,7 @@ std::unique_ptr<grpc::Server> Serve(std::initializer_list<grpc::Service*> servic
 }
 
 // Scripts may wait in a read for ever: a deadline in the past cancels them.
-void Stop(grpc::Server& server) {
+void ShutDown(grpc::Server& server) {
   server.Shutdown(std::chrono::system_clock::now());
   server.Wait();
 }
@@ -48,8 +48,10 @@ FakeScheduler::FakeScheduler() : protocol(limits::kProtocolVersion) {
   TASKD_CHECK(io::WriteAccessFile(dir_, access).ok());
 }
 
+void FakeScheduler::Stop() { ShutDown(*server_); }
+
 FakeScheduler::~FakeScheduler() {
-  Stop(*server_);
+  Stop();
   std::filesystem::remove_all(dir_);
 }
 
@@ -82,7 +84,7 @@ grpc::Status FakeScheduler::Connect(grpc::ServerContext* context, ServerStream* 
 
 FakeWorker::FakeWorker(FetchScript script)
     : script_(std::move(script)), server_(Serve({this}, &address_)) {}
-FakeWorker::~FakeWorker() { Stop(*server_); }
+FakeWorker::~FakeWorker() { ShutDown(*server_); }
 
 grpc::Status FakeWorker::Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
                                grpc::ServerWriter<v1::FetchChunk>* writer) {

@@ -29,6 +29,8 @@ class FakeScheduler : public v1::Admin::Service, public v1::ClientSession::Servi
   ~FakeScheduler() override;
 
   const std::string& dir() const { return dir_; }
+  // Returns when no script runs any more: their streams are cancelled.
+  void Stop();
 
   // Set before the first call.
   SessionScript script;
