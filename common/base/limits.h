@@ -12,6 +12,7 @@ inline constexpr uint32_t kProtocolVersion = 1;
 inline constexpr uint32_t kJobNameBytes = 256;   // shown in tables, kept with forgotten jobs
 inline constexpr uint32_t kOwnerNames = 65'536;  // ever seen; typing errors end in it too
 inline constexpr uint32_t kJobWeight = 10'000;   // what is charged by weight stays within 64 bits
+inline constexpr uint32_t kDatasetNameBytes = 256;                           // shown in tables
 inline constexpr uint64_t kJobTtlNs = 10ull * 365 * 86'400 * 1'000'000'000;  // longer: never
 
 // Graph intake.
@@ -62,6 +63,7 @@ inline constexpr uint64_t kSpillBytesPerS = 500'000'000;
 inline constexpr uint32_t kReadersLooked =
     8;  // consumers of an output, for one that it makes ready
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
+inline constexpr uint8_t kRefusalDoublings = 8;        // of that time, while it goes on refusing
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement
 inline constexpr uint32_t kReplicas = 16;         // copies of one output; fewer than kCandidates
 inline constexpr uint32_t kGathersPerWorker = 8;  // ordered at once: leaves room for tasks' inputs

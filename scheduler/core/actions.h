@@ -94,6 +94,8 @@ enum class RecordKind : uint8_t {
   kForget,
   kCancelTasks,
   kRetryTasks,
+  kPublishDataset,
+  kDropDataset,
   kStart  // by the shell, before all others of a start: `number` is Config::start_count
 };
 // One journal record. A client's Reply needs every record before it, and so does AckOutcomes: what

@@ -152,9 +152,9 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
         times = edge.parts.hi - edge.parts.lo;
       }
     }
-    auto add = [&](Ordinal source) {
-      ObjectRec& object = job.objects[source];
-      InputObject input{{{job.id, source}, object.version}, object.size_bytes};
+    auto add = [&](Job& owner, Ordinal source) {
+      ObjectRec& object = owner.objects[source];
+      InputObject input{{{owner.id, source}, object.version}, object.size_bytes};
       bool here = NameHolders(worker, input.id.object, object, ordinal, input);
       *(here ? present : missing) += object.size_bytes / divisor * times;
       out.objects.push_back(input);
@@ -162,9 +162,10 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
     uint32_t source = job.edges[e].source;
     if (source & kCollectionBit) {
       const CollectionRec& c = job.collections[source & ~kCollectionBit];
-      for (uint32_t i = 0; i < c.count; ++i) add(c.first + i * c.stride);
+      Job& owner = *MembersOf(job, c);
+      for (uint32_t i = 0; i < c.count; ++i) add(owner, c.first + i * c.stride);
     } else {
-      add(source);
+      add(job, source);
     }
     edge.count = static_cast<uint32_t>(out.objects.size()) - edge.first;
     out.edges.push_back(edge);

@@ -149,6 +149,7 @@ void State::OnStarted(Worker& worker, AttemptRef ref) {
     attempt.retract_for = kNoSlot;
   }
   attempt.state = AttemptState::kRunning;
+  Load(worker, attempt.shape).refusals = 0;
   WatchStraggler(attempt);
 }
 
@@ -192,8 +193,7 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
     case AttemptEnd::kStuck:
       return OnStuck(job, attempt.task, attempt, outcome);
     case AttemptEnd::kRefused:
-      Load(worker, attempt.shape).refused_until_ns = now_ns + limits::kRefusedNs;
-      Arm(TimerKind::kRefused, now_ns + limits::kRefusedNs, worker.id.slot, worker.epoch);
+      NoteRefusal(worker, attempt.shape);
       task.avoid = worker.id.slot;
       return Requeue(job, attempt.task, 0);
     case AttemptEnd::kRetracted:
@@ -202,6 +202,15 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
     default:
       return Requeue(job, attempt.task, 0);
   }
+}
+
+// It is not asked again for a while, and longer each time: else a task could go round for ever among
+// workers that refuse it, when moving it elsewhere takes longer than they are left alone.
+void State::NoteRefusal(Worker& worker, uint16_t shape) {
+  ShapeLoad& load = Load(worker, shape);
+  load.refused_until_ns = now_ns + (limits::kRefusedNs << load.refusals);
+  load.refusals = std::min<uint8_t>(load.refusals + 1, limits::kRefusalDoublings);
+  Arm(TimerKind::kRefused, load.refused_until_ns, worker.id.slot, worker.epoch);
 }
 
 // The finish came too late or twice. Bytes of an accepted version are kept, others freed.
@@ -281,7 +290,7 @@ void State::Requeue(Job& job, Ordinal ordinal, uint64_t not_before_ns) {
   SetTaskState(job, task, TaskState::kWaiting);
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     if (SourcePresence(job, job.edges[e].source) == Presence::kDead) {
-      return EndByInput(job, ordinal, CulpritOf(job, job.edges[e].source));
+      return EndByInput(job, ordinal, job.edges[e].source);
     }
   }
   if (not_before_ns > now_ns && task.missing == 0 && task.away == 0) {

@@ -21,17 +21,7 @@ void State::On(event::SetWants& e) {
   client.gone = false;
   std::vector<ObjectId> before = std::exchange(client.wants, e.objects);
   for (ObjectId id : e.objects) {
-    if (std::binary_search(before.begin(), before.end(), id)) continue;
-    Job& job = *jobs[id.job];
-    ObjectRec& object = job.objects[id.ordinal];
-    ++object.client_wants;
-    ++counters.client_wants;
-    ++job.outside_wants;
-    Reclassify(job);
-    Presence actual = Actual(job, object);
-    if (actual == Presence::kAvailable || actual == Presence::kDead)
-      Emit(action::ObjectChanged{id});
-    MakeIfWanted(job, id.ordinal);
+    if (!std::binary_search(before.begin(), before.end(), id)) AddWant(id);
   }
   for (ObjectId id : before) {
     if (!std::binary_search(e.objects.begin(), e.objects.end(), id)) DropWant(id);
@@ -39,11 +29,23 @@ void State::On(event::SetWants& e) {
   if (e.objects.empty() && client.ephemeral.empty()) clients.erase(e.client);
 }
 
+void State::AddWant(ObjectId id) {
+  Job& job = *jobs[id.job];
+  ObjectRec& object = job.objects[id.ordinal];
+  ++object.outside_wants;
+  ++counters.client_wants;
+  ++job.outside_wants;
+  Reclassify(job);
+  Presence actual = Actual(job, object);
+  if (actual == Presence::kAvailable || actual == Presence::kDead) Emit(action::ObjectChanged{id});
+  MakeIfWanted(job, id.ordinal);
+}
+
 void State::DropWant(ObjectId id) {
   --counters.client_wants;
   Job* job = FindJob(id.job);
   if (job == nullptr) return;  // forgotten meanwhile
-  --job->objects[id.ordinal].client_wants;
+  --job->objects[id.ordinal].outside_wants;
   --job->outside_wants;
   FreeIfUnwanted(*job, id.ordinal);
   Reclassify(*job);

@@ -27,9 +27,22 @@ struct OrdinalRange {
   bool operator==(const OrdinalRange&) const = default;
 };
 
+// Objects first, first + stride, ... of a job, `count` of them.
+struct ObjectRange {
+  JobId job = 0;
+  Ordinal first = 0;
+  uint32_t count = 0;
+  uint32_t stride = 1;
+  auto operator<=>(const ObjectRange&) const = default;
+
+  bool Contains(Ordinal object) const {
+    return object >= first && (object - first) % stride == 0 && (object - first) / stride < count;
+  }
+};
+
 // One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of
 // them against the limits and the tables, and that an edge names an object of this batch's earlier
-// tasks or of earlier batches.
+// tasks or of earlier batches. Whether what it names of other jobs exists is for the core to say.
 struct Batch {
   // One way to run a task: what it takes of a worker, and of the pools that are counted once for the
   // cluster (licences).
@@ -81,6 +94,10 @@ struct Batch {
     Ordinal first = 0;  // object ordinal
     uint32_t count = 0;
     uint32_t stride = 1;
+    JobId job = 0;  // whose objects they are; 0: of this one
+    // If not empty: `first`, `count` and `stride` say which ones of this dataset. A count of 0: all.
+    std::string dataset = {};
+    bool operator==(const Collection&) const = default;
   };
   struct Task {
     uint32_t body = 0;
@@ -221,6 +238,17 @@ struct SetWants {
   std::vector<ObjectId> objects;
 };
 
+// Keeps objects of a job under a name, until it is dropped: other jobs may read them.
+struct PublishDataset {
+  Token token = 0;
+  std::string name;
+  ObjectRange objects;
+};
+struct DropDataset {
+  Token token = 0;
+  std::string name;
+};
+
 // A client's stream broke: its wants and its ephemeral jobs stay for a lease.
 struct ClientGone {
   ClientId client = 0;
@@ -238,7 +266,8 @@ using Event =
                  event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
                  event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
                  event::CancelJob, event::CancelTasks, event::RetryTasks, event::ForgetJob,
-                 event::SetWants, event::ClientGone, event::ClientBack>;
+                 event::SetWants, event::PublishDataset, event::DropDataset, event::ClientGone,
+                 event::ClientBack>;
 
 }  // namespace taskd::scheduler
 

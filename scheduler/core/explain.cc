@@ -160,52 +160,60 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal) {
 }
 
 // Follows first missing inputs to the task that all of it waits for in the end.
-void FindRoot(const State& state, const Job& job, Ordinal ordinal, WaitingInputView& out) {
+void FindRoot(const State& state, const Job* job, Ordinal ordinal, WaitingInputView& out) {
   for (uint32_t depth = 0; depth < kRootDepth; ++depth) {
-    const TaskRec& task = job.tasks[ordinal];
-    out.root = {job.id, ordinal};
+    const TaskRec& task = job->tasks[ordinal];
+    out.root = {job->id, ordinal};
     out.root_state = task.state;
     if (task.state != TaskState::kWaiting || task.starting) break;
     Ordinal next = kNoOrdinal;
+    const Job* owner = job;
     for (uint32_t e = task.edges; e < task.edges + task.edge_count && next == kNoOrdinal; ++e) {
-      uint32_t source = job.edges[e].source;
-      if (state.SourcePresence(job, source) == Presence::kAvailable) continue;
+      uint32_t source = job->edges[e].source;
+      if (state.SourcePresence(*job, source) == Presence::kAvailable) continue;
       if (!(source & kCollectionBit)) {
-        next = job.objects[source].producer;
+        owner = job;
+        next = job->objects[source].producer;
         continue;
       }
-      const CollectionRec& c = job.collections[source & ~kCollectionBit];
-      for (uint32_t i = 0; i < std::min<uint32_t>(c.count, limits::kQueryRecords); ++i) {
-        const ObjectRec& member = job.objects[c.first + i * c.stride];
+      const CollectionRec& c = job->collections[source & ~kCollectionBit];
+      owner = state.MembersOf(*job, c);
+      const uint32_t looked = owner == nullptr ? 0 : std::min(c.count, limits::kQueryRecords);
+      for (uint32_t i = 0; i < looked; ++i) {
+        const ObjectRec& member = owner->objects[c.first + i * c.stride];
         if (member.presence == Presence::kAvailable) continue;
         next = member.producer;
         break;
       }
     }
-    if (next == kNoOrdinal || job.tasks[next].state == TaskState::kDone) break;
+    if (next == kNoOrdinal || owner->tasks[next].state == TaskState::kDone) break;
+    job = owner;
     ordinal = next;
   }
-  out.root_reason = ReasonOf(state, job, out.root.ordinal);
+  out.root_reason = ReasonOf(state, *job, out.root.ordinal);
 }
 
 void ExplainInputs(const State& state, const Job& job, const TaskRec& task, Explanation& out) {
-  auto add = [&](Ordinal ordinal) {
-    const ObjectRec& object = job.objects[ordinal];
+  auto add = [&](const Job& owner, Ordinal ordinal) {
+    const ObjectRec& object = owner.objects[ordinal];
     if (object.presence == Presence::kAvailable || out.inputs.size() >= kFew) return;
-    WaitingInputView view{{job.id, ordinal}, job.tasks[object.producer].state, object.version != 0};
-    FindRoot(state, job, object.producer, view);
+    WaitingInputView view{
+        {owner.id, ordinal}, owner.tasks[object.producer].state, object.version != 0};
+    FindRoot(state, &owner, object.producer, view);
     out.inputs.push_back(view);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
       out.inputs_missing += job.objects[source].presence != Presence::kAvailable;
-      add(source);
+      add(job, source);
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
     out.inputs_missing += c.presence != Presence::kAvailable;
-    for (uint32_t i = 0; i < c.count && out.inputs.size() < kFew; ++i) add(c.first + i * c.stride);
+    const Job* owner = state.MembersOf(job, c);
+    for (uint32_t i = 0; owner != nullptr && i < c.count && out.inputs.size() < kFew; ++i)
+      add(*owner, c.first + i * c.stride);
   }
 }
 

@@ -46,6 +46,8 @@ void State::On(event::ForgetJob& e) {
                       : StrCat("job ", e.job, " has not ended: cancel it first"),
                   e.job);
   }
+  if (std::string who = job == nullptr || job->forgetting ? "" : WhoReads(*job); !who.empty())
+    return Answer(e.token, kFailedPrecondition, StrCat("job ", e.job, ": ", who), e.job);
   if (job != nullptr) BeginForget(*job);
   Answer(e.token, 0, "", e.job);
 }
@@ -89,8 +91,17 @@ bool State::ForgetObject(Job& job, Work& work) {
   if (work.index < job.objects.size()) {
     const ObjectRec& object = job.objects[work.index];
     if (object.replicas != kNil) DropReplicas(job, {job.id, work.index});
-    if (object.client_wants > 0) Emit(action::ObjectChanged{{job.id, work.index}});
+    if (object.outside_wants > 0) Emit(action::ObjectChanged{{job.id, work.index}});
     ++work.index;
+    return true;
+  }
+  if (!job.imports.empty()) {
+    EndImport(job, job.imports.back());
+    job.imports.pop_back();
+    return true;
+  }
+  if (!job.importers.empty()) {
+    CutImporter(job);
     return true;
   }
   job.swept = true;

@@ -85,6 +85,8 @@ void State::On(event::AddBatch& e) {
                   StrCat("job ", e.job, " is sealed: it takes no more batches"), job->id,
                   job->batches);
   }
+  if (std::string wrong = ResolveImports(*job, e.batch); !wrong.empty())
+    return Answer(e.token, kFailedPrecondition, std::move(wrong), job->id, job->batches);
   AppendBatch(*job, e.batch);
   ++job->batches;
   Emit(action::Journal{
@@ -135,6 +137,10 @@ void State::AppendBatch(Job& job, const Batch& batch) {
   // Edges of collections come after those of tasks; both are complete before the first task of the
   // batch starts.
   for (const Batch::Collection& c : batch.collections) {
+    if (c.job != 0) {
+      AppendImport(job, c);
+      continue;
+    }
     CollectionRec record{
         .first = c.first, .count = c.count, .stride = c.stride, .members = job.edges.size()};
     uint32_t index = static_cast<uint32_t>(job.collections.size()) | kCollectionBit;
@@ -145,17 +151,9 @@ void State::AppendBatch(Job& job, const Batch& batch) {
           {.source = c.first + i * c.stride, .next = object.consumers, .consumer = index});
       object.consumers = e;
       object.in_collection = true;
-      if (object.presence == Presence::kMissing) ++record.missing;
-      if (object.presence == Presence::kAway) ++record.away;
-      if (object.presence == Presence::kDead) {
-        ++record.dead;
-        record.dead_member = c.first + i * c.stride;
-      }
+      CountMember(record, c.first + i * c.stride, object.presence, +1);
     }
-    record.presence = record.dead > 0      ? Presence::kDead
-                      : record.missing > 0 ? Presence::kMissing
-                      : record.away > 0    ? Presence::kAway
-                                           : Presence::kAvailable;
+    record.presence = CollectionPresence(record);
     job.collections.push_back(record);
   }
   uint64_t added = job.tasks.size() - first_task;

@@ -41,7 +41,7 @@ struct Input {
 
 // A few of very many stand for all of them.
 template <typename Visit>
-void VisitInputs(const Job& job, const TaskRec& task, Visit visit) {
+void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit visit) {
   const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
   for (uint32_t i = 0; i < edges; ++i) {
     uint32_t e = task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
@@ -53,7 +53,7 @@ void VisitInputs(const Job& job, const TaskRec& task, Visit visit) {
     }
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      visit(source, input);
+      visit(ObjectId{job.id, source}, job.objects[source], input);
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
@@ -61,8 +61,12 @@ void VisitInputs(const Job& job, const TaskRec& task, Visit visit) {
     input.times *= c.count;
     input.of *= members;
     input.readers = std::max<uint32_t>(c.live_consumers, 1);
-    for (uint32_t m = 0; m < members; ++m)
-      visit(c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride, input);
+    const Job* owner = state.MembersOf(job, c);
+    for (uint32_t m = 0; m < members && owner != nullptr; ++m) {
+      const Ordinal member =
+          c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride;
+      visit(ObjectId{owner->id, member}, owner->objects[member], input);
+    }
   }
 }
 
@@ -113,10 +117,9 @@ Footprint State::FootprintOf(const Worker& worker, const Job& job, Ordinal ordin
                              uint64_t unmade_bytes) const {
   const TaskRec& task = job.tasks[ordinal];
   Footprint out{.outputs = ExpectedBytes(job, task)};
-  VisitInputs(job, task, [&](Ordinal source, const Input& input) {
-    const ObjectRec& object = job.objects[source];
+  VisitInputs(*this, job, task, [&](ObjectId id, const ObjectRec& object, const Input& input) {
     const bool unmade = object.version == 0;
-    const bool here = unmade || HoldsUsable({job.id, source}, object, worker.id.slot);
+    const bool here = unmade || HoldsUsable(id, object, worker.id.slot);
     const uint64_t bytes = unmade ? unmade_bytes : object.size_bytes;
     const uint64_t read = BytesRead(bytes, input);
     const uint64_t share = MulDiv(bytes, input.times, input.of) / input.readers /
@@ -132,8 +135,8 @@ Footprint State::FootprintOf(const Worker& worker, const Job& job, Ordinal ordin
 uint64_t State::MostAdded(const Job& job, Ordinal ordinal) const {
   const TaskRec& task = job.tasks[ordinal];
   uint64_t bytes = ExpectedBytes(job, task);
-  VisitInputs(job, task, [&](Ordinal source, const Input& input) {
-    bytes += BytesRead(job.objects[source].size_bytes, input);
+  VisitInputs(*this, job, task, [&](ObjectId, const ObjectRec& object, const Input& input) {
+    bytes += BytesRead(object.size_bytes, input);
   });
   return bytes;
 }

@@ -45,8 +45,7 @@ struct Holdings {
 Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
   const TaskRec& task = job.tasks[ordinal];
   Holdings out;
-  auto add = [&](Ordinal source, uint64_t numerator, uint64_t denominator) {
-    const ObjectRec& object = job.objects[source];
+  auto add = [&](const ObjectRec& object, uint64_t numerator, uint64_t denominator) {
     uint64_t bytes = MulDiv(object.size_bytes, numerator, denominator);
     out.total += bytes;
     uint32_t seen = 0;
@@ -65,14 +64,15 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
     }
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      add(source, parts, of);
+      add(job.objects[source], parts, of);
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
     uint32_t sampled = std::min(c.count, limits::kInputsCosted);
-    for (uint32_t i = 0; i < sampled; ++i) {
+    const Job* owner = state.MembersOf(job, c);
+    for (uint32_t i = 0; i < sampled && owner != nullptr; ++i) {
       uint32_t member = static_cast<uint32_t>(uint64_t{c.count} * i / sampled);
-      add(c.first + member * c.stride, parts * c.count, of * sampled);
+      add(owner->objects[c.first + member * c.stride], parts * c.count, of * sampled);
     }
   }
   return out;
@@ -114,6 +114,7 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
   uint64_t need = std::max<uint32_t>(shapes[shape].spec.variants[0].need.cpus_milli, 1);
   uint64_t slots = std::max<uint64_t>(worker.capacity.cpus_milli / need, 1);
   uint64_t wait = before * task_ns / slots;
+  if (load != nullptr && load->refused_until_ns > now_ns) wait += load->refused_until_ns - now_ns;
   return CanRun(worker, shape) ? wait : wait + task_ns / 2;
 }
 

@@ -33,24 +33,18 @@ void State::PresenceMayHaveChanged(Job& job, Ordinal ordinal) {
   Enqueue({.kind = WorkKind::kAnnounceObject, .job = job.id, .index = ordinal});
 }
 
-namespace {
-
 Presence CollectionPresence(const CollectionRec& c) {
   if (c.dead > 0) return Presence::kDead;
   if (c.missing > 0) return Presence::kMissing;
   return c.away > 0 ? Presence::kAway : Presence::kAvailable;
 }
 
-void Count(CollectionRec& c, Presence presence, int32_t by) {
+void CountMember(CollectionRec& c, Ordinal member, Presence presence, int32_t by) {
   if (presence == Presence::kMissing) c.missing += by;
   if (presence == Presence::kAway) c.away += by;
-  if (presence == Presence::kDead) c.dead += by;
-}
-
-}  // namespace
-
-Ordinal State::CulpritOf(const Job& job, uint32_t source) const {
-  return CulpritOfTask(job, job.objects[DeadObject(job, source)].producer);
+  if (presence != Presence::kDead) return;
+  c.dead += by;
+  if (by > 0) c.dead_member = member;
 }
 
 void State::AcquireObject(Job& job, Ordinal ordinal) {
@@ -94,20 +88,26 @@ bool TellConsumers(State& state, Job& job, Work& work, uint32_t source) {
   work.cursor = edge.next;
   if (edge.consumer & kCollectionBit) {
     uint32_t index = edge.consumer & ~kCollectionBit;
-    CollectionRec& c = job.collections[index];
-    Count(c, work.before, -1);
-    Count(c, work.after, +1);
-    if (work.after == Presence::kDead) c.dead_member = work.index;
-    if (!c.announced && CollectionPresence(c) != c.presence) {
-      c.announced = true;
-      state.Enqueue({.kind = WorkKind::kAnnounceCollection, .job = job.id, .index = index});
-    }
+    state.MemberChanged(job, index, work.index, work.before, work.after);
   } else {
-    Ordinal culprit = work.after == Presence::kDead ? state.CulpritOf(job, source) : kNoOrdinal;
-    state.InputChanged(job, edge.consumer, work.before, work.after, culprit);
+    state.InputChanged(job, edge.consumer, source, work.before, work.after);
   }
   return work.cursor != kNil;
 }
+
+}  // namespace
+
+void State::MemberChanged(Job& job, uint32_t index, Ordinal member, Presence before,
+                          Presence after) {
+  CollectionRec& c = job.collections[index];
+  CountMember(c, member, before, -1);
+  CountMember(c, member, after, +1);
+  if (c.announced || CollectionPresence(c) == c.presence) return;
+  c.announced = true;
+  Enqueue({.kind = WorkKind::kAnnounceCollection, .job = job.id, .index = index});
+}
+
+namespace {
 
 bool AnnounceObject(State& state, Job& job, Work& work) {
   ObjectRec& object = job.objects[work.index];
@@ -121,7 +121,7 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     // made.
     if (work.after == Presence::kMissing) state.MakeIfWanted(job, work.index);
     if (work.before == work.after) return false;
-    if (object.client_wants > 0 &&
+    if (object.outside_wants > 0 &&
         (work.after == Presence::kAvailable || work.after == Presence::kDead)) {
       state.Emit(action::ObjectChanged{{job.id, work.index}});
     }
@@ -134,9 +134,15 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     // always.
     bool told = object.live_consumers > 0 || object.in_collection || work.before == Presence::kDead;
     work.cursor = told ? object.consumers : kNil;
-    return work.cursor != kNil;
+    work.limit = object.exported ? job.last_importer + 1 : 0;
+    return work.cursor != kNil || work.limit > 0;
   }
-  return TellConsumers(state, job, work, work.index);
+  if (work.cursor != kNil) {
+    TellConsumers(state, job, work, work.index);
+  } else {
+    work.limit = state.TellImporter(job, work.index, work.limit, work.before, work.after);
+  }
+  return work.cursor != kNil || work.limit > 0;
 }
 
 bool AnnounceCollection(State& state, Job& job, Work& work) {
@@ -173,15 +179,23 @@ bool DemandAway(State& state, Job& job, Work& work) {
   if (!work.begun) {
     work.begun = true;
     work.cursor = object.consumers;
+    work.limit = object.exported ? job.last_importer + 1 : 0;
   }
   if (state.Actual(job, object) != Presence::kAway || !state.PastRerun(object)) return false;
-  if (object.client_wants > 0 ||
-      (work.cursor != kNil && NeededNow(job, job.edges[work.cursor].consumer))) {
-    state.RunAgain(job, object.producer);
-    return false;
+  bool needed = object.outside_wants > 0;
+  if (work.cursor != kNil) {
+    needed |= NeededNow(job, job.edges[work.cursor].consumer);
+    work.cursor = job.edges[work.cursor].next;
+  } else if (auto it = job.importers.lower_bound(work.limit); it != job.importers.begin()) {
+    work.limit = (--it)->first;
+    const Job& reader = *state.FindJob(it->second.job);
+    needed |= reader.collections[it->second.collection].Has(work.index) &&
+              NeededNow(reader, it->second.collection | kCollectionBit);
+  } else {
+    work.limit = 0;
   }
-  if (work.cursor != kNil) work.cursor = job.edges[work.cursor].next;
-  return work.cursor != kNil;
+  if (needed) state.RunAgain(job, object.producer);
+  return !needed && (work.cursor != kNil || work.limit > 0);
 }
 
 // False: it was the last one.
@@ -192,6 +206,17 @@ bool NextOfRange(Work& work) {
 }
 
 }  // namespace
+
+// One object, then one import a call.
+bool State::Sweep(Job& job, Work& work) {
+  const uint32_t objects = job.objects.size();
+  if (work.index < objects) {
+    FreeIfUnwanted(job, work.index);
+  } else if (work.index - objects < job.imports.size()) {
+    LetGoImport(job, job.imports[work.index - objects]);
+  }
+  return ++work.index < objects + job.imports.size();
+}
 
 bool State::Advance(Work& work) {
   switch (work.kind) {
@@ -260,14 +285,15 @@ bool State::Advance(Work& work) {
     case WorkKind::kReleaseMembers:
     case WorkKind::kAcquireMembers: {
       const CollectionRec& c = job.collections[work.index];
+      Job* owner = MembersOf(job, c);
       if (work.cursor == kNil) work.cursor = 0;
-      if (work.cursor >= c.count) return false;
+      if (work.cursor >= c.count || owner == nullptr) return false;
       Ordinal member = c.first + work.cursor++ * c.stride;
       if (work.kind == WorkKind::kAcquireMembers) {
-        AcquireObject(job, member);
-        MakeIfWanted(job, member);
+        AcquireObject(*owner, member);
+        MakeIfWanted(*owner, member);
       } else {
-        ReleaseObject(job, member);
+        ReleaseObject(*owner, member);
       }
       return work.cursor < c.count;
     }
@@ -277,6 +303,10 @@ bool State::Advance(Work& work) {
       if (work.index >= job.tasks.size()) return false;
       CancelTask(job, work.index++);
       return work.index < job.tasks.size();
+    case WorkKind::kHoldDataset:
+    case WorkKind::kLetGoDataset:
+      HoldForDataset(job, work.index, work.kind == WorkKind::kHoldDataset);
+      return NextOfRange(work);
     case WorkKind::kForgetObjects:
       return ForgetObject(job, work);
     case WorkKind::kForgetRecords:
@@ -294,9 +324,7 @@ bool State::Advance(Work& work) {
         job.sealed = true;
         CheckJobEnd(job);
       }
-      if (work.index >= job.objects.size()) return false;
-      FreeIfUnwanted(job, work.index++);
-      return work.index < job.objects.size();
+      return Sweep(job, work);
     default:
       TASKD_CHECK(false);
       return false;

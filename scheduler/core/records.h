@@ -25,6 +25,7 @@ namespace taskd::scheduler {
 inline constexpr uint32_t kNil = 0xFFFFFFFFu;
 inline constexpr uint16_t kNoSlot = 0xFFFFu;
 inline constexpr uint8_t kNoVariant = 0xFFu;
+inline constexpr JobId kNoJob = 0xFFFFFFFFu;
 inline constexpr uint32_t kInSuspects = 0xFFFFFFFEu;  // TaskRec::position: see suspects.cc
 
 // Whether a source of input (an object, or a collection as a whole) can be read. Kept as last told
@@ -109,10 +110,11 @@ struct ObjectRec {
   uint32_t consumers = kNil;    // edges
   uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
   uint32_t replicas = kNil;
-  uint32_t client_wants : 22 = 0;
+  uint32_t outside_wants : 21 = 0;  // of clients and datasets
   Presence presence : 2 = Presence::kMissing;
   bool graph_want : 1 = false;
   bool in_collection : 1 = false;
+  bool exported : 1 = false;   // other jobs read it, or did
   bool announced : 1 = false;  // a worklist item will announce its presence
   bool wide : 1 = false;       // its replicas have an index by worker
   bool copies : 1 = false;     // its task asks for several replicas
@@ -127,13 +129,29 @@ struct CollectionRec {
   Ordinal first = 0;
   uint32_t count = 0;
   uint32_t stride = 1;
-  uint32_t members = 0;  // first of `count` consecutive EdgeRecs
+  JobId job = 0;         // of the members; 0: the same one; kNoJob: it was forgotten
+  uint32_t members = 0;  // first of `count` consecutive EdgeRecs; unless they are of another job
   uint32_t consumers = kNil;
   uint32_t live_consumers = 0;
   uint32_t missing = 0, away = 0, dead = 0;  // members by presence
   Ordinal dead_member = kNoOrdinal;
   Presence presence = Presence::kMissing;
   bool announced = false;
+  bool held = false;  // foreign, and of an open job, which counts as a consumer
+
+  bool foreign() const { return job != 0; }
+  bool Has(Ordinal member) const { return ObjectRange{job, first, count, stride}.Contains(member); }
+};
+
+// A collection of another job, whose members are objects of this one.
+struct Importer {
+  JobId job = 0;
+  uint32_t collection = 0;
+};
+// The other way round: a collection of this job, and the key that its importer has there.
+struct Import {
+  uint32_t collection = 0;
+  uint32_t key = 0;
 };
 
 struct GroupRec {
@@ -164,6 +182,9 @@ struct Job {
   Segments<ObjectRec> objects;
   Segments<EdgeRec> edges;
   std::vector<CollectionRec> collections;
+  std::vector<Import> imports;
+  absl::btree_map<uint32_t, Importer> importers;  // the newest has the largest key
+  uint32_t last_importer = 0;
   std::vector<uint16_t> shapes;  // job's index -> global
   std::vector<Batch::Options> options;
   std::vector<GroupRec> groups;
@@ -179,7 +200,8 @@ struct Job {
   std::vector<Ordinal> wants;
   uint64_t ttl_ns = 0;         // 0: none
   uint32_t attempts = 0;       // live ones
-  uint64_t outside_wants = 0;  // of clients
+  uint64_t outside_wants = 0;  // of clients, datasets, and jobs that read of it
+  uint32_t datasets = 0;       // that are of it
   uint64_t idle_since_ns = 0;  // its key in State::idle_jobs
   ClientId client = 0;         // it is cancelled when that one has left; 0: detached
   bool idle = false;           // in there: ended, and nobody wants anything of it
@@ -239,6 +261,7 @@ struct ShapeLoad {
   uint32_t slotted = 0, ahead = 0;
   uint64_t ahead_ns = 0;
   uint64_t refused_until_ns = 0;  // the worker said that it cannot, for a reason we do not see
+  uint8_t refusals = 0;           // in a row, as far as they are counted
   ReadyQueue home;
 };
 

@@ -15,7 +15,7 @@ ObjectRec* State::FindObject(ObjectId id) {
 
 bool State::Wanted(const Job& job, const ObjectRec& object) const {
   if (job.forgetting) return false;
-  if (object.live_consumers > 0 || object.client_wants > 0) return true;
+  if (object.live_consumers > 0 || object.outside_wants > 0) return true;
   return !job.cancelled && (object.graph_want || !job.sealed);
 }
 
@@ -115,7 +115,7 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   if (TASKD_MUTANT(kLineageSkipped) && IsLastOfSeveral(job, ordinal)) return;
   Presence actual = Actual(job, object);
   if (actual == Presence::kMissing ||
-      (actual == Presence::kAway && object.client_wants > 0 && PastRerun(object))) {
+      (actual == Presence::kAway && object.outside_wants > 0 && PastRerun(object))) {
     RunAgain(job, object.producer);
   }
 }

@@ -81,6 +81,8 @@ absl::Status State::Replay(const action::Journal& record, Event* request) {
     case RecordKind::kCancelJob:
     case RecordKind::kCancelTasks:
     case RecordKind::kRetryTasks:
+    case RecordKind::kPublishDataset:
+    case RecordKind::kDropDataset:
       return ReplayRequest(record, request);
     case RecordKind::kFinish:
       return of_task(&State::ReplayFinish);
@@ -153,8 +155,8 @@ void State::ReplayFinalFailure(Job& job, const action::Journal& record) {
   TaskRec& task = job.tasks[record.number];
   if (task.state == TaskState::kCancelled) return;
   // A retry was at work, had put its culprit back, and took it along.
-  if (record.failure == FailureClass::kInputFailed && record.culprit < job.tasks.size() &&
-      job.tasks[record.culprit].state != TaskState::kFailed)
+  if (record.failure == FailureClass::kInputFailed && record.culprit != record.number &&
+      record.culprit < job.tasks.size() && job.tasks[record.culprit].state != TaskState::kFailed)
     return;
   task.failure = record.failure;
   task.culprit = record.culprit;
@@ -221,7 +223,7 @@ void State::EndIfInputDead(Job& job, Ordinal ordinal) {
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
     if (SourcePresence(job, source) != Presence::kDead) continue;
-    return EndByInput(job, ordinal, CulpritOf(job, source));
+    return EndByInput(job, ordinal, source);
   }
 }
 

@@ -111,6 +111,7 @@ uint32_t State::DeadSource(const Job& job, const TaskRec& task) const {
 Ordinal State::DeadObject(const Job& job, uint32_t source) const {
   if (!(source & kCollectionBit)) return source;
   const CollectionRec& c = job.collections[source & ~kCollectionBit];
+  if (c.foreign()) return kNoOrdinal;
   for (uint32_t i = 0; i < c.count && job.objects[c.dead_member].presence != Presence::kDead; ++i) {
     if (job.objects[c.first + i * c.stride].presence == Presence::kDead)
       return c.first + i * c.stride;
@@ -127,7 +128,9 @@ Ordinal State::CulpritOfTask(const Job& job, Ordinal ordinal) const {
     if (Failed(job.tasks[task.culprit])) return task.culprit;
     uint32_t dead = DeadSource(job, task);
     if (dead == kNil) return ordinal;
-    ordinal = job.objects[DeadObject(job, dead)].producer;
+    const Ordinal object = DeadObject(job, dead);
+    if (object == kNoOrdinal) return ordinal;
+    ordinal = job.objects[object].producer;
   }
   return ordinal;
 }
@@ -141,8 +144,12 @@ void State::RetryTask(Job& job, Ordinal ordinal, const Work& work) {
   uint32_t dead = DeadSource(job, task);
   if (dead == kNil) return ReviveTask(job, ordinal);
   // It follows when that input can come.
-  task.culprit = CulpritOf(job, dead);
+  task.culprit = CulpritFor(job, ordinal, dead);
   if (task.state == TaskState::kFailed) task.failure = FailureClass::kInputFailed;
+  if (task.culprit == ordinal) {
+    DropFailure(job, ordinal);
+    KeepFailure(job, ImportFailure(job, ordinal, dead));
+  }
   if (work.inputs_too) RetryInputs(job, task, work.cancelled_too);
 }
 
@@ -164,7 +171,7 @@ void State::RetryInputs(Job& job, const TaskRec& task, bool cancelled_too) {
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
-    if (c.dead == 0) continue;
+    if (c.dead == 0 || c.foreign()) continue;
     for (uint32_t i = 0; i < c.count; ++i) ask(c.first + i * c.stride);
     budget -= c.count;
   }
@@ -178,9 +185,7 @@ void State::EndRetry(Job& job) {
 
 void State::ReviveTask(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.culprit == ordinal) {
-    std::erase_if(job.failures, [&](const FailureView& f) { return f.task.ordinal == ordinal; });
-  }
+  if (task.culprit == ordinal) DropFailure(job, ordinal);
   Reopen(job);
   SetTaskState(job, task, TaskState::kWaiting);
   task.starting = true;
@@ -207,7 +212,7 @@ void State::FollowCulprit(Job& job, Ordinal ordinal) {
   budget -= task.edge_count;
   uint32_t dead = DeadSource(job, task);
   if (dead == kNil) return ReviveTask(job, ordinal);
-  task.culprit = CulpritOf(job, dead);
+  task.culprit = CulpritFor(job, ordinal, dead);
 }
 
 }  // namespace taskd::scheduler

@@ -77,6 +77,9 @@ class SchedulerCore {
                                   Ordinal* next) const;
   std::optional<Explanation> Explain(TaskId task) const;
   std::optional<ObjectView> GetObject(ObjectId object) const;
+  std::optional<ObjectRange> GetDataset(const std::string& name) const;
+  // Datasets by name, after `after`; at most `limit` of them.
+  std::vector<DatasetView> ListDatasets(const std::string& after, uint32_t limit) const;
   std::optional<WorkerView> GetWorker(WorkerId worker) const;
   std::vector<WorkerView> ListWorkers() const;
 

@@ -1,6 +1,7 @@
 // Everything the scheduler core knows, and the functions over it, one file a concept:
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
+//   imports.cc      inputs that are objects of other jobs; datasets
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
@@ -71,6 +72,8 @@ enum class WorkKind : uint8_t {
   kForgetRecords,   // job
   kDropHusk,        // the first of `husks`
   kDropClient,      // index, limit: halves of its id: its lease is over
+  kHoldDataset,     // job, index..limit by cursor: want each
+  kLetGoDataset,    // likewise, the other way round
   kSweepObjects,    // job: free what nobody wants
   kFailShape,       // index: the shape: its rule names no worker that is left
   kEndByInput,      // job, index: an input was found dead while the journal was read
@@ -186,6 +189,7 @@ class State {
   void Enqueue(Work work) { worklist.push_back(work); }
   // Does one unit of the front item. False: it is finished.
   bool Advance(Work& work);
+  bool Sweep(Job& job, Work& work);
   Presence Actual(const Job& job, const ObjectRec& object) const;
   void PresenceMayHaveChanged(Job& job, Ordinal object);
   void AcquireSource(Job& job, uint32_t source);
@@ -193,7 +197,7 @@ class State {
   void AcquireObject(Job& job, Ordinal object);
   void ReleaseObject(Job& job, Ordinal object);
   Presence SourcePresence(const Job& job, uint32_t source) const;
-  Ordinal CulpritOf(const Job& job, uint32_t source) const;  // the task to blame for a dead source
+  void MemberChanged(Job& job, uint32_t index, Ordinal member, Presence before, Presence after);
 
   // --- tasks.cc
   void SetTaskState(Job& job, TaskRec& task, TaskState state);
@@ -204,7 +208,7 @@ class State {
   void LinkInputs(Job& job, const TaskRec& task);
   void Reopen(Job& job);
   void RunAgain(Job& job, Ordinal ordinal);
-  void InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after, Ordinal culprit);
+  void InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence before, Presence after);
   void CheckStillNeeded(Job& job, Ordinal ordinal);
   void DemandAwayInputs(Job& job, Ordinal ordinal);
   void Settle(Job& job, Ordinal ordinal);  // waiting or ready, by its counts
@@ -214,8 +218,9 @@ class State {
   void EndTask(Job& job, Ordinal ordinal, TaskState state);
   void FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit);
   // An input will never exist: it fails as its culprit did, or is cancelled as that was.
-  void EndByInput(Job& job, Ordinal ordinal, Ordinal culprit);
+  void EndByInput(Job& job, Ordinal ordinal, uint32_t source);
   void KeepFailure(Job& job, FailureView failure);
+  void DropFailure(Job& job, Ordinal ordinal);
   void CancelTask(Job& job, Ordinal ordinal);
   void CancelUnended(Job& job, Ordinal ordinal);
   void ReleaseInputs(Job& job, const TaskRec& task);
@@ -225,7 +230,7 @@ class State {
   // --- retry.cc
   std::string CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const;
   uint32_t DeadSource(const Job& job, const TaskRec& task) const;  // kNil: none
-  Ordinal DeadObject(const Job& job, uint32_t source) const;
+  Ordinal DeadObject(const Job& job, uint32_t source) const;       // kNoOrdinal: of another job
   Ordinal CulpritOfTask(const Job& job, Ordinal ordinal) const;
   void RetryTask(Job& job, Ordinal ordinal, const Work& work);
   void RetryInputs(Job& job, const TaskRec& task, bool cancelled_too);
@@ -282,6 +287,7 @@ class State {
   void EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome);
   void OnStarted(Worker& worker, AttemptRef ref);
   void OnOutcome(Worker& worker, Outcome& outcome);
+  void NoteRefusal(Worker& worker, uint16_t shape);
   void OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void OnStuck(Job& job, Ordinal ordinal, const AttemptRec& attempt, const Outcome& outcome);
   void ReleaseOutputs(Worker& worker, const Outcome& outcome);
@@ -469,10 +475,31 @@ class State {
   bool Balance();  // one unit; false: nothing to do
 
   // --- clients.cc
+  void AddWant(ObjectId id);
   void DropWant(ObjectId id);
   void EndLease(ClientId id, uint64_t epoch);
   bool DropClient(Work& work);
   void BindToClient(Job& job, ClientId client);
+
+  // --- imports.cc
+  void On(event::PublishDataset& e);
+  void On(event::DropDataset& e);
+  std::string ResolveImports(const Job& job, Batch& batch) const;  // "" or what is wrong
+  void AppendImport(Job& job, const Batch::Collection& from);
+  uint32_t TellImporter(Job& job, Ordinal object, uint32_t below, Presence before, Presence after);
+  void HoldForDataset(Job& job, Ordinal object, bool hold);
+  void LetGoImport(Job& job, const Import& import);
+  void EndImport(Job& job, const Import& import);
+  void CutImporter(Job& job);
+  std::string WhoReads(const Job& job) const;  // why it is not to be forgotten yet; "": nothing
+  FailureView ImportFailure(const Job& job, Ordinal ordinal, uint32_t source) const;
+  // The job whose objects are in the collection; null: it was forgotten.
+  Job* MembersOf(Job& job, const CollectionRec& c) { return c.foreign() ? jobs.Find(c.job) : &job; }
+  const Job* MembersOf(const Job& job, const CollectionRec& c) const {
+    return c.foreign() ? jobs.Find(c.job) : &job;
+  }
+  // To blame for an end by this source: the task itself, when that is another job's.
+  Ordinal CulpritFor(const Job& job, Ordinal ordinal, uint32_t source) const;
 
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
@@ -540,6 +567,7 @@ class State {
   absl::flat_hash_map<uint64_t, uint16_t> slot_of_identity;
   absl::flat_hash_map<StreamId, uint16_t> slot_of_stream;
   absl::btree_map<std::pair<uint64_t, uint64_t>, JobId> job_of_submission;
+  absl::btree_map<std::string, ObjectRange> datasets;
   absl::btree_map<ClientId, Client> clients;  // with wants or ephemeral jobs
   absl::btree_map<Batch::Shape, uint16_t> shape_of_spec;
   absl::btree_map<uint16_t, ClusterPool> pools;
@@ -583,6 +611,9 @@ class State {
   uint64_t hold_until_ns = 0;   // nothing is placed before: who runs what is not known yet
   Counters counters;
 };
+
+Presence CollectionPresence(const CollectionRec& c);
+void CountMember(CollectionRec& c, Ordinal member, Presence presence, int32_t by);
 
 // Also of a job that goes on: what a client sees.
 JobState StateOf(const Job& job);

@@ -9,7 +9,7 @@ namespace taskd::scheduler {
 
 namespace {
 // Asked in the midst of events: the task's own counts may not have been told yet.
-bool HasInputs(const Job& job, const TaskRec& task) {
+bool HasInputs(const State& state, const Job& job, const TaskRec& task) {
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
@@ -17,8 +17,10 @@ bool HasInputs(const Job& job, const TaskRec& task) {
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    const Job* owner = state.MembersOf(job, c);
+    if (owner == nullptr) return false;
     for (uint32_t i = 0; i < c.count; ++i) {
-      if (job.objects[c.first + i * c.stride].usable == 0) return false;
+      if (owner->objects[c.first + i * c.stride].usable == 0) return false;
     }
   }
   return true;
@@ -58,7 +60,7 @@ void State::CheckStraggler(Job& job, Ordinal ordinal) {
   });
   // Only what nobody else needs is spent on it, and no more than its job may have. An input that is
   // gone meanwhile may come back.
-  if (idle == nullptr || !HasInputs(job, task) || job.share.at_limit()) {
+  if (idle == nullptr || !HasInputs(*this, job, task) || job.share.at_limit()) {
     Arm(TimerKind::kStraggler, now_ns + config.straggler_ns, job.id, ordinal);
     return;
   }

@@ -50,8 +50,7 @@ void State::StartTask(Job& job, Ordinal ordinal, Start start) {
     if (presence == Presence::kDead && dead == kNil) dead = edge.source;
   }
   budget -= task.edge_count;
-  if (dead != kNil && !Postpone(job, ordinal))
-    return EndByInput(job, ordinal, CulpritOf(job, dead));
+  if (dead != kNil && !Postpone(job, ordinal)) return EndByInput(job, ordinal, dead);
   Settle(job, ordinal);
 }
 
@@ -71,8 +70,8 @@ void State::Settle(Job& job, Ordinal ordinal) {
     DemandAwayInputs(job, ordinal);
 }
 
-void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence after,
-                         Ordinal culprit) {
+void State::InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence before,
+                         Presence after) {
   TaskRec& task = job.tasks[ordinal];
   if (task.starting) return;
   if (Ended(task.state)) {
@@ -88,25 +87,27 @@ void State::InputChanged(Job& job, Ordinal ordinal, Presence before, Presence af
   // An active task may have its copy already; if not, its attempt ends stuck and Requeue looks
   // again.
   if (task.state == TaskState::kActive) return;
-  if (after == Presence::kDead && !Postpone(job, ordinal)) return EndByInput(job, ordinal, culprit);
+  if (after == Presence::kDead && !Postpone(job, ordinal)) return EndByInput(job, ordinal, source);
   Settle(job, ordinal);
 }
 
 void State::DemandAwayInputs(Job& job, Ordinal ordinal) {
   const TaskRec& task = job.tasks[ordinal];
-  auto demand = [&](Ordinal input) {
-    const ObjectRec& object = job.objects[input];
-    if (Actual(job, object) == Presence::kAway && PastRerun(object)) RunAgain(job, object.producer);
+  auto demand = [&](Job& owner, Ordinal input) {
+    const ObjectRec& object = owner.objects[input];
+    if (Actual(owner, object) == Presence::kAway && PastRerun(object))
+      RunAgain(owner, object.producer);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      demand(source);
+      demand(job, source);
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
     if (c.presence != Presence::kAway) continue;
-    for (uint32_t i = 0; i < c.count; ++i) demand(c.first + i * c.stride);
+    Job& owner = *MembersOf(job, c);
+    for (uint32_t i = 0; i < c.count; ++i) demand(owner, c.first + i * c.stride);
     budget -= c.count;
   }
 }
@@ -237,6 +238,10 @@ void State::KeepFailure(Job& job, FailureView failure) {
   if (job.failures.size() < limits::kFailuresKept) job.failures.push_back(std::move(failure));
 }
 
+void State::DropFailure(Job& job, Ordinal ordinal) {
+  std::erase_if(job.failures, [&](const FailureView& f) { return f.task.ordinal == ordinal; });
+}
+
 void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
   TaskRec& task = job.tasks[ordinal];
   task.failure = failure;
@@ -255,7 +260,9 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
   EndTask(job, ordinal, TaskState::kFailed);
 }
 
-void State::EndByInput(Job& job, Ordinal ordinal, Ordinal culprit) {
+void State::EndByInput(Job& job, Ordinal ordinal, uint32_t source) {
+  const Ordinal culprit = CulpritFor(job, ordinal, source);
+  if (culprit == ordinal) KeepFailure(job, ImportFailure(job, ordinal, source));
   if (job.tasks[culprit].state != TaskState::kCancelled)
     return FailTask(job, ordinal, FailureClass::kInputFailed, culprit);
   job.tasks[ordinal].culprit = culprit;

@@ -58,11 +58,11 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
     return StrCat(name, ": nobody moves it");
   // A crash may have lost the seal after which it was freed: then it is made when a consumer comes.
   bool seal_lost = !job.sealed && job.taken_in.front().start < state.config.start_count &&
-                   object.live_consumers == 0 && object.client_wants == 0;
+                   object.live_consumers == 0 && object.outside_wants == 0;
   if (job.tasks[object.producer].state == TaskState::kDone && !seal_lost &&
       object.presence == Presence::kMissing && state.Wanted(job, object)) {
     return StrCat(name, ": gone and not made again, wanted by ", object.live_consumers,
-                  " consumers, ", uint32_t{object.client_wants}, " clients",
+                  " consumers, ", uint32_t{object.outside_wants}, " outside",
                   object.graph_want ? ", the graph" : "", job.sealed ? "" : ", the open job");
   }
   return "";
@@ -128,7 +128,7 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
 }
 
 // Unfinished consumers of every source, counted anew.
-std::string CheckWants(const Job& job) {
+std::string CheckWants(const State& state, const Job& job) {
   std::vector<uint32_t> objects(job.objects.size()), collections(job.collections.size());
   for (Ordinal t = 0; t < job.tasks.size(); ++t) {
     const TaskRec& task = job.tasks[t];
@@ -142,13 +142,16 @@ std::string CheckWants(const Job& job) {
   }
   for (uint32_t c = 0; c < job.collections.size(); ++c) {
     const CollectionRec& collection = job.collections[c];
+    collections[c] += collection.held;
     if (collections[c] != collection.live_consumers)
       return StrCat("job ", job.id, " collection ", c, ": consumers");
     uint32_t missing = 0, away = 0, dead = 0;
+    const Job* owner = state.MembersOf(job, collection);
+    if (owner == nullptr) continue;
     for (uint32_t i = 0; i < collection.count; ++i) {
       Ordinal member = collection.first + i * collection.stride;
-      objects[member] += collections[c] > 0;
-      Presence presence = job.objects[member].presence;
+      if (owner == &job) objects[member] += collections[c] > 0;
+      Presence presence = owner->objects[member].presence;
       missing += presence == Presence::kMissing;
       away += presence == Presence::kAway;
       dead += presence == Presence::kDead;
@@ -156,6 +159,11 @@ std::string CheckWants(const Job& job) {
     if (missing != collection.missing || away != collection.away || dead != collection.dead) {
       return StrCat("job ", job.id, " collection ", c, ": member counts");
     }
+  }
+  for (const auto& [key, importer] : job.importers) {
+    const CollectionRec& c = state.FindJob(importer.job)->collections[importer.collection];
+    for (uint32_t i = 0; i < c.count && c.live_consumers > 0; ++i)
+      ++objects[c.first + i * c.stride];
   }
   for (Ordinal o = 0; o < job.objects.size(); ++o) {
     if (objects[o] != job.objects[o].live_consumers) {
@@ -239,7 +247,7 @@ std::string ValidateState(const State& state) {
     if (!Quiet(state)) continue;
     if (!job->parked.empty() && !job->share.at_limit())
       return StrCat("job ", job->id, ": below its limit and skipped");
-    if (std::string bad = CheckWants(*job); !bad.empty()) return bad;
+    if (std::string bad = CheckWants(state, *job); !bad.empty()) return bad;
     if (job->sealed && job->unfinished() == 0 && !job->ended && job->retries_pending == 0)
       return StrCat("job ", job->id, ": over and not ended");
   }

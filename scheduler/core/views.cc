@@ -142,6 +142,20 @@ std::optional<ObjectView> SchedulerCore::GetObject(ObjectId id) const {
   return view;
 }
 
+std::optional<ObjectRange> SchedulerCore::GetDataset(const std::string& name) const {
+  auto found = state_->datasets.find(name);
+  return found == state_->datasets.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::vector<DatasetView> SchedulerCore::ListDatasets(const std::string& after,
+                                                     uint32_t limit) const {
+  std::vector<DatasetView> out;
+  for (auto it = state_->datasets.upper_bound(after);
+       it != state_->datasets.end() && out.size() < limit; ++it)
+    out.push_back({it->first, it->second});
+  return out;
+}
+
 std::optional<WorkerView> SchedulerCore::GetWorker(WorkerId id) const {
   const Worker* worker = state_->FindWorker(id);
   if (worker == nullptr) return std::nullopt;

@@ -141,6 +141,11 @@ struct ObjectView {
   std::vector<WorkerId> holders;
 };
 
+struct DatasetView {
+  std::string name;
+  ObjectRange objects;
+};
+
 struct WorkerView {
   WorkerId worker;
   WorkerState state = WorkerState::kUp;

@@ -22,13 +22,14 @@ constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign",   
                                          "free",    "ack",          "drain",    "reply",   "job",
                                          "object",  "journal",      "forgotten"};
 constexpr std::string_view kEvents[] = {
-    "hello",        "inventory",   "inventory_done", "started", "finish", "fail",       "cancelled",
-    "retracted",    "refused",     "stuck",          "added",   "lost",   "beat",       "goodbye",
-    "close",        "drain",       "open",           "batch",   "seal",   "cancel_job", "wants",
-    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back",   "restart"};
-constexpr std::string_view kRecords[] = {"",       "open",          "batch",      "seal",
-                                         "finish", "final_failure", "cancel",     "retry",
-                                         "forget", "cancel_tasks",  "retry_tasks"};
+    "hello",     "inventory",  "inventory_done", "started",      "finish",      "fail",
+    "cancelled", "retracted",  "refused",        "stuck",        "added",       "lost",
+    "beat",      "goodbye",    "close",          "drain",        "open",        "batch",
+    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks", "forget_job",
+    "gone",      "back",       "publish",        "drop",         "restart"};
+constexpr std::string_view kRecords[] = {
+    "",      "open",   "batch",        "seal",        "finish",  "final_failure", "cancel",
+    "retry", "forget", "cancel_tasks", "retry_tasks", "publish", "drop"};
 constexpr uint32_t kAllStates = 0xFFFFFFFFu;
 constexpr uint32_t kSampled = 1000;  // tasks of a job looked at after each step
 
@@ -313,6 +314,11 @@ bool SchedulerDriver::FromClient(const Words& words) {
     if (verb == "gone")
       events_.push_back(event::ClientGone{client, words.size() > 2 && words[2] == "for_good"});
     if (verb == "back") events_.push_back(event::ClientBack{client});
+  } else if (verb == "publish") {  // publish NAME 1/m:0
+    events_.push_back(
+        event::PublishDataset{next_token_++, words[1], names_.ParseObjects(words[2], job)});
+  } else if (verb == "drop") {
+    events_.push_back(event::DropDataset{next_token_++, words[1]});
   } else if (verb == "forget_job") {
     events_.push_back(event::ForgetJob{next_token_++, job});
   } else if (verb == "cancel_job") {

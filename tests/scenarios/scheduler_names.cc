@@ -25,7 +25,7 @@ Batch SchedulerNames::ParseBatch(JobId id, std::string_view items) {
     const Words words{Trimmed(item)};
     if (words.size() == 0 && words.pairs().empty()) continue;
     if (words.size() > 0 && words[0] == "coll") {
-      AddCollection(job, words, batch);
+      AddCollection(job, id, words, batch);
     } else if (words[0] == "want") {
       for (uint32_t i = 1; i < words.size(); ++i)
         batch.wants.push_back(ParseObject(words[i]).ordinal);
@@ -74,19 +74,40 @@ void SchedulerNames::AddTask(Job& job, JobId id, const std::string& name, uint32
   batch.tasks.push_back(task);
 }
 
-// "coll C=m:0": output 0 of every task of template m, which all have equally many outputs.
-void SchedulerNames::AddCollection(Job& job, const Words& words, Batch& batch) {
+// "m:0": output 0 of every task of template m, which all have equally many outputs; of another job
+// "1/m:0".
+scheduler::ObjectRange SchedulerNames::ParseObjects(std::string_view text, JobId id) const {
+  if (const size_t slash = text.find('/'); slash != std::string_view::npos) {
+    id = static_cast<JobId>(ParseNumber(text.substr(0, slash)));
+    text = text.substr(slash + 1);
+  }
+  const auto parts = Split(text, ':');
+  const Job& job = jobs_.at(id);
+  auto range = job.templates.find(parts[0]);
+  if (range == job.templates.end()) throw ScenarioError{StrCat("there is no template ", parts[0])};
+  const TaskInfo& first = job.tasks[range->second.first];
+  const auto output = parts.size() > 1 ? static_cast<uint32_t>(ParseNumber(parts[1])) : 0;
+  return {id, first.first_output + output, range->second.count, first.output_count};
+}
+
+// "coll C=m:0", "coll C=1/m:0", "coll C=data/NAME", "coll C=data/NAME/FIRST*COUNT".
+void SchedulerNames::AddCollection(Job& job, JobId id, const Words& words, Batch& batch) {
   for (const auto& [name, value] : words.pairs()) {
-    const auto parts = Split(value, ':');
-    auto range = job.templates.find(parts[0]);
-    if (range == job.templates.end())
-      throw ScenarioError{StrCat("there is no template ", parts[0])};
-    const TaskInfo& first = job.tasks[range->second.first];
-    const auto output = parts.size() > 1 ? static_cast<uint32_t>(ParseNumber(parts[1])) : 0;
-    const auto index = static_cast<uint32_t>(job.collections.size());
-    batch.collections.push_back(
-        {first.first_output + output, range->second.count, first.output_count});
-    job.collections[name] = index;
+    const auto parts = Split(value, '/');
+    Batch::Collection c;
+    if (parts[0] == "data") {
+      c.dataset = parts.at(1);
+      if (parts.size() > 2) {
+        const auto range = Split(parts[2], '*');
+        c.first = static_cast<Ordinal>(ParseNumber(range[0]));
+        c.count = static_cast<uint32_t>(ParseNumber(range.at(1)));
+      }
+    } else {
+      const scheduler::ObjectRange range = ParseObjects(value, id);
+      c = {range.first, range.count, range.stride, parts.size() > 1 ? range.job : 0};
+    }
+    job.collections[name] = static_cast<uint32_t>(job.collections.size());
+    batch.collections.push_back(std::move(c));
   }
 }
 

@@ -27,6 +27,7 @@ class SchedulerNames {
   TaskId ParseTask(std::string_view text) const;
   AttemptRef ParseAttempt(std::string_view text, std::string_view worker) const;
   ObjectId ParseObject(std::string_view text) const;
+  scheduler::ObjectRange ParseObjects(std::string_view text, JobId id) const;
   ObjectVersion ParseVersion(std::string_view text) const;
   uint32_t OutputCount(TaskId task) const;
   Ordinal FirstOutput(TaskId task) const;
@@ -75,7 +76,7 @@ class SchedulerNames {
   void AddTasks(JobId id, const Words& words, scheduler::Batch& batch);
   void AddTask(Job& job, JobId id, const std::string& name, uint32_t index, const Words& words,
                scheduler::Batch& batch);
-  void AddCollection(Job& job, const Words& words, scheduler::Batch& batch);
+  void AddCollection(Job& job, JobId id, const Words& words, scheduler::Batch& batch);
   scheduler::Batch::Edge ParseEdge(const Job& job, JobId id, std::string text,
                                    uint32_t parts_total) const;
   uint16_t Shape(Job& job, const Words& words, scheduler::Batch& batch);

@@ -109,6 +109,11 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   using scheduler::action::RecordKind;
   Job& job = JobOf(r.job);
   if (r.kind == RecordKind::kSeal) job.sealed = true;
+  if (r.kind == RecordKind::kBatch) job.batches = r.number + 1;
+  if (r.kind == RecordKind::kPublishDataset || r.kind == RecordKind::kDropDataset) {
+    OnDatasetRecord(r);
+    DatasetsAtRest();
+  }
   // Also of a job of which no client has heard the number yet.
   if (r.kind == RecordKind::kCancelJob) job.cancelled = job.cancelled_once = job.sealed = true;
   if (world_.FindJobPlan(r.job) == nullptr) return;
@@ -144,17 +149,27 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
   }
   for (auto& [id, job] : jobs_) {
     job.sealed = job.cancelled = job.cancelled_once = false;
+    job.batches = 0;
     for (Task& task : job.tasks) {
       task.accepted = 0;
       task.finished = task.failed = false;
     }
     for (Object& object : job.objects) object = {};
   }
+  datasets_.clear();
   for (const scheduler::action::Journal& record : records) Replay(record);
   // With a retry among the records some of what is held was unneeded for a moment, and given up.
+  auto retried = [this](ObjectId id) {
+    const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+    return retries_.contains(id.job) ||
+           std::any_of(plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
+                       [this](const auto& reader) {
+                         return retries_.contains(world_.job_ids[reader.job]);
+                       });
+  };
   for (auto& [id, job] : jobs_) {
     for (Ordinal o = 0; o < job.objects.size(); ++o)
-      job.objects[o].gone = retries_.contains(id) || !HasReadable({id, o});
+      job.objects[o].gone = retried({id, o}) || !HasReadable({id, o});
   }
 }
 
@@ -446,6 +461,7 @@ void Checker::AfterStep(bool drained) {
   ++drained_;
   retries_.clear();
   ClientsAtRest();
+  DatasetsAtRest();
   for (auto& [id, stream] : streams_) {
     if (stream.state == StreamState::kClosing) stream.state = StreamState::kClosed;
   }

@@ -88,6 +88,7 @@ class Checker {
     std::vector<Object> objects;
     bool sealed = false, cancelled = false, cancelled_once = false, forgotten = false;
     bool retried = false;  // some of its tasks were put back
+    uint32_t batches = 0;
   };
   struct Peer {  // a worker as the scheduler sees it
     scheduler::StreamId stream = 0;
@@ -119,6 +120,8 @@ class Checker {
   void On(const scheduler::event::SetPool& e) { licences_milli_ = e.capacity_milli; }
   void On(const scheduler::event::ClientGone& e);
   void On(const scheduler::event::ClientBack& e);
+  void On(const scheduler::event::PublishDataset& e);
+  void On(const scheduler::event::DropDataset& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
   void Hold(Peer& peer, const ObjectVersion& id);
   void UnholdMissing(const std::vector<BadHolder>& bad_holders);
@@ -177,6 +180,10 @@ class Checker {
   bool LeaseMayBeOver(const Client& client) const;
   bool MayBeLeft(scheduler::ClientId id) const;
   bool WantsMayGo() const;
+  bool WantedByDataset(ObjectId id, Wants wants) const;
+  void OnDatasetRecord(const scheduler::action::Journal& a);
+  void DatasetsAtRest();
+  bool HasBatch(JobId job, uint32_t number);
   void ClientsAtRest();
   void OnRestartOfClients();
   void CheckCancel(JobId job);
@@ -193,6 +200,7 @@ class Checker {
 
   void CheckJobEnd(uint32_t plan);
   void CheckTaskEnd(uint32_t plan, TaskId id);
+  bool ImportExplains(const JobPlan& plan, Ordinal task) const;
   bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
   void CheckStores();
@@ -223,6 +231,13 @@ class Checker {
     bool unclear = false;     // back, perhaps after its lease, and has not said what it wants
   };
   std::map<scheduler::ClientId, Client> clients_;
+  struct Dataset {
+    scheduler::ObjectRange objects;
+    bool held = false;  // each of them, for sure
+    bool dropped = false;
+  };
+  std::map<std::string, Dataset> datasets_;
+  std::map<scheduler::Token, std::pair<std::string, scheduler::ObjectRange>> dataset_requests_;
 };
 
 }  // namespace taskd::sim

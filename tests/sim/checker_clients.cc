@@ -75,6 +75,36 @@ void Checker::OnRestartOfClients() {
   }
 }
 
+void Checker::On(const event::PublishDataset& e) {
+  dataset_requests_[e.token] = {e.name, e.objects};
+}
+
+void Checker::On(const event::DropDataset& e) { dataset_requests_[e.token] = {e.name, {}}; }
+
+void Checker::OnDatasetRecord(const scheduler::action::Journal& a) {
+  const auto& [name, objects] = dataset_requests_.at(a.token);
+  if (a.kind == scheduler::action::RecordKind::kPublishDataset) {
+    datasets_[name] = {objects};
+    ++world_.stats.datasets_published;
+  } else {
+    datasets_.at(name).dropped = true;
+    ++world_.stats.datasets_dropped;
+  }
+}
+
+void Checker::DatasetsAtRest() {
+  std::erase_if(datasets_, [](const auto& entry) { return entry.second.dropped; });
+  for (auto& [name, dataset] : datasets_) dataset.held = true;
+}
+
+bool Checker::WantedByDataset(ObjectId id, Wants wants) const {
+  return std::any_of(datasets_.begin(), datasets_.end(), [&](const auto& entry) {
+    const Dataset& dataset = entry.second;
+    return dataset.objects.job == id.job && dataset.objects.Contains(id.ordinal) &&
+           (wants == Wants::kPossible || (dataset.held && !dataset.dropped));
+  });
+}
+
 // A job is cancelled when somebody asked for it, or by the core when its client has left.
 void Checker::CheckCancel(JobId job) {
   if (world_.FindJobPlan(job) == nullptr) {  // its client left before it was told the number

@@ -141,6 +141,7 @@ void SimClient::OnOpened(const Reply& reply) {
                               " are known"));
   acknowledged_ = reply.next_batch;
   if (!wants_.empty()) SetWants(wants_);
+  Publish();
   if (cancelled_ && !cancel_acknowledged_) SendCancel();
   SendBatch(reply.next_batch);
   if (rng_.Chance(100)) Open();
@@ -153,6 +154,9 @@ void SimClient::SendBatch(uint32_t number) {
   add.job = job_;
   add.number = number;
   add.batch = batches[number];
+  if (cancelled_) return;
+  if (!FillImports(add.batch))
+    return After(1 + rng_.Below(50 * kMs), [this, number] { SendBatch(number); });
   add.token = Expect([this, number](const Reply& reply) {
     if (reply.code != 0 && !cancelled()) {
       return world_.Fail(StrCat("batch ", number, " was refused: ", reply.message));
@@ -163,6 +167,7 @@ void SimClient::SendBatch(uint32_t number) {
     }
     if (number < acknowledged_) return;  // the answer to a duplicate
     acknowledged_ = number + 1;
+    Publish();
     After(rng_.Below(20 * kMs), [this, number] { SendBatch(number + 1); });
   });
   Send(add);
@@ -170,6 +175,71 @@ void SimClient::SendBatch(uint32_t number) {
     add.token = ExpectTaken("a repeated batch");
     Send(std::move(add));
   }
+}
+
+Ordinal SimClient::objects() const {
+  const JobPlan& plan = world_.plan.jobs[plan_];
+  Ordinal count = 0;
+  for (uint32_t b = 0; b < acknowledged_; ++b) {
+    for (const scheduler::Batch::Task& task : plan.batches[b].tasks) count += task.output_count;
+  }
+  return count;
+}
+
+// The numbers of other jobs. False: something of them is still to come. What will never come makes
+// this job pointless.
+bool SimClient::FillImports(scheduler::Batch& batch) {
+  for (scheduler::Batch::Collection& c : batch.collections) {
+    if (c.job == 0) continue;
+    const SimClient& other = *world_.clients[c.job - 1];
+    const bool there = c.dataset.empty() ? c.first + (c.count - 1) * c.stride < other.objects()
+                                         : other.published(c.dataset);
+    if (!there) {
+      if (!other.cancelled()) return false;
+      cancelled_ = true;
+      SendCancel();
+      return false;
+    }
+    c.job = c.dataset.empty() ? other.job_ : 0;
+    ++world_.stats.imports;
+  }
+  return true;
+}
+
+// Also again what may not have been heard.
+void SimClient::Publish() {
+  for (const DatasetPlan& dataset : world_.plan.jobs[plan_].datasets) {
+    event::PublishDataset publish;
+    publish.name = dataset.name;
+    publish.objects = dataset.objects;
+    publish.objects.job = job_;
+    const Ordinal last =
+        publish.objects.first + (publish.objects.count - 1) * publish.objects.stride;
+    if (published(dataset.name) || last >= objects()) continue;
+    publish.token =
+        ExpectTaken("PublishDataset", [this, name = dataset.name] { published_.insert(name); });
+    Send(std::move(publish));
+  }
+}
+
+// Under a name that is taken.
+void SimClient::PublishAnother() {
+  event::PublishDataset publish;
+  publish.name = *published_.begin();
+  publish.objects = {job_, 0, 6};
+  if (objects() < publish.objects.count) return;
+  publish.token = Expect([this](const Reply& reply) {
+    if (reply.code == 0) world_.Fail("two datasets have the same name");
+  });
+  Send(std::move(publish));
+}
+
+void SimClient::Drop(const DatasetPlan& dataset) {
+  if (published_.erase(dataset.name) == 0) return;
+  event::DropDataset drop;
+  drop.name = dataset.name;
+  drop.token = ExpectTaken("DropDataset");
+  Send(std::move(drop));
 }
 
 void SimClient::Seal() {
@@ -237,6 +307,13 @@ void SimClient::Retry() {
 void SimClient::Forget() {
   event::ForgetJob forget;
   forget.job = job_;
+  if (!published_.empty()) {
+    forget.token = Expect([this](const Reply& reply) {
+      if (reply.code == 0) world_.Fail("a job with a dataset was forgotten");
+    });
+    Send(forget);
+  }
+  for (const DatasetPlan& dataset : world_.plan.jobs[plan_].datasets) Drop(dataset);
   forget.token = Expect([this](const Reply& reply) {
     if (reply.code != 0) return world_.Fail(StrCat("ForgetJob was refused: ", reply.message));
     forgotten_ = true;
@@ -282,6 +359,7 @@ void SimClient::Wander() {
     SetWants(DrawWants(rng_.Below(4)));
     if (rng_.Chance(100)) CancelSome();
     if (rng_.Chance(150)) Retry();
+    if (!published_.empty() && rng_.Chance(50)) PublishAnother();
   }
   world_.loop.After(rng_.Below(300 * kMs), [this] { Wander(); });
 }
@@ -294,6 +372,9 @@ void SimClient::WantLate() {
 
 void SimClient::DropWants() {
   if (rng_.Chance(500)) SetWants({});
+  for (const DatasetPlan& dataset : world_.plan.jobs[plan_].datasets) {
+    if (rng_.Chance(500)) Drop(dataset);
+  }
 }
 
 }  // namespace taskd::sim

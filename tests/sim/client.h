@@ -6,11 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "common/base/prng.h"
 #include "scheduler/core/actions.h"
 #include "scheduler/core/events.h"
+#include "tests/sim/plan.h"
 
 namespace taskd::sim {
 
@@ -42,6 +45,9 @@ class SimClient {
   void WantLate();
   void DropWants();
   const std::vector<ObjectId>& wants() const { return wants_; }
+  // Of its job, known for good.
+  Ordinal objects() const;
+  bool published(const std::string& dataset) const { return published_.contains(dataset); }
 
  private:
   void Resume();
@@ -51,6 +57,10 @@ class SimClient {
   void OnOpened(const scheduler::action::Reply& reply);
   void SendCancel();
   void SendBatch(uint32_t number);
+  bool FillImports(scheduler::Batch& batch);
+  void Publish();
+  void PublishAnother();
+  void Drop(const DatasetPlan& dataset);
   void Seal();
   void Cancel();
   void CancelSome();
@@ -82,6 +92,7 @@ class SimClient {
   bool cancelled_ = false, cancelled_tasks_ = false, forgotten_ = false;
   bool calm_ = false;
   std::vector<ObjectId> wants_;
+  std::set<std::string> published_;
 };
 
 }  // namespace taskd::sim

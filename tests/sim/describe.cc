@@ -289,6 +289,16 @@ void Walk(S& s, const se::RetryTasks& e) {
   s.Add(uint64_t{e.cancelled_too}), List(s, "tasks", e.tasks);
 }
 template <typename S>
+void Walk(S& s, const se::PublishDataset& e) {
+  s.Name("PublishDataset"), s.Add(e.token), s.Add(uint64_t{e.objects.job});
+  s.Add(uint64_t{e.objects.first}), s.Add(uint64_t{e.objects.count});
+  s.Add(uint64_t{e.objects.stride});
+}
+template <typename S>
+void Walk(S& s, const se::DropDataset& e) {
+  s.Name("DropDataset"), s.Add(e.token);
+}
+template <typename S>
 void Walk(S& s, const se::SetWants& e) {
   s.Name("SetWants"), s.Add(e.client), List(s, "objects", e.objects);
 }

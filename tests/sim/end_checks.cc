@@ -49,12 +49,28 @@ bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit
     Ordinal t = stack.back();
     stack.pop_back();
     for (const EdgePlan& e : plan.tasks[t].edges) {
+      if (&world_.plan.jobs[e.job] != &plan) continue;
       for (Ordinal o : e.objects) {
         Ordinal producer = plan.objects[o].task;
         if (producer == culprit) return true;
         if (!upstream[producer]) stack.push_back(producer);
         upstream[producer] = true;
       }
+    }
+  }
+  return false;
+}
+
+// Something that it reads of another job was never made, or was not for a while.
+bool Checker::ImportExplains(const JobPlan& plan, Ordinal task) const {
+  const uint32_t own = static_cast<uint32_t>(&plan - world_.plan.jobs.data());
+  for (const EdgePlan& e : plan.tasks[task].edges) {
+    const JobId job = world_.job_ids[e.job];
+    if (e.job == own) continue;
+    for (Ordinal o : e.objects) {
+      auto view = world_.scheduler.core().GetTask({job, world_.plan.jobs[e.job].objects[o].task});
+      if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(job).retried)
+        return true;
     }
   }
   return false;
@@ -81,6 +97,11 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
           Fail(StrCat(ToString(id), " failed without a record of it"));
         return;
       }
+      if (view->culprit == id.ordinal) {
+        if (!ImportExplains(plan, id.ordinal))
+          Fail(StrCat(ToString(id), " failed because of other jobs without a reason"));
+        return;
+      }
       if (view->culprit >= plan.tasks.size() || !CulpritExplains(plan, id.ordinal, view->culprit)) {
         return Fail(StrCat(ToString(id), " failed because of ", view->culprit,
                            ", which is not upstream of it"));
@@ -101,8 +122,8 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
 // A wanted object can be had from a holder that the core names, with the oracle's value; or its
 // task has failed.
 void Checker::CheckObjectEnd(ObjectId id, const ObjectPlan& plan) {
-  bool client = WantedByClient(id, Wants::kCertain);
-  if (!plan.wanted && !client) return;
+  bool outside = WantedByClient(id, Wants::kCertain) || WantedByDataset(id, Wants::kCertain);
+  if (!plan.wanted && !outside) return;
   const scheduler::SchedulerCore& core = world_.scheduler.core();
   std::optional<scheduler::ObjectView> view = core.GetObject(id);
   if (!view.has_value()) return Fail(StrCat("the core does not know ", ToString(id)));
@@ -151,6 +172,7 @@ void Checker::CheckForgotten() {
     if (!view.has_value() || !view->forgotten) return Fail(StrCat("job ", id, " is not forgotten"));
     if (core.GetTask({id, 0}).has_value()) Fail(StrCat("job ", id, " is forgotten, and has tasks"));
   }
+  if (!core.ListDatasets("", 1).empty()) Fail("a dataset of a forgotten job");
   for (const scheduler::WorkerView& view : core.ListWorkers()) {
     if (view.objects != 0 || view.assigned != 0)
       return Fail(StrCat(ToString(view.worker), " has ", view.objects, " objects and ",
@@ -173,7 +195,8 @@ void Checker::CheckStores() {
     for (const auto& [key, blob] : worker->store()) {
       ObjectId id = key.id.object;
       const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-      bool wanted = plan.wanted || WantedByClient(id, Wants::kCertain);
+      bool wanted = plan.wanted || WantedByClient(id, Wants::kCertain) ||
+                    WantedByDataset(id, Wants::kCertain);
       bool current = JobOf(id.job).objects[id.ordinal].version == key.id.version;
       if (!key.parts.whole() || !wanted || !current) {
         return Fail(StrCat(worker->Line(), ": leaks ", ToString(id), " version ", key.id.version,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "tests/sim/loop.h"
 
 namespace taskd::sim {
@@ -11,14 +12,19 @@ namespace {
 // Grows one job by small patterns until it has enough tasks.
 class JobBuilder {
  public:
-  JobBuilder(const Options& options, Prng& rng, uint32_t job_index, JobPlan& job)
-      : options_(options), rng_(rng), job_index_(job_index), job_(job) {}
+  JobBuilder(const Options& options, Prng& rng, uint32_t job_index, Plan& plan)
+      : options_(options),
+        rng_(rng),
+        job_index_(job_index),
+        plan_(plan),
+        job_(plan.jobs[job_index]) {}
 
   void Build(uint32_t tasks) {
     DrawTables();
     Independent(2 + rng_.Below(6));
     while (job_.tasks.size() < tasks) Grow();
     DrawWants();
+    DrawDatasets();
     CutBatches();
   }
 
@@ -140,8 +146,13 @@ class JobBuilder {
     for (uint32_t slot = 0; slot < edges.size(); ++slot) {
       edges[slot].slot = slot;
       for (Ordinal o : edges[slot].objects) {
-        digest = HashCombine(digest, ReadValue(job_.objects[o].value, edges[slot].parts));
-        std::vector<Ordinal>& consumers = job_.objects[o].consumers;
+        ObjectPlan& object = plan_.jobs[edges[slot].job].objects[o];
+        digest = HashCombine(digest, ReadValue(object.value, edges[slot].parts));
+        if (edges[slot].job != job_index_) {
+          object.consumers_elsewhere.push_back({job_index_, ordinal});
+          continue;
+        }
+        std::vector<Ordinal>& consumers = object.consumers;
         if (consumers.empty() || consumers.back() != ordinal) consumers.push_back(ordinal);
       }
     }
@@ -164,6 +175,7 @@ class JobBuilder {
 
   EdgePlan Edge(Ordinal object) {
     EdgePlan e;
+    e.job = job_index_;
     e.source = object;
     e.objects = {object};
     if (uint32_t parts = job_.objects[object].parts; parts != 0 && rng_.Chance(500)) {
@@ -174,24 +186,64 @@ class JobBuilder {
   }
   // Mostly recent objects, so that graphs are deep.
   EdgePlan RandomEdge() {
+    if (job_index_ > 0 && rng_.Chance(80)) return Import();
     uint64_t n = job_.objects.size();
     uint64_t back = rng_.Chance(700) ? rng_.Below(std::min<uint64_t>(n, 20)) : rng_.Below(n);
     return Edge(static_cast<Ordinal>(n - 1 - back));
   }
   EdgePlan CollectionEdge(Ordinal first, uint32_t count, uint32_t stride, PartRange parts) {
     EdgePlan e;
-    e.source = CollectionIndex(first, count, stride) | scheduler::kCollectionBit;
+    e.job = job_index_;
+    e.source = CollectionIndex({first, count, stride}) | scheduler::kCollectionBit;
     e.parts = parts;
     for (uint32_t i = 0; i < count; ++i) e.objects.push_back(first + i * stride);
     return e;
   }
-  uint32_t CollectionIndex(Ordinal first, uint32_t count, uint32_t stride) {
+  uint32_t CollectionIndex(const scheduler::Batch::Collection& wanted) {
     for (uint32_t i = 0; i < job_.collections.size(); ++i) {
-      const auto& c = job_.collections[i];
-      if (c.first == first && c.count == count && c.stride == stride) return i;
+      if (job_.collections[i] == wanted) return i;
     }
-    job_.collections.push_back({first, count, stride});
+    job_.collections.push_back(wanted);
     return static_cast<uint32_t>(job_.collections.size() - 1);
+  }
+  // Of an earlier job: by its number, when that has the same owner, or by a dataset of it.
+  EdgePlan Import() {
+    EdgePlan e;
+    e.job = static_cast<uint32_t>(rng_.Below(job_index_));
+    const JobPlan& other = plan_.jobs[e.job];
+    scheduler::ObjectRange range;
+    scheduler::Batch::Collection c;
+    if (other.owner != job_.owner || (!other.datasets.empty() && rng_.Chance(300))) {
+      const DatasetPlan& dataset = other.datasets[rng_.Below(other.datasets.size())];
+      range = dataset.objects;
+      c = {0, 0, 1, e.job + 1, dataset.name};
+      if (rng_.Chance(500)) {
+        c.first = static_cast<Ordinal>(rng_.Below(range.count));
+        c.count = static_cast<uint32_t>(rng_.Between(1, range.count - c.first));
+        range.first += c.first * range.stride;
+        range.count = c.count;
+      }
+    } else {
+      range = DrawRange(other);
+      c = {range.first, range.count, range.stride, e.job + 1};
+    }
+    e.source = CollectionIndex(c) | scheduler::kCollectionBit;
+    for (uint32_t i = 0; i < range.count; ++i) e.objects.push_back(range.first + i * range.stride);
+    return e;
+  }
+  scheduler::ObjectRange DrawRange(const JobPlan& job) {
+    scheduler::ObjectRange range;
+    range.first = static_cast<Ordinal>(rng_.Below(job.objects.size()));
+    range.stride = static_cast<uint32_t>(rng_.Between(1, 3));
+    uint64_t most = (job.objects.size() - 1 - range.first) / range.stride + 1;
+    range.count = static_cast<uint32_t>(rng_.Between(1, std::min<uint64_t>(most, 5)));
+    return range;
+  }
+  void DrawDatasets() {
+    for (uint64_t n = rng_.Between(1, 2); n > 0; --n) {
+      std::string name = StrCat("set", job_index_, ".", n);
+      job_.datasets.push_back({std::move(name), DrawRange(job_)});
+    }
   }
 
   void Independent(uint64_t n) {
@@ -300,6 +352,7 @@ class JobBuilder {
           }
           batch.edges.push_back({e.source, e.slot, e.parts});
         }
+        job_.batch_of_task.push_back(static_cast<uint32_t>(job_.batches.size() - 1));
         batch.tasks.push_back({t.body, static_cast<uint32_t>(i), t.shape, t.option,
                                static_cast<uint16_t>(t.body % 3), t.output_count,
                                static_cast<uint32_t>(t.edges.size())});
@@ -314,6 +367,7 @@ class JobBuilder {
   const Options& options_;
   Prng& rng_;
   uint32_t job_index_;
+  Plan& plan_;
   JobPlan& job_;
 };
 
@@ -331,7 +385,7 @@ Plan Plan::Draw(const Options& options) {
   Prng rng(Mix64(options.seed) ^ 0x6EA9);
   plan.jobs.resize(options.jobs);
   for (uint32_t j = 0; j < options.jobs; ++j) {
-    JobBuilder(options, rng, j, plan.jobs[j]).Build(options.tasks / options.jobs + 1);
+    JobBuilder(options, rng, j, plan).Build(options.tasks / options.jobs + 1);
   }
   return plan;
 }

@@ -4,6 +4,7 @@
 #define TASKD_TESTS_SIM_PLAN_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "scheduler/core/events.h"
@@ -15,6 +16,7 @@ struct EdgePlan {
   uint32_t source = 0;  // as in scheduler::Batch::Edge
   uint32_t slot = 0;
   PartRange parts;
+  uint32_t job = 0;              // the plan's job whose objects they are
   std::vector<Ordinal> objects;  // what `source` names, in order
 };
 
@@ -38,6 +40,17 @@ struct ObjectPlan {
   uint64_t value = 0;   // the oracle
   bool wanted = false;  // by the graph
   std::vector<Ordinal> consumers;
+  struct Elsewhere {
+    uint32_t job = 0;  // of the plan
+    Ordinal task = 0;
+  };
+  std::vector<Elsewhere> consumers_elsewhere;
+};
+
+// Objects that the job's client publishes once it has submitted them.
+struct DatasetPlan {
+  std::string name;
+  scheduler::ObjectRange objects;  // `job` is not filled in
 };
 
 struct JobPlan {
@@ -46,8 +59,10 @@ struct JobPlan {
   uint32_t max_running = 0;  // 0: no limit
   std::vector<scheduler::Batch::Shape> shapes;
   std::vector<scheduler::Batch::Options> options;
-  std::vector<scheduler::Batch::Collection> collections;
+  std::vector<scheduler::Batch::Collection> collections;  // `job`: of the plan, and one more
+  std::vector<DatasetPlan> datasets;
   std::vector<TaskPlan> tasks;
+  std::vector<uint32_t> batch_of_task;
   std::vector<ObjectPlan> objects;
   std::vector<scheduler::Batch> batches;  // the same, as a client sends it
 };

@@ -112,6 +112,9 @@ std::string Table(const Stats& s) {
   Row(out, "journal records replayed", s.records_replayed);
   Row(out, "attempts adopted", s.attempts_adopted);
   Row(out, "quarantines", s.quarantines);
+  Row(out, "imports", s.imports);
+  Row(out, "datasets published", s.datasets_published);
+  Row(out, "datasets dropped", s.datasets_dropped);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);

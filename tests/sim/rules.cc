@@ -171,7 +171,7 @@ void Checker::CheckInputs(const Assignment& a) {
     }
     for (uint32_t i = 0; i < edge.count; ++i) {
       const InputObject& input = a.objects[edge.first + i];
-      ObjectId id{a.attempt.task.job, expected.objects[i]};
+      ObjectId id{world_.job_ids[expected.job], expected.objects[i]};
       const ObjectPlan& object = world_.FindJobPlan(id.job)->objects[id.ordinal];
       if (input.id.object != id)
         return Fail(StrCat(what, ": edge ", e, " names another object than the task's"));
@@ -344,6 +344,12 @@ void Checker::On(const action::Journal& a) {
       CheckCancel(a.job);
       JobOf(a.job).cancelled = JobOf(a.job).cancelled_once = JobOf(a.job).sealed = true;
       return;
+    case RecordKind::kBatch:
+      JobOf(a.job).batches = a.number + 1;
+      return;
+    case RecordKind::kPublishDataset:
+    case RecordKind::kDropDataset:
+      return OnDatasetRecord(a);
     case RecordKind::kForget:
       JobOf(a.job).forgotten = true;
       return;
@@ -448,6 +454,7 @@ std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
   if (WantedByClient(id, closure.wants)) return "a client";
   if (!job.cancelled && plan.wanted) return "the graph";
   if (!job.cancelled && !job.sealed) return "the open job";
+  if (WantedByDataset(id, closure.wants)) return "a dataset";
   std::string rebuild;
   for (Ordinal consumer : plan.consumers) {
     std::string why = WhyRun({id.job, consumer}, closure);
@@ -457,7 +464,22 @@ std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
       return why;
     }
   }
+  for (const ObjectPlan::Elsewhere& reader : plan.consumers_elsewhere) {
+    const JobId other = world_.job_ids[reader.job];
+    if (!HasBatch(other, world_.plan.jobs[reader.job].batch_of_task[reader.task])) continue;
+    if (!JobOf(other).cancelled && !JobOf(other).sealed) return StrCat("open job ", other);
+    std::string why = WhyRun({other, reader.task}, closure);
+    if (why.ends_with("again")) {
+      rebuild = std::move(why);
+    } else if (!why.empty()) {
+      return why;
+    }
+  }
   return rebuild;
+}
+
+bool Checker::HasBatch(JobId job, uint32_t number) {
+  return job != 0 && JobOf(job).batches > number;
 }
 
 // "" when it need not. Else it has not ended, or has to run again because an output is needed and

@@ -127,7 +127,7 @@ uint64_t World::ConvergenceNs() const {
       for (const EdgePlan& e : t.edges) {
         for (Ordinal o : e.objects) {
           work += 4 * options.delay_max_ns +
-                  job.objects[o].size_bytes * kMs / options.bandwidth_bytes_per_ms;
+                  plan.jobs[e.job].objects[o].size_bytes * kMs / options.bandwidth_bytes_per_ms;
         }
       }
     }
