@@ -148,6 +148,7 @@ bool State::FillSlot(Worker& worker) {
   Precedence best, head, first;
   bool found = false, waits = false, grows = false;
   uint16_t first_shape = 0;
+  uint32_t fitting = 0;
   const bool some_free = worker.used.cpus_milli < worker.capacity.cpus_milli;
   auto consider = [&](QueuePlace place, bool fits_now) {
     if (QueueAt(place).empty()) return;
@@ -176,14 +177,46 @@ bool State::FillSlot(Worker& worker) {
     if (shapes[s].queued == 0) continue;
     bool fits_now = CanRun(worker, s);
     if (!fits_now && !some_free) continue;
+    fitting += fits_now;
     if (FindLoad(worker, s) != nullptr) consider({s, worker.id.slot}, fits_now);
     consider({s, kNoSlot}, fits_now);
   }
   if (waits && (!found || first < best) && KeptFor(worker, first_shape)) return false;
   if (!found) return TakeFromHomes(worker);
+  if (fitting > 1) {
+    PreferWhatFills(worker, &best);
+    grows = RoomFor(worker, best) == Room::kGrows;
+  }
   if (grows) PreferWhatMakesRoom(worker, true, &best);
   Take(worker, best, true);
   return true;
+}
+
+// A small task does not break the room that a larger one of its job could take, while there are too
+// few like it to fill that room: most of it would idle until the small one ends.
+void State::PreferWhatFills(const Worker& worker, Precedence* best) {
+  const Job& job = *jobs[best->job];
+  const TaskRec& small = job.tasks[best->ordinal];
+  if (IsUrgent(job, small.tail)) return;
+  auto cpus_of = [&](uint16_t s) { return uint64_t{shapes[s].spec.variants[0].need.cpus_milli}; };
+  const uint64_t need = cpus_of(small.shape);
+  const uint64_t free = worker.capacity.cpus_milli - worker.used.cpus_milli;
+  uint64_t filled = std::max(need, need * shapes[small.shape].queued - 1);
+  Precedence head;
+  auto consider = [&](QueuePlace place, uint64_t cpus) {
+    if (!TopOf(place, &head) || head.job != best->job ||
+        head.inverted_priority != best->inverted_priority || RoomFor(worker, head) == Room::kWaits)
+      return;
+    *best = head;
+    filled = cpus;
+  };
+  for (uint16_t s = 0; s < shapes.size(); ++s) {
+    if (shapes[s].queued == 0) continue;
+    const uint64_t cpus = cpus_of(s);
+    if (cpus <= filled || need + cpus <= free || !CanRun(worker, s)) continue;
+    consider({s, kNoSlot}, cpus);
+    if (FindLoad(worker, s) != nullptr) consider({s, worker.id.slot}, cpus);
+  }
 }
 
 void State::Take(Worker& worker, const Precedence& item, bool slotted) {

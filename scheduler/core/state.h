@@ -469,6 +469,7 @@ class State {
   bool HasWaitedLong(const Precedence& head) const;
   bool KeptFor(const Worker& worker, uint16_t shape);
   bool FillAhead(Worker& worker);
+  void PreferWhatFills(const Worker& worker, Precedence* best);
   bool TakeFromHomes(Worker& worker);
   void Take(Worker& worker, const Precedence& item, bool slotted);
   void AskBack(Worker& worker);
