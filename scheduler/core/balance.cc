@@ -10,6 +10,9 @@ namespace taskd::scheduler {
 
 namespace {
 constexpr uint32_t kVictims = 2;
+constexpr uint64_t kLongTaskNs =
+    1'000'000'000;                         // look-ahead shorter than this binds nothing for long
+constexpr uint32_t kAttemptsScanned = 64;  // for the one that ends first
 constexpr uint64_t kAskBackNs =
     10'000'000;  // look-ahead shorter than this is not worth a round trip
 }  // namespace
@@ -264,6 +267,32 @@ bool State::TakeFromHomes(Worker& worker) {
   return false;
 }
 
+// A long task is not bound to a worker before its inputs have to be on their way to be there when
+// something ends: another may be free first, or something more urgent come.
+bool State::IsTooEarly(Worker& worker, const Precedence& head) {
+  const Job& job = *jobs[head.job];
+  if (ExpectedNs(job, job.tasks[head.ordinal]) < kLongTaskNs) return false;
+  uint64_t ends_ns = kNever;
+  uint32_t scanned = 0;
+  for (uint32_t a = worker.first_attempt; a != kNil && scanned < kAttemptsScanned;
+       a = attempts[a].next, ++scanned) {
+    const AttemptRec& attempt = attempts[a];
+    if (!attempt.slotted) continue;
+    const uint64_t since_ns = attempt.started_ns != 0 ? attempt.started_ns : attempt.assigned_ns;
+    ends_ns = std::min(ends_ns, since_ns + attempt.expected_ns);
+  }
+  budget -= scanned;
+  if (ends_ns == kNever) return false;
+  const uint64_t before_ns = config.lookahead_ns + MoveNs(worker, job, head.ordinal);
+  if (ends_ns <= now_ns + before_ns) return false;
+  const uint64_t at_ns = ends_ns - before_ns;
+  if (worker.look_ahead_ns <= now_ns || at_ns < worker.look_ahead_ns) {
+    worker.look_ahead_ns = at_ns;
+    Arm(TimerKind::kLookAhead, at_ns, worker.id.slot, 0);
+  }
+  return true;
+}
+
 // Look-ahead starts by itself where its like ends, so it would keep other shapes out for ever: there
 // is none behind a task that waits long for a place here.
 bool State::FillAhead(Worker& worker) {
@@ -286,7 +315,7 @@ bool State::FillAhead(Worker& worker) {
     }
     const Job& job = *jobs[head.job];
     if (!HasAheadRoom(worker, place.shape, ExpectedNs(job, job.tasks[head.ordinal]))) return;
-    if (found && best < head) return;
+    if ((found && best < head) || IsTooEarly(worker, head)) return;
     const Room memory = RoomFor(worker, head);
     if (memory == Room::kWaits) return SetShortOfMemory(worker, true);
     best = head;

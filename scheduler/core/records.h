@@ -293,6 +293,7 @@ struct Worker {
   std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
   uint32_t first_attempt = kNil, last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
+  uint64_t look_ahead_ns = 0;           // when it is asked again whether it is time to bind some
   uint32_t retracts_pending = 0;        // asked of others on its behalf
   uint32_t walks = 0;                   // worklist items that walk `held`
   uint32_t to_move = 0;                 // replicas with that mark

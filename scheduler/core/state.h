@@ -113,7 +113,8 @@ enum class TimerKind : uint8_t {
   kGrace,
   kHold,
   kCopy,
-  kQuarantine
+  kQuarantine,
+  kLookAhead
 };
 struct Timer {
   uint64_t at_ns = 0;
@@ -469,6 +470,7 @@ class State {
   bool HasWaitedLong(const Precedence& head) const;
   bool KeptFor(const Worker& worker, uint16_t shape);
   bool FillAhead(Worker& worker);
+  bool IsTooEarly(Worker& worker, const Precedence& head);
   void PreferWhatFills(const Worker& worker, Precedence* best);
   bool TakeFromHomes(Worker& worker);
   void Take(Worker& worker, const Precedence& item, bool slotted);

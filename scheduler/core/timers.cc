@@ -36,6 +36,9 @@ void State::RunTimer(const Timer& timer) {
       return RetryCopy(timer.a, static_cast<uint8_t>(timer.b));
     case TimerKind::kQuarantine:
       return EndQuarantine(static_cast<uint16_t>(timer.a), timer.b);
+    case TimerKind::kLookAhead:
+      if (Worker* worker = WorkerAt(static_cast<uint16_t>(timer.a))) MarkDirty(*worker);
+      return;
     case TimerKind::kRefused:
     case TimerKind::kRerun:
     case TimerKind::kForget:
