@@ -249,7 +249,8 @@ bool State::TakeFromHomes(Worker& worker) {
       if (!TopOf({s, victim.id.slot}, &head)) continue;
       Job& job = *jobs[head.job];
       TaskRec& task = job.tasks[head.ordinal];
-      if (task.avoid == worker.id.slot) continue;
+      // A place that is to be avoided is better than one that refuses.
+      if (task.avoid == worker.id.slot && FindLoad(victim, s)->refused_until_ns <= now_ns) continue;
       if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) +
               MemoryNs(victim, ExpectedBytes(job, task)) <=
           MoveNs(worker, job, head.ordinal) + PreferenceNs(worker, s)) {

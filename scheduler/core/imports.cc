@@ -153,7 +153,9 @@ void State::LetGoImport(Job& job, const Import& import) {
 
 // The importing job is forgotten.
 void State::EndImport(Job& job, const Import& import) {
-  Job* owner = MembersOf(job, job.collections[import.collection]);
+  CollectionRec& c = job.collections[import.collection];
+  Job* owner = MembersOf(job, c);
+  c.job = kNoJob;
   if (owner == nullptr) return;
   owner->importers.erase(import.key);
   --owner->outside_wants;

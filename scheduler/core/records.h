@@ -110,7 +110,7 @@ struct ObjectRec {
   uint32_t consumers = kNil;    // edges
   uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
   uint32_t replicas = kNil;
-  uint32_t outside_wants : 21 = 0;  // of clients and datasets
+  uint32_t outside_wants : 20 = 0;  // of clients and datasets
   Presence presence : 2 = Presence::kMissing;
   bool graph_want : 1 = false;
   bool in_collection : 1 = false;
@@ -120,6 +120,7 @@ struct ObjectRec {
   bool copies : 1 = false;     // its task asks for several replicas
   bool copying : 1 = false;    // see copies.cc
   bool unclaimed : 1 = false;  // of an earlier start, and no worker has named a replica of it yet
+  bool freed : 1 = false;      // its version was: a report of it crossed that order
   bool idle : 1 = false;       // has replicas that no unfinished task reads, see Worker::idle_bytes
   uint16_t usable = 0;         // replicas that are
 };

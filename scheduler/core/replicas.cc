@@ -74,7 +74,10 @@ void State::DropReplicas(Job& job, ObjectId id) {
   while (object.replicas != kNil) {
     Worker& worker = *workers[replicas[object.replicas].worker];
     // A worker that is away learns it when it comes back and lists the replica.
-    if (worker.stream != 0) Emit(action::Free{worker.stream, {id, object.version}});
+    if (worker.stream != 0) {
+      Emit(action::Free{worker.stream, {id, object.version}});
+      object.freed = true;
+    }
     RemoveReplica(worker, id);
   }
 }
@@ -123,7 +126,8 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
 void State::ReportReplica(Worker& worker, const Replica& replica) {
   ObjectId id = replica.id.object;
   ObjectRec* object = FindObject(id);
-  if (object != nullptr && object->version == replica.id.version &&
+  // A report that crossed the order to free it is no replica.
+  if (object != nullptr && object->version == replica.id.version && !object->freed &&
       Wanted(*jobs[id.job], *object)) {
     AddReplica(worker, id, worker.connected());
     return;
@@ -139,6 +143,7 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
     worker.listed.insert(replica.id);
     return;
   }
+  if (object != nullptr && object->version == replica.id.version) object->freed = true;
   Emit(action::Free{worker.stream, replica.id});
 }
 

@@ -142,6 +142,7 @@ void State::ReplayFinish(Job& job, const action::Journal& record) {
     object.size_bytes = record.outputs[i].size_bytes;
     object.crc32c = record.outputs[i].crc32c;
     object.unclaimed = true;
+    object.freed = false;
   }
   if (task.state != TaskState::kDone) EndTask(job, record.number, TaskState::kDone);
   for (uint32_t i = 0; i < task.output_count; ++i) {

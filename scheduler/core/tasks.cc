@@ -122,8 +122,10 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   task.again = Again::kAsked;
   // What is left of it does not go with what the new run will make.
   if (job.options[task.option].impure) {
-    for (uint32_t i = 0; i < task.output_count; ++i)
+    for (uint32_t i = 0; i < task.output_count; ++i) {
       DropReplicas(job, {job.id, task.first_output + i});
+      job.objects[task.first_output + i].freed = true;
+    }
   }
   JoinRecovery(task);
   // Its inputs are wanted from now on; what of them is gone is asked for when the item comes, not
@@ -213,7 +215,7 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
       continue;
     }
     DropReplicas(job, id);
-    object.unclaimed = false;
+    object.unclaimed = object.freed = false;
     object.version = attempt.id;
     object.size_bytes = outcome.outputs[i].size_bytes;
     object.crc32c = outcome.outputs[i].crc32c;

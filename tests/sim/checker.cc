@@ -84,6 +84,7 @@ bool Checker::HasReadable(ObjectId id) const {
 }
 
 void Checker::Hold(Peer& peer, const ObjectVersion& id) {
+  if (dead_.contains(id)) return;
   peer.holds.insert(id);
   const JobPlan* plan = world_.FindJobPlan(id.object.job);
   if (plan == nullptr || id.object.ordinal >= plan->objects.size()) return;
@@ -109,6 +110,7 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   using scheduler::action::RecordKind;
   Job& job = JobOf(r.job);
   if (r.kind == RecordKind::kSeal) job.sealed = true;
+  if (r.kind == RecordKind::kForget) job.forgotten = true;
   if (r.kind == RecordKind::kBatch) job.batches = r.number + 1;
   if (r.kind == RecordKind::kPublishDataset || r.kind == RecordKind::kDropDataset) {
     OnDatasetRecord(r);
@@ -136,6 +138,15 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   }
 }
 
+// A retry may have put back a consumer of it.
+bool Checker::MayBeRetriedFor(ObjectId id) const {
+  const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+  return retries_.contains(id.job) ||
+         std::any_of(
+             plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
+             [this](const auto& reader) { return retries_.contains(world_.job_ids[reader.job]); });
+}
+
 void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) {
   restarted_at_ = world_.loop.now();
   OnRestartOfClients();
@@ -148,7 +159,7 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     peer.listed.clear();
   }
   for (auto& [id, job] : jobs_) {
-    job.sealed = job.cancelled = job.cancelled_once = false;
+    job.sealed = job.cancelled = job.cancelled_once = job.forgotten = false;
     job.batches = 0;
     for (Task& task : job.tasks) {
       task.accepted = 0;
@@ -157,19 +168,12 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     for (Object& object : job.objects) object = {};
   }
   datasets_.clear();
+  dead_.clear();
   for (const scheduler::action::Journal& record : records) Replay(record);
   // With a retry among the records some of what is held was unneeded for a moment, and given up.
-  auto retried = [this](ObjectId id) {
-    const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-    return retries_.contains(id.job) ||
-           std::any_of(plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
-                       [this](const auto& reader) {
-                         return retries_.contains(world_.job_ids[reader.job]);
-                       });
-  };
   for (auto& [id, job] : jobs_) {
     for (Ordinal o = 0; o < job.objects.size(); ++o)
-      job.objects[o].gone = retried({id, o}) || !HasReadable({id, o});
+      job.objects[o].gone = MayBeRetriedFor({id, o}) || !HasReadable({id, o});
   }
 }
 
@@ -260,6 +264,7 @@ void Checker::On(const event::WorkerHello& e) {
   peer.stream = e.stream;
   peer.incarnation = e.incarnation;
   peer.last_heard = now;
+  peer.ends_at = e.ends_after_ns == 0 ? 0 : now + e.ends_after_ns;
   peer.listed.clear();
   peer.listed_attempts.clear();
 }
@@ -449,6 +454,24 @@ void Checker::FollowRetries() {
       if (!tasks[t].failed) continue;
       tasks[t].failed = false;
       if (!replayed) tasks[t].failures = 0;
+    }
+    GiveUpInputs(id);
+  }
+}
+
+// What the job reads and only workers out of reach have may have been needed by nobody between a cancel
+// and the retry, and given up without a message.
+void Checker::GiveUpInputs(JobId id) {
+  for (const TaskPlan& task : world_.FindJobPlan(id)->tasks) {
+    for (const EdgePlan& e : task.edges) {
+      for (Ordinal o : e.objects) {
+        const ObjectId input{world_.job_ids[e.job], o};
+        if (input.job == 0) continue;
+        Object& object = JobOf(input.job).objects[o];
+        object.gone |= std::none_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+          return peer.connected && peer.holds.contains({input, object.version});
+        });
+      }
     }
   }
 }

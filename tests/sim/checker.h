@@ -97,6 +97,7 @@ class Checker {
     bool back = true;   // it has said hello to this start of the scheduler
     bool named = true;  // and all that it holds
     uint64_t last_heard = 0, closed_at = 0;
+    uint64_t ends_at = 0;  // 0: never
     WorkerId id;
     std::set<ObjectVersion> holds, listed;
     std::set<AttemptRef> live, listed_attempts;
@@ -163,6 +164,7 @@ class Checker {
   // A finish whose outcome has just come may replace the version.
   bool MayBeReplaced(ObjectId id);
   bool SomethingGone(TaskId id);
+  bool IsMadeAnew(TaskId task, ObjectId but);
   std::string HoldersText(ObjectId id) const;
   void NoteGone(ObjectId id);
   void Unhold(uint32_t peer, const ObjectVersion& id);
@@ -171,6 +173,7 @@ class Checker {
   bool MayBeUnneeded(ObjectId id);
   void CloseRebuilds();
   void FollowRetries();
+  void GiveUpInputs(JobId id);
   Job& JobOf(JobId id);
   Task* FindTask(TaskId id);
   // A set of wants that was just given may be in force or not yet.
@@ -184,6 +187,7 @@ class Checker {
   void OnDatasetRecord(const scheduler::action::Journal& a);
   void DatasetsAtRest();
   bool HasBatch(JobId job, uint32_t number);
+  bool MayBeRetriedFor(ObjectId id) const;
   void ClientsAtRest();
   void OnRestartOfClients();
   void CheckCancel(JobId job);
@@ -218,6 +222,7 @@ class Checker {
   // failures since then have been counted.
   std::map<JobId, bool> retries_;
   std::set<ObjectVersion> freed_;  // ever
+  std::set<ObjectVersion> dead_;   // accepted versions that were freed: a later report is stale
   std::vector<Peer> peers_;        // by the worker's index
   std::map<scheduler::StreamId, Stream> streams_;
   std::map<uint32_t, uint32_t> index_of_worker_;  // by packed WorkerId

@@ -93,9 +93,17 @@ void SimClient::Goodbye() {
   });
 }
 
+// When its job has ended: while others go on, and perhaps read of it, or want something.
+void SimClient::ForgetEarly() {
+  if (!sealed_ || !world_.scheduler.alive()) return;
+  std::optional<scheduler::JobView> view = world_.scheduler.core().GetJob(job_);
+  if (view.has_value() && view->ended_ns != 0) Forget();
+}
+
 void SimClient::Resume() {
   if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Resume(); });
   Hello();
+  if (asked_to_forget_) return Forget();
   Open();
 }
 
@@ -159,6 +167,7 @@ void SimClient::SendBatch(uint32_t number) {
     return After(1 + rng_.Below(50 * kMs), [this, number] { SendBatch(number); });
   add.token = Expect([this, number](const Reply& reply) {
     if (reply.code != 0 && !cancelled()) {
+      if (ReadsForgotten(world_.plan.jobs[plan_].batches[number])) return GiveUp();
       return world_.Fail(StrCat("batch ", number, " was refused: ", reply.message));
     }
     if (reply.code != 0) {
@@ -172,7 +181,11 @@ void SimClient::SendBatch(uint32_t number) {
   });
   Send(add);
   if (rng_.Chance(150)) {
-    add.token = ExpectTaken("a repeated batch");
+    add.token = Expect([this, number](const Reply& reply) {
+      if (reply.code == 0 || cancelled()) return;
+      if (ReadsForgotten(world_.plan.jobs[plan_].batches[number])) return;
+      world_.Fail(StrCat("a repeated batch was refused: ", reply.message));
+    });
     Send(std::move(add));
   }
 }
@@ -194,16 +207,26 @@ bool SimClient::FillImports(scheduler::Batch& batch) {
     const SimClient& other = *world_.clients[c.job - 1];
     const bool there = c.dataset.empty() ? c.first + (c.count - 1) * c.stride < other.objects()
                                          : other.published(c.dataset);
-    if (!there) {
-      if (!other.cancelled()) return false;
-      cancelled_ = true;
-      SendCancel();
+    if (other.asked_to_forget() || !there) {
+      if (other.asked_to_forget() || other.cancelled()) GiveUp();
       return false;
     }
     c.job = c.dataset.empty() ? other.job_ : 0;
     ++world_.stats.imports;
   }
   return true;
+}
+
+void SimClient::GiveUp() {
+  cancelled_ = true;
+  SendCancel();
+}
+
+// Then the batch may be refused.
+bool SimClient::ReadsForgotten(const scheduler::Batch& batch) const {
+  return std::any_of(batch.collections.begin(), batch.collections.end(), [this](const auto& c) {
+    return c.job != 0 && world_.clients[c.job - 1]->asked_to_forget();
+  });
 }
 
 // Also again what may not have been heard.
@@ -235,10 +258,14 @@ void SimClient::PublishAnother() {
 }
 
 void SimClient::Drop(const DatasetPlan& dataset) {
-  if (published_.erase(dataset.name) == 0) return;
   event::DropDataset drop;
   drop.name = dataset.name;
-  drop.token = ExpectTaken("DropDataset");
+  // Perhaps it was published, and the answer has not been heard.
+  if (published_.erase(dataset.name) == 0) {
+    drop.token = Expect([](const Reply&) {});
+  } else {
+    drop.token = ExpectTaken("DropDataset");
+  }
   Send(std::move(drop));
 }
 
@@ -307,6 +334,7 @@ void SimClient::Retry() {
 void SimClient::Forget() {
   event::ForgetJob forget;
   forget.job = job_;
+  asked_to_forget_ = true;
   if (!published_.empty()) {
     forget.token = Expect([this](const Reply& reply) {
       if (reply.code == 0) world_.Fail("a job with a dataset was forgotten");
@@ -315,8 +343,14 @@ void SimClient::Forget() {
   }
   for (const DatasetPlan& dataset : world_.plan.jobs[plan_].datasets) Drop(dataset);
   forget.token = Expect([this](const Reply& reply) {
-    if (reply.code != 0) return world_.Fail(StrCat("ForgetJob was refused: ", reply.message));
-    forgotten_ = true;
+    if (reply.code == 0) {
+      forgotten_ = true;
+      return;
+    }
+    // Somebody reads of it, or it has something to make again.
+    if (world_.healed && world_.clients_done)
+      return world_.Fail(StrCat("ForgetJob was refused: ", reply.message));
+    After(1 + rng_.Below(100 * kMs), [this] { Forget(); });
   });
   Send(forget);
 }
@@ -354,26 +388,29 @@ void SimClient::SetWants(std::vector<ObjectId> wants) {
 }
 
 void SimClient::Wander() {
-  if (calm_) return;
+  if (calm_ || asked_to_forget_) return;
   if (opened_in_ == connection_) {
     SetWants(DrawWants(rng_.Below(4)));
     if (rng_.Chance(100)) CancelSome();
     if (rng_.Chance(150)) Retry();
     if (!published_.empty() && rng_.Chance(50)) PublishAnother();
+    if (plan_ != 0 && rng_.Chance(100)) ForgetEarly();
   }
   world_.loop.After(rng_.Below(300 * kMs), [this] { Wander(); });
 }
 
 void SimClient::WantLate() {
+  if (asked_to_forget_) return;
   if (!rng_.Chance(600)) return;
   SetWants(DrawWants(1 + rng_.Below(6)));
   world_.stats.late_wants += wants_.size();
 }
 
 void SimClient::DropWants() {
+  if (asked_to_forget_) return;
   if (rng_.Chance(500)) SetWants({});
   for (const DatasetPlan& dataset : world_.plan.jobs[plan_].datasets) {
-    if (rng_.Chance(500)) Drop(dataset);
+    if (rng_.Chance(500) && published(dataset.name)) Drop(dataset);
   }
 }
 

@@ -40,6 +40,8 @@ class SimClient {
   // At the very end.
   void Forget();
   bool forgotten() const { return forgotten_; }
+  // It has asked for that: it opens its job no more.
+  bool asked_to_forget() const { return asked_to_forget_; }
 
   // Wants that are set when everything else is over, freed objects among them.
   void WantLate();
@@ -61,6 +63,9 @@ class SimClient {
   void Publish();
   void PublishAnother();
   void Drop(const DatasetPlan& dataset);
+  bool ReadsForgotten(const scheduler::Batch& batch) const;
+  void GiveUp();
+  void ForgetEarly();
   void Seal();
   void Cancel();
   void CancelSome();
@@ -90,6 +95,7 @@ class SimClient {
   uint64_t last_sent_ = 0;     // when the newest message arrives
   bool sealed_ = false;
   bool cancelled_ = false, cancelled_tasks_ = false, forgotten_ = false;
+  bool asked_to_forget_ = false;
   bool calm_ = false;
   std::vector<ObjectId> wants_;
   std::set<std::string> published_;

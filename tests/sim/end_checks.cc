@@ -20,6 +20,11 @@ void Checker::CheckJobEnd(uint32_t plan) {
   if (id == 0) return Fail(StrCat("job ", plan, " of the plan was never opened"));
   std::optional<scheduler::JobView> view = world_.scheduler.core().GetJob(id);
   if (!view.has_value()) return Fail(StrCat("job ", id, " is not there"));
+  if (view->forgotten) {
+    if (!world_.clients[plan]->asked_to_forget()) Fail(StrCat("nobody forgot job ", id));
+    ++world_.stats.forgotten_early;
+    return;
+  }
   bool cancelled = world_.clients[plan]->cancelled();
   bool some_cancelled = world_.clients[plan]->cancelled_tasks();
   if (view->state == JobState::kCancelled && !cancelled && !some_cancelled)
@@ -195,8 +200,8 @@ void Checker::CheckStores() {
     for (const auto& [key, blob] : worker->store()) {
       ObjectId id = key.id.object;
       const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-      bool wanted = plan.wanted || WantedByClient(id, Wants::kCertain) ||
-                    WantedByDataset(id, Wants::kCertain);
+      bool wanted = (plan.wanted && !JobOf(id.job).forgotten) ||
+                    WantedByClient(id, Wants::kCertain) || WantedByDataset(id, Wants::kCertain);
       bool current = JobOf(id.job).objects[id.ordinal].version == key.id.version;
       if (!key.parts.whole() || !wanted || !current) {
         return Fail(StrCat(worker->Line(), ": leaks ", ToString(id), " version ", key.id.version,

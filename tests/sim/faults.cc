@@ -212,6 +212,7 @@ bool Faults::Try(Fault fault, uint32_t index) {
     case Fault::kClientCrash:
     case Fault::kFewLicences:
     case Fault::kPoison:
+    case Fault::kTimeOver:
     case Fault::kCount:
       return false;
   }
@@ -252,6 +253,13 @@ void Faults::OnPoison(uint32_t worker) {
   Restart(worker, 1 + rng_.Below(200 * kMs));
 }
 
+// What it said of its end was true: its batch system ends it. Another one comes.
+void Faults::OnTimeOver(uint32_t worker) {
+  Count(Fault::kTimeOver, worker);
+  world_.workers[worker]->Crash(rng_.Chance(700));
+  Restart(worker, 1 + rng_.Below(200 * kMs));
+}
+
 void Faults::BreakSome() {
   for (auto& worker : world_.workers) {
     if (rng_.Chance(400) && worker->stream() != 0)
@@ -269,6 +277,7 @@ void Faults::Heal() {
   world_.scheduler.SetLicences(world_.options.licences_milli);
   for (uint32_t i = 0; i < world_.workers.size(); ++i) {
     SimWorker& w = *world_.workers[i];
+    if (w.alive() && w.ends_at() != 0) OnTimeOver(i);
     w.SetSlow(1);
     w.SetBad(false);
     w.SetDiskFull(false);

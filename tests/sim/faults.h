@@ -27,6 +27,7 @@ class Faults {
   bool LoseEverywhere();
   void OnPoison(uint32_t worker);
   void OnRetired(uint32_t worker);
+  void OnTimeOver(uint32_t worker);
   void BreakSome();
 
  private:

@@ -96,6 +96,14 @@ void DrawStores(Options& o) {
   }
 }
 
+// Not of the first one, which can run everything.
+void DrawLives(Options& o) {
+  Prng rng(Mix64(o.seed) ^ 0x11FE);
+  const uint64_t least = o.fault_window_ns / 4;
+  for (size_t i = 0; i < o.workers.size(); ++i)
+    o.lives.push_back(i != 0 && rng.Chance(150) ? rng.Between(least, 4 * least) : 0);
+}
+
 }  // namespace
 
 Options Options::Draw(uint64_t seed) {
@@ -110,6 +118,7 @@ Options Options::Draw(uint64_t seed) {
   o.fault_window_ns = 200 * kMs + o.tasks * o.exec_ns / 4 + rng.Below(400 * kMs);
   o.stubborn_per_mille = Pick(rng, {0u, 200u, 700u});
   DrawStores(o);
+  DrawLives(o);
   return o;
 }
 

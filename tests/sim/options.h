@@ -43,6 +43,7 @@ struct Options {
   std::vector<uint64_t> stores;                   // budgets of their stores; 0: no limit
   std::vector<std::vector<uint32_t>> attributes;  // by worker; worker 0 has all
   std::vector<bool> broken;  // by worker: it says that it has a device, and refuses what needs it
+  std::vector<uint64_t> lives;  // by worker: how long one has from its start on; 0: no end
   uint32_t hosts = 1;
   uint32_t licences_milli = 0;  // of kLicences, in the healed phase
   scheduler::Config scheduler;

@@ -55,6 +55,7 @@ class JobBuilder {
       o.expect_bytes = rng_.Chance(500) ? 0 : rng_.Below(1'000'000);
       if (rng_.Chance(250)) o.straggler_milli = static_cast<uint32_t>(rng_.Between(1000, 3000));
       if (rng_.Chance(250)) o.replicas = static_cast<uint32_t>(rng_.Between(1, 3));
+      o.impure = rng_.Chance(150);
       if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
       job_.options.push_back(o);
     }
@@ -100,6 +101,9 @@ class JobBuilder {
         if (!variant.need.Fits(options_.workers[some_worker])) some_worker = 0;
         shape.workers = {WorkerName(some_worker)};
         shape.fail_fast = true;
+        break;
+      case 9:
+        shape.needs_time_ns = rng_.Between(1, 20) * options_.exec_ns;
         break;
       default:
         break;

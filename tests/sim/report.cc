@@ -38,7 +38,8 @@ constexpr const char* kFaultNames[] = {"stream-break",
                                        "client-crash",
                                        "bad-worker",
                                        "few-licences",
-                                       "poison"};
+                                       "poison",
+                                       "time-over"};
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
 
 constexpr const char* kSchedulerActions[] = {
@@ -112,6 +113,7 @@ std::string Table(const Stats& s) {
   Row(out, "journal records replayed", s.records_replayed);
   Row(out, "attempts adopted", s.attempts_adopted);
   Row(out, "quarantines", s.quarantines);
+  Row(out, "jobs forgotten early", s.forgotten_early);
   Row(out, "imports", s.imports);
   Row(out, "datasets published", s.datasets_published);
   Row(out, "datasets dropped", s.datasets_dropped);
@@ -236,9 +238,13 @@ std::string Unmet(const Stats& s) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)
       out += StrCat("  final failure ", Name(f), "\n");
   }
-  for (uint64_t n : {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
-                     s.late_wants})
-    if (n == 0) out += "  records lost or replayed, adoptions, quarantines, twins or late wants\n";
+  for (uint64_t n :
+       {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
+        s.late_wants, s.forgotten_early, s.imports, s.datasets_published, s.datasets_dropped})
+    if (n == 0)
+      out +=
+          "  records lost or replayed, adoptions, quarantines, twins, late wants, jobs forgotten "
+          "early, imports or datasets\n";
   return out;
 }
 

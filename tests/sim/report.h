@@ -43,6 +43,7 @@ enum class Fault : uint8_t {
   kBadWorker,    // for a while every body fails there
   kFewLicences,  // somebody else has some of them
   kPoison,       // a task killed its worker
+  kTimeOver,     // the worker had said so
   kCount
 };
 const char* Name(Fault fault);
@@ -70,8 +71,9 @@ struct Stats {
   uint64_t mutations = 0;                                  // planted defects
   uint64_t records_lost = 0, records_replayed = 0;
   uint64_t attempts_adopted = 0;
-  uint64_t quarantines = 0;  // of workers
-  uint64_t imports = 0;      // sent: inputs of other jobs, datasets among them
+  uint64_t quarantines = 0;      // of workers
+  uint64_t forgotten_early = 0;  // jobs, while others went on
+  uint64_t imports = 0;          // sent: inputs of other jobs, datasets among them
   uint64_t datasets_published = 0, datasets_dropped = 0;
   std::array<std::array<uint64_t, 7>, 7> task_moves = {};    // by TaskState; 0: not there
   std::array<std::array<uint64_t, 7>, 7> worker_moves = {};  // by WorkerState; 0: not there

@@ -108,6 +108,8 @@ const scheduler::Batch::Shape& Checker::ShapeOf(TaskId id) {
 
 void Checker::CheckPlace(const Peer& peer, const Assignment& a) {
   const scheduler::Batch::Shape& shape = ShapeOf(a.attempt.task);
+  if (peer.ends_at != 0 && world_.loop.now() + shape.needs_time_ns >= peer.ends_at)
+    return Fail(StrCat("the assignment of ", ToString(a.attempt), " goes to a worker that ends"));
   if (!shape.HasRule() || shape.preferred) return;
   uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
   auto has = [](const std::vector<uint32_t>& names, uint32_t name) {
@@ -257,6 +259,7 @@ void Checker::On(const action::Free& a) {
   freed_.insert(a.object);
   bool accepted = a.object.version == JobOf(id.job).objects[id.ordinal].version;
   bool held = HasReadable(id);
+  if (accepted) dead_.insert(a.object);
   Unhold(stream.peer, a.object);
   peers_[stream.peer].listed.erase(a.object);
   // Freed is freed everywhere: a worker out of reach learns it on its return.
@@ -265,13 +268,27 @@ void Checker::On(const action::Free& a) {
   }
   if (!accepted || !held || HasReadable(id) || MayBeReplaced(id)) return;
   // Who needs it may have been put back after it was freed, in the same step.
-  if (retries_.contains(id.job)) return;
+  if (MayBeRetriedFor(id)) return;
+  if (IsMadeAnew({id.job, plan->objects[id.ordinal].task}, id)) return;
   std::string needed = WhoNeeds(id, Wants::kCertain);
   // A rebuild counts its inputs a little later than it is decided.
   if (needed.ends_with("again"))
     ++world_.stats.early_frees;
   else if (!needed.empty())
     Fail(StrCat("the last replica of ", ToString(id), " is freed although it is needed: ", needed));
+}
+
+// An impure task runs again for all its outputs, because another one of them is or was lost; what
+// comes back meanwhile does not count.
+bool Checker::IsMadeAnew(TaskId task, ObjectId but) {
+  if (!OptionsOf(task).impure) return false;
+  std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask(task);
+  if (!view.has_value() || view->state != TaskState::kDone) return true;
+  const TaskPlan& plan = world_.FindJobPlan(task.job)->tasks[task.ordinal];
+  for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+    if (o != but.ordinal && !HasReadable({task.job, o})) return true;
+  }
+  return false;
 }
 
 void Checker::On(const action::Gather& a) {
@@ -299,7 +316,7 @@ void Checker::On(const action::Retire& a) {
       elsewhere |= p != leaver && peers_[p].connected && peers_[p].holds.contains(id);
     if (elsewhere) continue;
     std::string needed = WhoNeeds(id.object, Wants::kCertain);
-    if (needed.empty() || needed.ends_with("again") || retries_.contains(id.object.job)) continue;
+    if (needed.empty() || needed.ends_with("again") || MayBeRetriedFor(id.object)) continue;
     return Fail(StrCat("worker", leaver, " is retired with the only copy of ", ToString(id.object),
                        ": ", needed));
   }
@@ -395,6 +412,8 @@ void Checker::OnFinish(const action::Journal& a) {
     Object& record = JobOf(a.job).objects[object.ordinal];
     bool kept = std::find(a.kept.begin(), a.kept.end(), i) != a.kept.end();
     if (!kept) record.version = a.attempt;
+    if (kept && HasReadable(object) && OptionsOf(id).impure)
+      Fail(StrCat(ToString(id), " is impure, and keeps an output of an older run"));
     record.claimed = true;
     record.gone = !HasReadable(object);
   }

@@ -42,6 +42,9 @@ void SimWorker::Start() {
   paused_until_ = 0;
   slow_ = 1;
   world_.Trace(name_, "starts");
+  const uint64_t life = world_.healed ? 0 : world_.options.lives[index_];
+  ends_at_ = life == 0 ? 0 : world_.loop.now() + life;
+  if (life != 0) After(life, [this] { world_.faults.OnTimeOver(index_); });
   Connect();
   After(world_.options.heartbeat_ns, [this] { Heartbeat(); });
 }
@@ -89,7 +92,13 @@ void SimWorker::Connect() {
                                              .host = HostName(index_ % world_.options.hosts),
                                              .name = WorkerName(index_),
                                              .attributes = world_.options.attributes[index_],
+                                             .ends_after_ns = LeftNs(),
                                              .store_budget_bytes = world_.options.stores[index_]});
+}
+
+uint64_t SimWorker::LeftNs() const {
+  const uint64_t now = world_.loop.now();
+  return ends_at_ == 0 ? 0 : ends_at_ > now ? ends_at_ - now : 1;
 }
 
 void SimWorker::OnWelcome(scheduler::StreamId stream, WorkerId id) {

@@ -38,6 +38,7 @@ class SimWorker {
   WorkerId id() const { return id_; }
   scheduler::StreamId stream() const { return stream_; }
   uint64_t incarnation() const { return incarnation_; }
+  uint64_t ends_at() const { return ends_at_; }  // 0: never
   void SetSlow(uint64_t factor) { slow_ = factor; }
   void SetDiskFull(bool full) { disk_full_ = full; }
   // The process stands still: nothing of it happens before that time.
@@ -91,6 +92,7 @@ class SimWorker {
   };
 
   void Connect();
+  uint64_t LeftNs() const;
   void Heartbeat();
   void SendReport();
   template <typename T>
@@ -130,6 +132,7 @@ class SimWorker {
   std::unique_ptr<worker::WorkerCore> core_;
   uint64_t life_ = 0;  // grows with every start and every end
   uint64_t incarnation_ = 0;
+  uint64_t ends_at_ = 0;
   uint64_t slow_ = 1;
   bool bad_ = false;  // every body that ends fails
   bool stopping_ = false;

@@ -100,7 +100,7 @@ bool World::WantsServed() {
     for (ObjectId id : clients[j]->wants()) {
       std::optional<scheduler::ObjectView> object = scheduler.core().GetObject(id);
       bool cancelled = clients[PlanOf(id.job)]->cancelled();
-      if (!object.has_value()) return cancelled;
+      if (!object.has_value()) return cancelled || clients[PlanOf(id.job)]->asked_to_forget();
       if (object->available || object->producer_state == TaskState::kFailed) continue;
       if (object->producer_state == TaskState::kCancelled || cancelled) continue;
       return false;
@@ -198,6 +198,7 @@ bool World::JobsForgotten() {
 
 // With streams that break meanwhile: who was not told learns it on its return.
 void World::ForgetJobs() {
+  clients_done = true;
   for (auto& c : clients) c->Forget();
   faults.BreakSome();
   RunUntil(loop.now() + 2 * options.scheduler.forget_after_ns + 2 * options.scheduler.silent_ns,

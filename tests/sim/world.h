@@ -60,6 +60,7 @@ class World {
   Stats stats;
   uint64_t action_hash = 0;
   bool healed = false;
+  bool clients_done = false;   // nobody asks for anything but to forget
   std::vector<JobId> job_ids;  // by plan; 0: not opened yet
   std::map<JobId, uint32_t> plan_of_job;
 
