@@ -23,22 +23,29 @@ class Segments {
 
   T& operator[](uint32_t i) {
     TASKD_CHECK(i < size_);
-    return (*segments_[i / kPerSegment])[i % kPerSegment];
+    return segments_[i / kPerSegment]->items[i % kPerSegment];
   }
   const T& operator[](uint32_t i) const {
     TASKD_CHECK(i < size_);
-    return (*segments_[i / kPerSegment])[i % kPerSegment];
+    return segments_[i / kPerSegment]->items[i % kPerSegment];
   }
 
   T& Append(T value = T()) {
     if (size_ / kPerSegment == segments_.size())
       // Not zeroed before T's own constructor.
-      segments_.push_back(std::make_unique_for_overwrite<std::array<T, kPerSegment>>());
+      segments_.push_back(std::make_unique_for_overwrite<Segment>());
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
-    T& slot = (*segments_[size_ / kPerSegment])[size_ % kPerSegment];
+    T& slot = segments_[size_ / kPerSegment]->items[size_ % kPerSegment];
     slot = std::move(value);
     ++size_;
     return slot;
+  }
+
+  // Where the next element will be, roughly: to be asked of memory before it comes.
+  const void* Directory() const { return segments_.data() + size_ / kPerSegment; }
+  const void* End() const {
+    const uint32_t segment = size_ / kPerSegment;
+    return segment < segments_.size() ? &segments_[segment]->items[size_ % kPerSegment] : nullptr;
   }
 
   // Frees whole segments, but keeps an empty one: an array at the border of two does not allocate at
@@ -58,7 +65,11 @@ class Segments {
   }
 
  private:
-  std::vector<std::unique_ptr<std::array<T, kPerSegment>>> segments_;
+  // Elements lie in as few of the processor's lines as they can.
+  struct alignas(64) Segment {
+    std::array<T, kPerSegment> items;
+  };
+  std::vector<std::unique_ptr<Segment>> segments_;
   uint32_t size_ = 0;
 };
 

@@ -4,6 +4,11 @@ add_library(taskd_flags INTERFACE)
 target_compile_features(taskd_flags INTERFACE cxx_std_20)
 target_compile_options(taskd_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
                        -fno-omit-frame-pointer)
+# For no processor in particular gcc clears a record of 100 bytes by microcode, which waits until every
+# store before it is done: 30 ns at each of them. It runs on any processor all the same.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  target_compile_options(taskd_flags INTERFACE -mtune=skylake)
+endif()
 target_include_directories(taskd_flags INTERFACE ${PROJECT_SOURCE_DIR})
 if(TASKD_SANITIZE)
   target_compile_options(taskd_flags INTERFACE -fsanitize=${TASKD_SANITIZE} -fno-sanitize-recover=all)

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "common/base/hash.h"
+#include "common/base/prefetch.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -14,6 +15,7 @@ uint32_t State::NewAttempt() {
   }
   uint32_t index = free_attempt;
   free_attempt = attempts[index].next;
+  if (free_attempt != kNil) PrefetchRecord(attempts[free_attempt]);
   return index;
 }
 

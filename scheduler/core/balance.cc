@@ -371,6 +371,7 @@ void State::AskBack(Worker& worker) {
 }
 
 bool State::Balance() {
+  PrefetchWorkers(dirty.empty() ? dirty_ahead : dirty);
   if (!dirty.empty()) {
     uint16_t slot = dirty.front();
     dirty.pop_front();

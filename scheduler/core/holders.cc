@@ -1,6 +1,7 @@
 // The replicas of an object as a list, and of a worker as an array: the newest first in the one, in
 // no order in the other. Short lists are walked; an object that many hold gets an index by worker,
 // so that a broadcast to ten thousand workers is not a walk over ten thousand for each of them.
+#include "common/base/prefetch.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -58,6 +59,7 @@ ReplicaRec& State::LinkReplica(Worker& worker, ObjectId id, ObjectRec& object) {
     replicas.Append();
   } else {
     free_replica = replicas[r].next;
+    if (free_replica != kNil) Prefetch(&replicas[free_replica]);
   }
   uint16_t slot = worker.id.slot;
   if (object.wide) {

@@ -231,7 +231,7 @@ struct ForgottenJob {
   JobView view;
 };
 
-struct AttemptRec {
+struct alignas(64) AttemptRec {
   JobId job = 0;
   Ordinal task = 0;
   AttemptId id = 0;
@@ -258,7 +258,7 @@ struct AttemptRec {
 };
 
 // A worker's dealings with one shape.
-struct ShapeLoad {
+struct alignas(64) ShapeLoad {
   uint32_t slotted = 0, ahead = 0;
   uint64_t ahead_ns = 0;
   uint64_t refused_until_ns = 0;  // the worker said that it cannot, for a reason we do not see
@@ -266,58 +266,69 @@ struct ShapeLoad {
   ReadyQueue home;
 };
 
-struct Worker {
+// Ten thousand of them do not fit the processor's caches, so what the way of a task goes through lies
+// together: lines of 64 bytes, see prefetch.cc.
+struct alignas(64) Worker {
   WorkerId id;
-  uint64_t identity = 0, incarnation = 0;
-  StreamId stream = 0;  // 0: not connected
-  uint32_t host = 0;
+  uint16_t kind = 0;  // workers alike, see Classify
   WorkerState state = WorkerState::kSuspect;
+  bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
   bool reconciling = false;  // between hello and the end of the inventory
   bool returning = false;    // the worklist compares what it held with what it listed
   bool draining = false;
-  bool quarantined = false;  // see quarantine.cc
-  uint8_t blamed = 0;        // tasks that failed here and ran elsewhere, less those that ran here
-  uint32_t quarantines = 0;  // so far
-  bool retire = false;       // it is told to stop when it is drained
-  bool draining_checked = false;                            // a worklist item looks whether it is
-  bool dirty = false, dirty_ahead = false, hungry = false;  // membership in the lists of State
-  bool alone = false;         // runs a suspect, which is to have no company
-  bool reserved = false;      // being emptied for one; also in State::reserved
-  bool said_goodbye = false;  // what it ran was stopped on purpose
-  bool leaving = false;       // being forgotten: slot is freed by the worklist
-  Resources capacity, used;   // used may exceed capacity for a moment: the worker decides
-  uint32_t counted_cpus = 0;  // in State::up_cpus_milli
-  uint32_t name = 0;          // names are those of the shell
-  std::vector<uint32_t> attributes;
-  uint16_t kind = 0;                              // workers alike, see Classify
-  uint64_t ends_ns = 0;                           // when its time is over; 0: never
+  bool alone = false;             // runs a suspect, which is to have no company
+  bool reserved = false;          // being emptied for one; also in State::reserved
+  bool quarantined = false;       // see quarantine.cc
+  bool draining_checked = false;  // a worklist item looks whether it is drained
+  bool short_of_memory = false;   // left a task in its queue for that; in State::short_of_memory
+  uint8_t blamed = 0;  // tasks that failed here and ran elsewhere, less those that ran here
+  uint32_t first_attempt = kNil;
   std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
-  uint32_t first_attempt = kNil, last_attempt = kNil;
+  // Begins 16 bytes before the second line. What is used may exceed the capacity for a moment: the
+  // worker decides.
+  Resources used;
+  Resources capacity;  // likewise, before the third: pools are looked at when a task needs some
+  uint64_t hungry_key = 0;     // its key in State::hungry, while it is there
+  uint64_t look_ahead_ns = 0;  // when it is asked again whether it is time to bind some
+
+  // The fourth line.
+  uint32_t last_attempt = kNil;
   uint32_t attempts = 0, started = 0, ahead = 0, home_tasks = 0;
-  uint64_t look_ahead_ns = 0;           // when it is asked again whether it is time to bind some
-  uint32_t retracts_pending = 0;        // asked of others on its behalf
-  uint32_t walks = 0;                   // worklist items that walk `held`
-  uint32_t to_move = 0;                 // replicas with that mark
-  absl::btree_set<ObjectId> gathering;  // it has been told to fetch
+  uint32_t retracts_pending = 0;  // asked of others on its behalf
+  StreamId stream = 0;            // 0: not connected
+  uint64_t ends_ns = 0;           // when its time is over; 0: never
+  uint64_t finished = 0;
+  // Memory for results. Results that no unfinished task reads are `idle`: the first to be spilled.
+  uint64_t store_budget_bytes = 0;  // 0: no limit
+  uint64_t promised_bytes = 0;      // what its attempts are going to add
+
+  // The fifth, only for its reports.
+  uint64_t object_bytes = 0;
+  uint64_t idle_bytes = 0;  // of these
+  uint64_t last_heard_ns = 0;
+  uint64_t outcomes_seen = 0;
   // Every object with a replica here. What goes is replaced by the last one: walked from its end, so
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
-  uint64_t object_bytes = 0;
-  // Memory for results. Results that no unfinished task reads are `idle`: the first to be spilled.
-  uint64_t store_budget_bytes = 0;  // 0: no limit
-  uint64_t idle_bytes = 0;          // of object_bytes
-  uint64_t promised_bytes = 0;      // what its attempts are going to add
-  bool short_of_memory = false;     // left a task in its queue for that; in State::short_of_memory
-  uint64_t in_bytes_per_s = 0;      // as learned; 0: not yet
+
+  uint64_t identity = 0, incarnation = 0;
+  uint64_t in_bytes_per_s = 0;  // as learned; 0: not yet
+  uint64_t lost_ns = 0;
+  uint64_t epoch =
+      0;  // drawn at each change of connection, never twice: stale timers are told by it
+  uint32_t name = 0, host = 0;  // names are those of the shell
+  std::vector<uint32_t> attributes;
+  uint32_t counted_cpus = 0;            // in State::up_cpus_milli
+  uint32_t quarantines = 0;             // so far
+  bool retire = false;                  // it is told to stop when it is drained
+  bool said_goodbye = false;            // what it ran was stopped on purpose
+  bool leaving = false;                 // being forgotten: slot is freed by the worklist
+  uint32_t walks = 0;                   // worklist items that walk `held`
+  uint32_t to_move = 0;                 // replicas with that mark
+  absl::btree_set<ObjectId> gathering;  // it has been told to fetch
   absl::flat_hash_set<ObjectVersion>
       listed;                      // by the inventory under way; looked up, never iterated
   std::vector<Replica> undecided;  // listed, made by attempts whose outcomes are yet to come
-  uint64_t outcomes_seen = 0;
-  uint64_t hungry_key = 0;  // its key in State::hungry, while it is there
-  uint64_t last_heard_ns = 0, lost_ns = 0;
-  uint64_t finished = 0;
-  uint64_t epoch =
-      0;  // drawn at each change of connection, never twice: stale timers are told by it
 
   bool up() const { return state == WorkerState::kUp; }
   // Takes nothing new.

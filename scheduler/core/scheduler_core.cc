@@ -13,14 +13,16 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
   actions = &out;
   budget = std::max<uint32_t>(step_budget, 1);
   if (restoring) EndRestore();
-  for (Event& e : events) {
-    std::visit([this](auto& event) { On(event); }, e);
+  for (size_t i = 0; i < events.size(); ++i) {
+    PrefetchReports(events, i);
+    std::visit([this](auto& event) { On(event); }, events[i]);
   }
   RunTimers();
   bool idle = false;
   while (budget > 0 && !idle) {
     --budget;
     if (!worklist.empty()) {
+      PrefetchWork();
       // Items may be added meanwhile: a deque keeps the front where it is.
       if (!Advance(worklist.front())) worklist.pop_front();
     } else if (!commands.empty()) {

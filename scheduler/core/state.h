@@ -5,6 +5,7 @@
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
+//   prefetch.cc     asking for memory that is going to be needed
 //   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
 //   holders.cc      the lists of replicas, by object and by worker
@@ -16,6 +17,7 @@
 //   quarantine.cc   workers on which tasks fail that run well elsewhere
 //   stragglers.cc   second attempts of what runs too long
 //   workers.cc      hello, inventory, loss, return, drain
+//   prefetch.cc     asking for memory that is going to be needed
 //   timers.cc       what is due
 //   placement.cc    homes and costs
 //   memory.cc       what workers' stores have room for
@@ -164,6 +166,11 @@ class State {
 
   uint64_t Step(uint64_t now, std::span<Event> events, uint32_t step_budget,
                 std::vector<Action>& out);
+
+  // --- prefetch.cc
+  void PrefetchReports(std::span<const Event> events, size_t at);
+  void PrefetchWork();
+  void PrefetchWorkers(const std::deque<uint16_t>& slots);
 
   // --- events
   void On(event::WorkerHello& e);
