@@ -93,36 +93,37 @@ constexpr uint32_t kHoldersLookedAt = 8;  // the newest, of an object that many 
 bool State::NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
                         InputObject& input) {
   if (object.usable == 0) return false;
-  // Of as many as the message names, the best so far, in order.
-  std::array<uint64_t, limits::kHoldersPerInput> keys;
-  uint32_t named = 0, looked = 0;
+  // Of as many as the message names, the best so far, in order: kept so without a branch, since which
+  // comes before which is chance.
+  std::array<uint64_t, limits::kHoldersPerInput> best;
+  best.fill(~uint64_t{0});
+  uint32_t looked = 0;
   bool here = false;
-  uint64_t salt = Mix64(uint64_t{task} << 32 | id.ordinal);
-  auto consider = [&](const ReplicaRec& replica) {
-    const Worker& holder = *workers[replica.worker];
+  const uint64_t salt = Mix64(uint64_t{task} << 32 | id.ordinal);
+  auto consider = [&](uint16_t slot) {
     ++looked;
-    here |= replica.worker == worker.id.slot;
-    uint64_t distance = replica.worker == worker.id.slot ? 0 : holder.host == worker.host ? 1 : 2;
+    here |= slot == worker.id.slot;
+    const uint64_t distance = slot == worker.id.slot ? 0 : hosts[slot] == worker.host ? 1 : 2;
     // The slot makes keys differ: the order is total.
-    uint64_t spread = Mix64(salt ^ replica.worker) >> 8 & ~uint64_t{0xFFFF};
-    uint64_t key = distance << 60 | spread | replica.worker;
-    if (named == keys.size() && key > keys.back()) return;
-    uint32_t at = named < keys.size() ? named++ : named - 1;
-    for (; at > 0 && keys[at - 1] > key; --at) {
-      keys[at] = keys[at - 1];
-      input.holders[at] = input.holders[at - 1];
+    uint64_t key = distance << 60 | (Mix64(salt ^ slot) >> 8 & ~uint64_t{0xFFFF}) | slot;
+    for (uint64_t& kept : best) {
+      const uint64_t more = std::max(kept, key);
+      kept = std::min(kept, key);
+      key = more;
     }
-    keys[at] = key;
-    input.holders[at] = holder.id;
   };
   if (object.wide) {  // its own may be far down the list
     const ReplicaRec* own = FindReplica(id, worker.id.slot);
-    if (own != nullptr && own->usable) consider(*own);
+    if (own != nullptr && own->usable) consider(own->worker);
   }
   uint32_t limit = std::min<uint32_t>(object.usable, kHoldersLookedAt);
   for (uint32_t r = object.replicas; r != kNil && looked < limit; r = replicas[r].next) {
     if (replicas[r].usable && !(here && replicas[r].worker == worker.id.slot))
-      consider(replicas[r]);
+      consider(replicas[r].worker);
+  }
+  for (uint32_t i = 0; i < std::min<uint32_t>(looked, best.size()); ++i) {
+    const auto slot = static_cast<uint16_t>(best[i]);
+    input.holders[i] = {slot, generations[slot]};
   }
   return here;
 }
@@ -141,7 +142,10 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
   out.first_output = task.first_output;
   out.output_count = task.output_count;
   out.edges.reserve(task.edge_count);
-  out.objects.reserve(task.edge_count);
+  uint32_t inputs = 0;
+  for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e)
+    inputs += CountOf(job, job.edges[e].source);
+  out.objects.reserve(inputs);
 
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     InputEdge edge{.slot = e - task.edges, .first = static_cast<uint32_t>(out.objects.size())};

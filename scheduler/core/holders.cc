@@ -34,6 +34,12 @@ void State::Widen(ObjectId id, ObjectRec& object) {
     index[replicas[r].worker] = previous;
 }
 
+void State::Narrow(ObjectId id, ObjectRec& object) {
+  if (!object.wide) return;
+  object.wide = false;
+  wide_objects.erase(id);
+}
+
 ReplicaRec* State::FindReplica(ObjectId id, uint16_t slot) {
   uint32_t* link = FindLink(id, *FindObject(id), slot);
   return link == nullptr ? nullptr : &replicas[*link];
@@ -82,10 +88,7 @@ void State::UnlinkReplica(Worker& worker, ObjectId id, ObjectRec& object, uint32
     auto removed = wide->second.find(worker.id.slot);
     if (*link != kNil) wide->second[replicas[*link].worker] = removed->second;
     wide->second.erase(worker.id.slot);
-    if (object.replicas == kNil) {
-      object.wide = false;
-      wide_objects.erase(wide);
-    }
+    if (object.replicas == kNil) Narrow(id, object);
   }
   replicas[r].next = free_replica;
   free_replica = r;

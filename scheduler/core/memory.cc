@@ -39,12 +39,20 @@ struct Input {
   uint64_t readers = 1;                 // of the collection that it is read through
 };
 
+// Of a few edges that stand for all.
+uint32_t EdgeLooked(const TaskRec& task, uint32_t i) {
+  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
+  return task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
+}
+
+constexpr uint64_t kMuchMore = 1ull << 58;  // than any store, and far within 64 bits
+
 // A few of very many stand for all of them.
 template <typename Visit>
 void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit visit) {
   const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
   for (uint32_t i = 0; i < edges; ++i) {
-    uint32_t e = task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
+    const uint32_t e = EdgeLooked(task, i);
     Input input{.times = task.edge_count, .of = edges};
     if (auto it = job.selections.find(e);
         it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
@@ -131,6 +139,25 @@ Footprint State::FootprintOf(const Worker& worker, const Job& job, Ordinal ordin
   return out;
 }
 
+// As if nothing of its inputs were there, and each were the largest that its job has: needs no look at
+// any of them. At least MostAdded.
+uint64_t State::MostAddedBySizes(const Job& job, Ordinal ordinal) const {
+  const TaskRec& task = job.tasks[ordinal];
+  uint64_t bytes = ExpectedBytes(job, task);
+  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
+  uint64_t largest = 0, inputs = 0;
+  for (uint32_t i = 0; i < edges; ++i) {
+    const uint32_t source = job.edges[EdgeLooked(task, i)].source;
+    const Job* owner =
+        source & kCollectionBit ? MembersOf(job, job.collections[source & ~kCollectionBit]) : &job;
+    if (owner == nullptr) continue;
+    largest = std::max(largest, owner->largest_bytes);
+    inputs += CountOf(job, source);
+  }
+  if (inputs > 0) bytes += MulDivAtMost(largest, inputs * task.edge_count, edges, kMuchMore) + 1;
+  return bytes;
+}
+
 // As if nothing of its inputs were there: needs no look at who has them.
 uint64_t State::MostAdded(const Job& job, Ordinal ordinal) const {
   const TaskRec& task = job.tasks[ordinal];
@@ -181,6 +208,7 @@ bool State::MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal,
 
 Room State::RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const {
   if (worker.store_budget_bytes == 0 ||
+      InUse(worker) + MostAddedBySizes(job, ordinal) <= worker.store_budget_bytes ||
       InUse(worker) + MostAdded(job, ordinal) <= worker.store_budget_bytes) {
     return Room::kFits;
   }

@@ -45,18 +45,23 @@ void State::PrefetchReports(std::span<const Event> events, size_t at) {
         visit(*job, job->tasks[id.ordinal], report.outcomes[i]);
     }
   };
+  // Looked up once: kNoSlot when there is no such worker.
+  auto reporter_at = [&](size_t ahead) -> uint16_t& {
+    return reporters[(at + ahead) % reporters.size()];
+  };
   if (const auto* report = report_at(kFarthest)) {
     slot_of_stream.prefetch(report->stream);
     Prefetch(report->outcomes.data());
   }
   if (const auto* report = report_at(kFar)) {
-    const Worker* worker = FindStream(report->stream);
-    if (worker != nullptr) AskForWorker(*worker, true);
+    auto it = slot_of_stream.find(report->stream);
+    reporter_at(kFar) = it == slot_of_stream.end() ? kNoSlot : it->second;
+    if (const Worker* worker = WorkerAt(reporter_at(kFar))) AskForWorker(*worker, true);
     for_tasks(*report,
               [](const Job&, const TaskRec& task, const Outcome&) { PrefetchRecord(task); });
   }
   if (const auto* report = report_at(kNear)) {
-    if (const Worker* worker = FindStream(report->stream)) {
+    if (const Worker* worker = WorkerAt(reporter_at(kNear))) {
       Prefetch(worker->loads.data());
       Prefetch(worker->held.Directory());
     }
@@ -66,11 +71,10 @@ void State::PrefetchReports(std::span<const Event> events, size_t at) {
       Prefetch(outcome.outputs.data());
     });
   }
-  if (const auto* report = report_at(kNext)) {
-    if (const Worker* worker = FindStream(report->stream)) {
-      AskForLoads(*worker);
-      Prefetch(worker->held.End());
-    }
+  if (report_at(kNext) == nullptr) return;
+  if (const Worker* worker = WorkerAt(reporter_at(kNext))) {
+    AskForLoads(*worker);
+    Prefetch(worker->held.End());
   }
 }
 

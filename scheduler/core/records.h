@@ -197,6 +197,7 @@ struct Job {
   uint64_t left_cpu_us = 0;  // of unfinished tasks, by what was told of them
   uint64_t opened_ns = 0, ended_ns = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
+  uint64_t largest_bytes = 0;  // of an object of it, so far
   std::vector<FailureView> failures;
   std::vector<Ordinal> wants;
   uint64_t ttl_ns = 0;         // 0: none

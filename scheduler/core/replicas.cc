@@ -71,6 +71,7 @@ void State::DropReplicas(Job& job, ObjectId id) {
   ObjectRec& object = job.objects[id.ordinal];
   object.unclaimed = false;
   StopCopies(id, object);
+  Narrow(id, object);  // they go from the front
   while (object.replicas != kNil) {
     Worker& worker = *workers[replicas[object.replicas].worker];
     // A worker that is away learns it when it comes back and lists the replica.

@@ -140,6 +140,7 @@ void State::ReplayFinish(Job& job, const action::Journal& record) {
     ObjectRec& object = job.objects[task.first_output + i];
     object.version = record.attempt;
     object.size_bytes = record.outputs[i].size_bytes;
+    job.largest_bytes = std::max(job.largest_bytes, object.size_bytes);
     object.crc32c = record.outputs[i].crc32c;
     object.unclaimed = true;
     object.freed = false;

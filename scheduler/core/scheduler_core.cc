@@ -22,9 +22,11 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
   while (budget > 0 && !idle) {
     --budget;
     if (!worklist.empty()) {
-      PrefetchWork();
       // Items may be added meanwhile: a deque keeps the front where it is.
-      if (!Advance(worklist.front())) worklist.pop_front();
+      if (!Advance(worklist.front())) {
+        worklist.pop_front();
+        PrefetchWork();
+      }
     } else if (!commands.empty()) {
       worklist.push_back(commands.front());
       commands.pop_front();

@@ -33,6 +33,7 @@
 #define TASKD_SCHEDULER_CORE_STATE_H_
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -169,6 +170,7 @@ class State {
 
   // --- prefetch.cc
   void PrefetchReports(std::span<const Event> events, size_t at);
+  std::array<uint16_t, 8> reporters = {};  // slots of the workers of the next reports
   void PrefetchWork();
   void PrefetchWorkers(const std::deque<uint16_t>& slots);
 
@@ -248,6 +250,7 @@ class State {
   // --- holders.cc
   uint32_t* FindLink(ObjectId id, ObjectRec& object, uint16_t slot);
   void Widen(ObjectId id, ObjectRec& object);
+  void Narrow(ObjectId id, ObjectRec& object);
   ReplicaRec* FindReplica(ObjectId id, uint16_t slot);  // null: that worker has none
   bool HoldsUsable(ObjectId id, const ObjectRec& object, uint16_t slot) const;
   ReplicaRec& LinkReplica(Worker& worker, ObjectId id, ObjectRec& object);
@@ -447,6 +450,7 @@ class State {
   // Inputs that are not made yet: as if they were there, and so large.
   Footprint FootprintOf(const Worker& worker, const Job& job, Ordinal ordinal,
                         uint64_t unmade_bytes = 0) const;
+  uint64_t MostAddedBySizes(const Job& job, Ordinal ordinal) const;
   uint64_t MostAdded(const Job& job, Ordinal ordinal) const;
   bool MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal, const Footprint& own) const;
   FitLimit StoreLimit(const Worker& worker, const Job& job, Ordinal ordinal) const;
@@ -505,6 +509,10 @@ class State {
   FailureView ImportFailure(const Job& job, Ordinal ordinal, uint32_t source) const;
   // The job whose objects are in the collection; null: it was forgotten.
   Job* MembersOf(Job& job, const CollectionRec& c) { return c.foreign() ? jobs.Find(c.job) : &job; }
+  // Objects of a source.
+  static uint32_t CountOf(const Job& job, uint32_t source) {
+    return source & kCollectionBit ? job.collections[source & ~kCollectionBit].count : 1;
+  }
   const Job* MembersOf(const Job& job, const CollectionRec& c) const {
     return c.foreign() ? jobs.Find(c.job) : &job;
   }
@@ -566,6 +574,7 @@ class State {
   std::deque<std::unique_ptr<Job>> husks;                 // forgotten, their memory to be freed
   std::vector<std::unique_ptr<Worker>> workers;           // by slot; null: free
   std::vector<uint16_t> generations;                      // by slot
+  std::vector<uint32_t> hosts;                            // of workers, by slot
   absl::btree_set<uint16_t> free_slots;
   std::vector<Shape> shapes;
   std::vector<uint16_t> fail_fast_shapes;

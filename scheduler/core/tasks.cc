@@ -218,6 +218,7 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
     object.unclaimed = object.freed = false;
     object.version = attempt.id;
     object.size_bytes = outcome.outputs[i].size_bytes;
+    job.largest_bytes = std::max(job.largest_bytes, object.size_bytes);
     object.crc32c = outcome.outputs[i].crc32c;
     if (!gone) AddReplica(worker, id, worker.connected());
   }

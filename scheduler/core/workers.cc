@@ -47,6 +47,7 @@ Worker& State::NewWorker(const event::WorkerHello& e) {
   if (free_slots.empty()) {
     workers.emplace_back();
     generations.push_back(0);
+    hosts.push_back(0);
   } else {
     slot = *free_slots.begin();
     free_slots.erase(free_slots.begin());
@@ -65,7 +66,7 @@ Worker& State::NewWorker(const event::WorkerHello& e) {
 // What it says of itself may differ from its last hello.
 void State::SetPlace(Worker& worker, const event::WorkerHello& e) {
   ForgetNames(worker);
-  worker.host = e.host;
+  worker.host = hosts[worker.id.slot] = e.host;
   worker.name = e.name;
   for (uint32_t name : {e.name, e.host}) slots_of_name[name].insert(worker.id.slot);
   worker.capacity = e.capacity;

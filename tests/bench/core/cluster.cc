@@ -37,7 +37,8 @@ void Cluster::Join(uint32_t count, uint32_t cpus) {
                                         .identity = stream,
                                         .incarnation = 1,
                                         .capacity = {.cpus_milli = cpus * 1000},
-                                        .host = static_cast<uint32_t>(stream)};
+                                        .host = static_cast<uint32_t>(stream),
+                                        .store_budget_bytes = options_.store_bytes};
     events_.push_back(hello);
     events_.push_back(scheduler::event::InventoryDone{stream});
   }

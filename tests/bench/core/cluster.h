@@ -16,6 +16,7 @@ struct ClusterOptions {
   uint32_t cpus = 4;                // of each worker
   uint64_t run_ns = 1'000'000;      // that a task is said to have run
   uint64_t output_bytes = 1 << 10;  // of every output
+  uint64_t store_bytes = 0;         // of each worker; 0: no limit
 };
 
 class Cluster {

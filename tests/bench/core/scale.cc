@@ -21,6 +21,7 @@ struct Setting {
   uint32_t tasks;
   uint32_t workers;
   uint64_t output_bytes;
+  uint64_t store_bytes = 0;
 };
 
 // Budgets of DESIGN.md section 10, in ns a task; they hold for up to 10,000 workers.
@@ -41,18 +42,22 @@ void PrintRun(const Setting& s, uint32_t repeat, bool last) {
   std::vector<uint64_t> total, submit, run;
   RunFigures figures;
   for (uint32_t i = 0; i < repeat; ++i) {
-    figures = Run(s.pattern, s.tasks, {.workers = s.workers, .output_bytes = s.output_bytes});
+    figures =
+        Run(s.pattern, s.tasks,
+            {.workers = s.workers, .output_bytes = s.output_bytes, .store_bytes = s.store_bytes});
     total.push_back((figures.submit_ns + figures.run_ns) / s.tasks);
     submit.push_back(figures.submit_ns / s.tasks);
     run.push_back(figures.run_ns / s.tasks);
   }
   std::printf(
       "    {\"pattern\": \"%s\", \"tasks\": %u, \"workers\": %u, \"output_bytes\": %llu, "
+      "\"store_bytes\": %llu, "
       "\"ns_per_task\": %llu, \"budget_ns\": %s, \"submit_ns\": %llu, \"run_ns\": %llu, "
       "\"inputs\": %llu, \"steps\": %llu, \"heap_bytes_per_task\": %llu, \"peak_rss_mb\": "
       "%llu}%s\n",
       std::string(Name(s.pattern)).c_str(), s.tasks, s.workers,
       static_cast<unsigned long long>(s.output_bytes),
+      static_cast<unsigned long long>(s.store_bytes),
       static_cast<unsigned long long>(Median(total)), Or(BudgetNs(s)).c_str(),
       static_cast<unsigned long long>(Median(submit)), static_cast<unsigned long long>(Median(run)),
       static_cast<unsigned long long>(figures.inputs),
@@ -150,6 +155,7 @@ int Main(int argc, char** argv) {
   app.add_option("--tasks", one.tasks, "of --run");
   app.add_option("--workers", one.workers, "of --run");
   app.add_option("--bytes", one.output_bytes, "of each output of --run");
+  app.add_option("--store", one.store_bytes, "of each worker of --run; 0: no limit");
   app.add_option("--repeat", repeat, "runs, of which the median counts")->check(CLI::Range(1, 99));
   CLI11_PARSE(app, argc, argv);
   std::optional<Pattern> pattern = FindPattern(run);
