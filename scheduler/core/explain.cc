@@ -1,10 +1,11 @@
 // Why a task is where it is: what it waits for, which workers would fit, what was tried.
+#include "scheduler/core/explain.h"
+
 #include <algorithm>
 #include <tuple>
 
 #include "common/base/text.h"
 #include "common/base/units.h"
-#include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
 
@@ -38,9 +39,9 @@ FitLimit ClusterLimit(const State& state, const Batch::Variant& variant) {
   return {};
 }
 
-// How the worker answers to the task: of several variants, the one that comes nearest.
-WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Ordinal ordinal) {
-  const uint16_t shape = job.tasks[ordinal].shape;
+// How the worker answers to tasks of the shape, its store aside: of several variants, the one that
+// comes nearest.
+WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
   WorkerFitView fit{worker.id};
   const Batch::Shape& spec = state.shapes[shape].spec;
   if (spec.HasRule() && !spec.preferred && !state.MatchesRule(worker, spec)) {
@@ -58,11 +59,8 @@ WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Or
     fit.limit = {worker.draining ? LimitKind::kDraining : LimitKind::kAway};
   } else {
     fit.when_idle = true;
-    if (state.CanRun(worker, shape) && !worker.Closed()) {
-      fit.limit = state.StoreLimit(worker, job, ordinal);
-      fit.now = fit.limit.kind == LimitKind::kNone;
-      return fit;
-    }
+    fit.now = state.CanRun(worker, shape) && !worker.Closed();
+    if (fit.now) return fit;
     if (worker.Closed()) {
       fit.limit = {worker.quarantined ? LimitKind::kQuarantined : LimitKind::kReserved};
       return fit;
@@ -77,33 +75,56 @@ WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Or
   return fit;
 }
 
-WaitReason QueueReason(const State& state, const Job& job, Ordinal ordinal) {
-  bool any = false, leaving = false, idle = false, pool = false, refused = false, busy = false;
-  bool now = false, memory = false;
-  for (const auto& worker : state.workers) {
-    if (worker == nullptr || !worker->connected()) continue;
-    any = true;
-    WorkerFitView fit = FitOf(state, *worker, job, ordinal);
-    idle |= fit.when_idle;
-    now |= fit.now;
-    memory |= fit.limit.kind == LimitKind::kStore;
-    pool |= fit.limit.kind == LimitKind::kClusterPool;
-    refused |= fit.limit.kind == LimitKind::kRefused;
-    busy |= fit.now || fit.limit.kind == LimitKind::kBusy;
-    leaving |= fit.limit.kind == LimitKind::kDraining;
-  }
-  if (idle) {
-    return pool               ? WaitReason::kPool
-           : memory && !now   ? WaitReason::kMemory
-           : refused && !busy ? WaitReason::kRefused
-                              : WaitReason::kBehindOthers;
-  }
-  if (leaving) return WaitReason::kDrain;
-  return any ? WaitReason::kUnschedulable : WaitReason::kNoWorker;
+WorkerFitView FitOf(const State& state, const Worker& worker, const Job& job, Ordinal ordinal) {
+  WorkerFitView fit = FitOf(state, worker, job.tasks[ordinal].shape);
+  if (!fit.now) return fit;
+  fit.limit = state.StoreLimit(worker, job, ordinal);
+  fit.now = fit.limit.kind == LimitKind::kNone;
+  return fit;
 }
 
-WaitReason SuspectReason(const State& state, const Job& job, Ordinal ordinal) {
-  WaitReason reason = QueueReason(state, job, ordinal);
+constexpr size_t kStoresLooked = 64;  // for one that has room for a task
+
+}  // namespace
+
+const ShapeFits& Reasons::FitsOf(uint16_t shape) {
+  auto [it, fresh] = fits_.try_emplace(shape);
+  ShapeFits& out = it->second;
+  if (!fresh) return out;
+  for (const auto& worker : state_.workers) {
+    if (worker == nullptr || !worker->connected()) continue;
+    out.any = true;
+    WorkerFitView fit = FitOf(state_, *worker, shape);
+    out.idle |= fit.when_idle;
+    if (fit.now) out.able.push_back(worker->id.slot);
+    out.pool |= fit.limit.kind == LimitKind::kClusterPool;
+    out.refused |= fit.limit.kind == LimitKind::kRefused;
+    out.busy |= fit.limit.kind == LimitKind::kBusy;
+    out.leaving |= fit.limit.kind == LimitKind::kDraining;
+  }
+  return out;
+}
+
+WaitReason Reasons::InQueue(const Job& job, Ordinal ordinal) {
+  const ShapeFits& fits = FitsOf(job.tasks[ordinal].shape);
+  if (!fits.idle) {
+    return fits.leaving ? WaitReason::kDrain
+           : fits.any   ? WaitReason::kUnschedulable
+                        : WaitReason::kNoWorker;
+  }
+  if (fits.pool) return WaitReason::kPool;
+  const size_t looked = std::min(fits.able.size(), kStoresLooked);
+  const bool now = std::any_of(fits.able.begin(), fits.able.begin() + looked, [&](uint16_t slot) {
+    return state_.StoreLimit(*state_.workers[slot], job, ordinal).kind == LimitKind::kNone;
+  });
+  if (!fits.able.empty() && !now) return WaitReason::kMemory;
+  return fits.refused && !fits.busy && !now ? WaitReason::kRefused : WaitReason::kBehindOthers;
+}
+
+namespace {
+
+WaitReason SuspectReason(Reasons& reasons, const Job& job, Ordinal ordinal) {
+  WaitReason reason = reasons.InQueue(job, ordinal);
   return reason == WaitReason::kBehindOthers || reason == WaitReason::kMemory ? WaitReason::kSuspect
                                                                               : reason;
 }
@@ -130,7 +151,7 @@ bool RunsNow(const State& state, const TaskRec& task) {
   return false;
 }
 
-WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal) {
+WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal, Reasons& reasons) {
   const TaskRec& task = job.tasks[ordinal];
   switch (task.state) {
     case TaskState::kWaiting:
@@ -148,8 +169,8 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal) {
       return state.now_ns < state.hold_until_ns ? WaitReason::kRestart
              : task.backoff                     ? WaitReason::kBackoff
              : job.share.at_limit()             ? WaitReason::kJobLimit
-             : task.position == kInSuspects     ? SuspectReason(state, job, ordinal)
-                                                : QueueReason(state, job, ordinal);
+             : task.position == kInSuspects     ? SuspectReason(reasons, job, ordinal)
+                                                : reasons.InQueue(job, ordinal);
     case TaskState::kActive:
       return RunsNow(state, task)    ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker
@@ -160,7 +181,8 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal) {
 }
 
 // Follows first missing inputs to the task that all of it waits for in the end.
-void FindRoot(const State& state, const Job* job, Ordinal ordinal, WaitingInputView& out) {
+void FindRoot(const State& state, Reasons& reasons, const Job* job, Ordinal ordinal,
+              WaitingInputView& out) {
   for (uint32_t depth = 0; depth < kRootDepth; ++depth) {
     const TaskRec& task = job->tasks[ordinal];
     out.root = {job->id, ordinal};
@@ -190,16 +212,17 @@ void FindRoot(const State& state, const Job* job, Ordinal ordinal, WaitingInputV
     job = owner;
     ordinal = next;
   }
-  out.root_reason = ReasonOf(state, *job, out.root.ordinal);
+  out.root_reason = ReasonOf(state, *job, out.root.ordinal, reasons);
 }
 
-void ExplainInputs(const State& state, const Job& job, const TaskRec& task, Explanation& out) {
+void ExplainInputs(const State& state, Reasons& reasons, const Job& job, const TaskRec& task,
+                   Explanation& out) {
   auto add = [&](const Job& owner, Ordinal ordinal) {
     const ObjectRec& object = owner.objects[ordinal];
     if (object.presence == Presence::kAvailable || out.inputs.size() >= kFew) return;
     WaitingInputView view{
         {owner.id, ordinal}, owner.tasks[object.producer].state, object.version != 0};
-    FindRoot(state, &owner, object.producer, view);
+    FindRoot(state, reasons, &owner, object.producer, view);
     out.inputs.push_back(view);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
@@ -276,7 +299,7 @@ std::string ToString(const FitLimit& limit, std::string_view pool_name) {
   return "";
 }
 
-TaskView State::ViewOf(const Job& job, Ordinal ordinal) const {
+TaskView State::ViewOf(const Job& job, Ordinal ordinal, Reasons& reasons) const {
   const TaskRec& task = job.tasks[ordinal];
   TaskView view;
   view.task = {job.id, ordinal};
@@ -290,7 +313,7 @@ TaskView State::ViewOf(const Job& job, Ordinal ordinal) const {
   view.output_count = task.output_count;
   view.failure = task.failure;
   view.culprit = task.culprit == kNoOrdinal ? kNoOrdinal : CulpritOfTask(job, ordinal);
-  view.reason = ReasonOf(*this, job, ordinal);
+  view.reason = ReasonOf(*this, job, ordinal, reasons);
   view.rank = task.rank;
   view.tail = task.tail;
   return view;
@@ -301,9 +324,10 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
   if (job == nullptr || id.ordinal >= job->tasks.size()) return std::nullopt;
   const TaskRec& task = job->tasks[id.ordinal];
   Explanation out;
-  out.task = state_->ViewOf(*job, id.ordinal);
+  Reasons reasons(*state_);
+  out.task = state_->ViewOf(*job, id.ordinal, reasons);
   out.inputs_total = task.edge_count;
-  ExplainInputs(*state_, *job, task, out);
+  ExplainInputs(*state_, reasons, *job, task, out);
   ExplainWorkers(*state_, *job, id.ordinal, out);
   if (auto it = job->history.find(id.ordinal); it != job->history.end()) out.attempts = it->second;
   for (uint32_t a = task.attempts; a != kNil; a = state_->attempts[a].next_of_task) {

@@ -161,6 +161,8 @@ struct Footprint {
 // Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
 using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
 
+class Reasons;
+
 class State {
  public:
   explicit State(const Config& config) : config(config) {}
@@ -549,7 +551,7 @@ class State {
               uint32_t next_batch = 0);
 
   // --- explain.cc
-  TaskView ViewOf(const Job& job, Ordinal ordinal) const;
+  TaskView ViewOf(const Job& job, Ordinal ordinal, Reasons& reasons) const;
 
   // --- timers.cc
   void RunTimers();

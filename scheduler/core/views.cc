@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "scheduler/core/explain.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -102,7 +103,8 @@ std::vector<JobId> SchedulerCore::ListNewestJobs(JobId cursor, uint32_t limit, J
 std::optional<TaskView> SchedulerCore::GetTask(TaskId task) const {
   const Job* job = state_->FindJob(task.job);
   if (job == nullptr || task.ordinal >= job->tasks.size()) return std::nullopt;
-  return state_->ViewOf(*job, task.ordinal);
+  Reasons reasons(*state_);
+  return state_->ViewOf(*job, task.ordinal, reasons);
 }
 
 std::vector<TaskView> SchedulerCore::ListTasks(JobId id, uint32_t state_mask, Ordinal cursor,
@@ -111,10 +113,11 @@ std::vector<TaskView> SchedulerCore::ListTasks(JobId id, uint32_t state_mask, Or
   *next = 0;
   const Job* job = state_->FindJob(id);
   if (job == nullptr) return out;
+  Reasons reasons(*state_);
   Ordinal ordinal = cursor;
   for (uint32_t looked = 0; ordinal < job->tasks.size() && looked < limit; ++ordinal, ++looked) {
     if (state_mask >> static_cast<uint32_t>(job->tasks[ordinal].state) & 1) {
-      out.push_back(state_->ViewOf(*job, ordinal));
+      out.push_back(state_->ViewOf(*job, ordinal, reasons));
     }
   }
   *next = ordinal < job->tasks.size() ? ordinal : 0;

@@ -17,13 +17,13 @@ constexpr uint32_t kStepBudget = 4096;  // the daemon's
 constexpr uint64_t kStepNs = 1'000'000;
 constexpr uint64_t kStepsPerHeartbeat = limits::kHeartbeatNs / kStepNs;
 
-uint64_t CpuNs() {
+}  // namespace
+
+uint64_t Cluster::CpuNs() {
   timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
 }
-
-}  // namespace
 
 Cluster::Cluster(const ClusterOptions& options) : options_(options), core_({}) {
   Join(options.workers, options.cpus);

@@ -23,6 +23,8 @@ class Cluster {
  public:
   explicit Cluster(const ClusterOptions& options);
 
+  static uint64_t CpuNs();  // of this thread
+
   // Workers join: slots options.workers.. on.
   void Join(uint32_t count, uint32_t cpus);
   // The connection of a worker breaks, for good.

@@ -98,6 +98,19 @@ RetractFigures Retract(uint32_t loaded, uint32_t joining) {
   return {cluster.core().counters().retracts_sent, cluster.core_ns() - before};
 }
 
+ListFigures ListReady(uint32_t workers, uint64_t store_bytes) {
+  constexpr uint32_t kPage = limits::kQueryRecords;
+  Cluster cluster({.workers = workers, .cpus = 1, .store_bytes = store_bytes});
+  cluster.Hold(true);
+  JobId job = Submit(cluster, GraphSource(Pattern::kIndependent, workers * 10 + kPage), true);
+  cluster.RunUntilIdle();
+  Ordinal next = 0;
+  const uint64_t start = Cluster::CpuNs();
+  auto tasks = cluster.core().ListTasks(job, 1u << static_cast<uint32_t>(TaskState::kReady),
+                                        workers * 10, kPage, &next);
+  return {tasks.size(), Cluster::CpuNs() - start};
+}
+
 namespace {
 
 // Bytes for tasks that wait for inputs which nobody makes (there is no worker).

@@ -39,6 +39,13 @@ struct RetractFigures {
 };
 RetractFigures Retract(uint32_t loaded, uint32_t joining);
 
+// A page of tasks that wait in queues, as a client lists them.
+struct ListFigures {
+  uint64_t tasks = 0;
+  uint64_t core_ns = 0;
+};
+ListFigures ListReady(uint32_t workers, uint64_t store_bytes);
+
 // Bytes that the core allocates for one more of something, by the allocator's own count.
 struct SizeFigure {
   std::string what;

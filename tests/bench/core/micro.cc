@@ -47,6 +47,14 @@ void BM_Retract(benchmark::State& state) {
   }
 }
 
+// Arguments: workers. Items are tasks listed.
+void BM_ListReady(benchmark::State& state) {
+  for (auto _ : state) {
+    ListFigures figures = ListReady(static_cast<uint32_t>(state.range(0)), 1 << 30);
+    Report(state, figures.core_ns, figures.tasks);
+  }
+}
+
 #define TASKD_BENCH_RUN(pattern)                                                          \
   BENCHMARK_TEMPLATE(BM_Run, pattern)                                                     \
       ->ArgNames({"tasks", "workers", "bytes"})                                           \
@@ -62,6 +70,7 @@ BENCHMARK(BM_LoseWorker)
     ->ArgsProduct({{10, 1000}, {1000}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_ListReady)->Arg(100)->Arg(10'000)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Retract)->Args({10, 100})->UseManualTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
