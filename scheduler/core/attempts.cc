@@ -29,18 +29,30 @@ uint32_t State::FindAttempt(AttemptRef ref) const {
   return a;
 }
 
+void State::SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead) {
+  CountIndex& index = ahead_of_shape[shape];
+  index.Set(worker.id.slot, ahead);
+  if (index.empty() == ahead_shapes.Has(shape)) ahead_shapes.Set(shape, !index.empty());
+}
+
 void State::Charge(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   if (attempt.slotted) {
     worker.used += VariantOf(attempt).need;
     UsePools(VariantOf(attempt));
     ++load.slotted;
+    if (!load.listed) {
+      load.listed = true;
+      auto& running = worker.running_shapes;
+      running.insert(std::lower_bound(running.begin(), running.end(), attempt.shape),
+                     attempt.shape);
+    }
     return;
   }
   ++worker.ahead;
   load.ahead_ns += attempt.expected_ns;
   ++load.ahead;
-  ahead_of_shape[attempt.shape].Set(worker.id.slot, load.ahead);
+  SetAhead(worker, attempt.shape, load.ahead);
 }
 
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
@@ -54,7 +66,7 @@ void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   --worker.ahead;
   load.ahead_ns -= attempt.expected_ns;
   --load.ahead;
-  ahead_of_shape[attempt.shape].Set(worker.id.slot, load.ahead);
+  SetAhead(worker, attempt.shape, load.ahead);
 }
 
 // The worker starts look-ahead by itself when something ends; this keeps our picture of its free

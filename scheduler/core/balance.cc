@@ -38,7 +38,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   task.home = ChooseHome(job, ordinal);
-  ++shapes[task.shape].queued;
+  if (shapes[task.shape].queued++ == 0) queued_shapes.Set(task.shape, true);
   shares.TaskReady(job.share);
   QueueAt({task.shape, task.home}).Push(*this, job, ordinal);
   if (task.home != kNoSlot) {
@@ -53,7 +53,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
 void State::PopReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   if (task.position == kInSuspects) return PopSuspect(job, ordinal);
-  --shapes[task.shape].queued;
+  if (--shapes[task.shape].queued == 0) queued_shapes.Set(task.shape, false);
   shares.TaskUnready(job.share);
   QueueAt({task.shape, task.home}).Remove(*this, job, ordinal);
   if (task.home == kNoSlot) return;
@@ -176,8 +176,7 @@ bool State::FillSlot(Worker& worker) {
       waits = true;
     }
   };
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (shapes[s].queued == 0) continue;
+  for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
     bool fits_now = CanRun(worker, s);
     if (!fits_now && !some_free) continue;
     fitting += fits_now;
@@ -213,8 +212,7 @@ void State::PreferWhatFills(const Worker& worker, Precedence* best) {
     *best = head;
     filled = cpus;
   };
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (shapes[s].queued == 0) continue;
+  for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
     const uint64_t cpus = cpus_of(s);
     if (cpus <= filled || need + cpus <= free || !CanRun(worker, s)) continue;
     consider({s, kNoSlot}, cpus);
@@ -238,7 +236,7 @@ void State::Take(Worker& worker, const Precedence& item, bool slotted) {
 
 // Moves the head of the fullest home where the worker would start it sooner.
 bool State::TakeFromHomes(Worker& worker) {
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
+  for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
     if (homes_of_shape[s].empty() || !CanRun(worker, s)) continue;
     uint32_t looked = 0;
     for (uint16_t v = homes_of_shape[s].First(); v != CountIndex::kNone && looked < kVictims;
@@ -323,12 +321,23 @@ bool State::FillAhead(Worker& worker) {
     grows = memory == Room::kGrows;
     found = true;
   };
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    const ShapeLoad* load = FindLoad(worker, s);
-    bool runs_here = load != nullptr && load->slotted > 0;
-    if (!runs_here && shapes[s].queued == 0) continue;
-    if (load != nullptr) consider({s, worker.id.slot}, runs_here);
+  // What runs here and what is queued, both in order.
+  std::erase_if(worker.running_shapes, [&](uint16_t s) {
+    ShapeLoad& load = *worker.loads[s];
+    load.listed = load.slotted > 0;
+    return !load.listed;
+  });
+  size_t running = 0;
+  uint16_t queued_shape = queued_shapes.From(0);
+  while (running < worker.running_shapes.size() || queued_shape != ShapeSet::kNone) {
+    const uint16_t running_shape =
+        running < worker.running_shapes.size() ? worker.running_shapes[running] : ShapeSet::kNone;
+    const uint16_t s = std::min(running_shape, queued_shape);
+    const bool runs_here = s == running_shape;
+    if (runs_here || FindLoad(worker, s) != nullptr) consider({s, worker.id.slot}, runs_here);
     consider({s, kNoSlot}, runs_here);
+    running += runs_here;
+    if (s == queued_shape) queued_shape = queued_shapes.From(s + 1u);
   }
   if (!found) {
     if (room) ahead_open.insert(worker.id.slot);
@@ -347,8 +356,8 @@ void State::AskBack(Worker& worker) {
   for (const auto& [shape, slot] : kept) {
     if (slot == worker.id.slot && shapes[shape].queued > 0) return;
   }
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (ahead_of_shape[s].empty() || !CanRun(worker, s)) continue;
+  for (uint16_t s = ahead_shapes.From(0); s != ShapeSet::kNone; s = ahead_shapes.From(s + 1u)) {
+    if (!CanRun(worker, s)) continue;
     Worker& victim = *workers[ahead_of_shape[s].First()];
     const ShapeLoad& load = Load(victim, s);
     if (victim.id == worker.id || !victim.up() || victim.stream == 0) continue;

@@ -242,8 +242,8 @@ void State::PreferWhatMakesRoom(Worker& worker, bool slotted, Precedence* best) 
     *best = head;
     found = true;
   };
-  for (uint16_t s = 0; s < shapes.size(); ++s) {
-    if (shapes[s].queued == 0 || (slotted && !CanRun(worker, s))) continue;
+  for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
+    if (slotted && !CanRun(worker, s)) continue;
     if (FindLoad(worker, s) != nullptr) consider({s, worker.id.slot});
     consider({s, kNoSlot});
   }

@@ -262,6 +262,7 @@ struct alignas(64) AttemptRec {
 struct alignas(64) ShapeLoad {
   uint32_t slotted = 0, ahead = 0;
   uint64_t ahead_ns = 0;
+  bool listed = false;            // in the worker's running_shapes
   uint64_t refused_until_ns = 0;  // the worker said that it cannot, for a reason we do not see
   uint8_t refusals = 0;           // in a row, as far as they are counted
   ReadyQueue home;
@@ -312,6 +313,8 @@ struct alignas(64) Worker {
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
 
+  // Ascending: shapes that have a slot here, and some that had one when they were last looked at.
+  std::vector<uint16_t> running_shapes;
   uint64_t identity = 0, incarnation = 0;
   uint64_t in_bytes_per_s = 0;  // as learned; 0: not yet
   uint64_t lost_ns = 0;

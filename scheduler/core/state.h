@@ -53,6 +53,7 @@
 #include "scheduler/core/job_table.h"
 #include "scheduler/core/records.h"
 #include "scheduler/core/scheduler_core.h"
+#include "scheduler/core/shape_set.h"
 #include "scheduler/core/views.h"
 
 namespace taskd::scheduler {
@@ -306,6 +307,7 @@ class State {
   void ReleaseOutputs(Worker& worker, const Outcome& outcome);
   bool HasLiveAttempt(const TaskRec& task) const;  // not away, not being cancelled
   void CancelAttempts(TaskRec& task);
+  void SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead);
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
   void PromoteAhead(Worker& worker);
@@ -612,6 +614,8 @@ class State {
   absl::btree_set<uint16_t> short_of_memory;  // workers that left a task in its queue for that
   uint16_t last_short = 0;                    // of these, the last one looked at
   absl::btree_set<uint16_t> ahead_open;       // slots full, room for look-ahead, nothing to take
+  ShapeSet queued_shapes;                     // that have tasks in a queue
+  ShapeSet ahead_shapes;                      // that have look-ahead somewhere
   // By shape, workers with look-ahead and with home tasks.
   std::vector<CountIndex> ahead_of_shape, homes_of_shape;
   std::deque<CopyAsk> copy_queue, stranded;
