@@ -15,11 +15,9 @@ class ShapeSet {
 
   void Set(uint16_t shape, bool in) {
     uint64_t& word = words_[shape / 64];
-    const uint64_t bit = uint64_t{1} << shape % 64;
-    word = in ? word | bit : word & ~bit;
-    uint64_t& group = groups_[shape / 4096];
-    const uint64_t group_bit = uint64_t{1} << shape / 64 % 64;
-    group = word != 0 ? group | group_bit : group & ~group_bit;
+    SetBit(word, shape % 64, in);
+    SetBit(groups_[shape / 4096], shape / 64 % 64, word != 0);
+    SetBit(top_, shape / 4096, groups_[shape / 4096] != 0);
   }
   bool Has(uint16_t shape) const { return words_[shape / 64] >> shape % 64 & 1; }
 
@@ -37,17 +35,27 @@ class ShapeSet {
   }
 
  private:
+  static void SetBit(uint64_t& word, uint32_t bit, bool in) {
+    word = (word & ~(uint64_t{1} << bit)) | uint64_t{in} << bit;
+  }
+
   // The first word from `word` on that is not empty.
   uint32_t NextWord(uint32_t word) const {
-    for (uint32_t group = word / 64; group < groups_.size(); ++group, word = group * 64) {
-      const uint64_t left = groups_[group] & ~uint64_t{0} << word % 64;
-      if (left != 0) return group * 64 + static_cast<uint32_t>(std::countr_zero(left));
+    if (word == words_.size()) return word;
+    uint32_t group = word / 64;
+    uint64_t left = groups_[group] & ~uint64_t{0} << word % 64;
+    if (left == 0) {
+      const uint64_t groups = top_ & ~uint64_t{1} << group;
+      if (groups == 0) return words_.size();
+      group = static_cast<uint32_t>(std::countr_zero(groups));
+      left = groups_[group];
     }
-    return words_.size();
+    return group * 64 + static_cast<uint32_t>(std::countr_zero(left));
   }
 
   std::array<uint64_t, 1024> words_ = {};  // a bit for each shape
   std::array<uint64_t, 16> groups_ = {};   // a bit for each word that has any
+  uint64_t top_ = 0;                       // a bit for each group that has any
 };
 
 }  // namespace taskd::scheduler
