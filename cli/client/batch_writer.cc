@@ -96,13 +96,25 @@ uint32_t BatchWriter::AddTemplate(const v1::Template& definition) {
 uint32_t BatchWriter::Source(const graph::Run& objects) {
   if (objects.count == 1) return objects.first;
   std::pair<uint64_t, uint32_t> key{uint64_t{objects.first} << 32 | objects.count, objects.stride};
-  auto [at, fresh] = collections_.emplace(key, static_cast<uint32_t>(collections_.size()));
+  auto [at, fresh] = collections_.emplace(key, next_collection_);
   if (fresh) {
     Reserve(15 + kTableItemBytes, "a collection");
     v1::Collection* c = batch_->add_collections();
     c->set_first(objects.first);
     c->set_count(objects.count);
     c->set_stride(objects.stride);
+    ++next_collection_;
+    ++counts_.collections;
+  }
+  return at->second | kCollectionBit;
+}
+
+uint32_t BatchWriter::DatasetSource(const std::string& name) {
+  auto [at, fresh] = datasets_.emplace(name, next_collection_);
+  if (fresh) {
+    Reserve(name.size() + kTableItemBytes, "a dataset");
+    batch_->add_collections()->set_dataset(name);
+    ++next_collection_;
     ++counts_.collections;
   }
   return at->second | kCollectionBit;

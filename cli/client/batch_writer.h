@@ -56,6 +56,8 @@ class BatchWriter {
   uint32_t AddTemplate(const v1::Template& definition);
   // What an edge names: an object, or an interned collection when the run has several.
   uint32_t Source(const graph::Run& objects);
+  // All of a dataset.
+  uint32_t DatasetSource(const std::string& name);
 
   // The next task: row `row` of a template. Rows of a template come in ascending order. `args` is a
   // serialized TaskArgs, or empty. The objects that edges name must have been made by earlier
@@ -95,6 +97,8 @@ class BatchWriter {
   bool parts_needed_ = false;
   absl::flat_hash_map<std::string, uint32_t> bodies_, shapes_, options_;
   absl::flat_hash_map<std::pair<uint64_t, uint32_t>, uint32_t> collections_;
+  absl::flat_hash_map<std::string, uint32_t> datasets_;
+  uint32_t next_collection_ = 0;
   std::vector<Ordinal> wants_;
   std::vector<std::string> frames_;
   GraphCounts counts_;

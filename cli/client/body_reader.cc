@@ -91,16 +91,30 @@ class BodyReader {
                                entry.key, "): a letter or _, then letters, digits and _"));
       }
       const YamlNode& value = *entry.value;
-      InputDef input{entry.key, entry.line, false, ""};
+      InputDef input{entry.key, entry.line, InputDef::kObjects, ""};
       if (value.kind == YamlNode::kMap && value.Find("path") != nullptr) {
         if (auto s = CheckKeys(context_, value, "an input by path", "path", "as to"); !s.ok())
           return s;
         auto text = TextOf(context_, *value.Find("path"), "a path");
         if (!text.ok()) return text.status();
         if (text->empty()) return context_.Error(value.line, "an empty path");
-        input.is_path = true;
+        input.kind = InputDef::kPath;
         input.text = *text;
         paths.push_back(std::move(input));
+        continue;
+      }
+      if (value.kind == YamlNode::kMap && value.Find("dataset") != nullptr) {
+        if (auto s = CheckKeys(context_, value, "an input by dataset", "dataset", "as"); !s.ok())
+          return s;
+        auto text = TextOf(context_, *value.Find("dataset"), "the name of a dataset");
+        if (!text.ok()) return text.status();
+        if (text->empty() || text->size() > limits::kDatasetNameBytes) {
+          return context_.Error(value.line, StrCat("a dataset has a name of 1 to ",
+                                                   limits::kDatasetNameBytes, " bytes"));
+        }
+        input.kind = InputDef::kDataset;
+        input.text = *text;
+        d_.inputs.push_back(std::move(input));
         continue;
       }
       if (value.kind == YamlNode::kMap &&
@@ -117,7 +131,9 @@ class BodyReader {
     for (const InputDef& input : d_.inputs) {
       v1::InputSlot* slot = d_.body.add_inputs();
       slot->set_name(input.name);
-      slot->set_kind(input.is_path ? v1::InputSlot::PATH : v1::InputSlot::OBJECT);
+      slot->set_kind(input.kind == InputDef::kPath      ? v1::InputSlot::PATH
+                     : input.kind == InputDef::kDataset ? v1::InputSlot::AXIS
+                                                        : v1::InputSlot::OBJECT);
     }
     return absl::OkStatus();
   }

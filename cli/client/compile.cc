@@ -26,7 +26,7 @@ class ArgsMaker {
       if (axis.is_path) names.push_back(axis.axis.name() + ".path");
     }
     for (const InputDef& input : d_.inputs) {
-      if (!input.is_path) continue;
+      if (input.kind != InputDef::kPath) continue;
       auto pieces = ExpandBraces(input.text, context_.vars, names);
       if (!pieces.ok()) return context_.Error(input.line, pieces.status());
       Path& path = paths_.emplace_back();
@@ -143,7 +143,7 @@ class Compiler {
     Definition& d = model_.definitions[i];
     for (uint32_t slot = 0; slot < d.inputs.size(); ++slot) {
       const InputDef& input = d.inputs[slot];
-      if (input.is_path) continue;
+      if (input.kind != InputDef::kObjects) continue;
       auto plan = InputPlan::Create(model_, d, input, slot);
       if (!plan.ok()) return plan.status();
       if (plan->is_folder())
@@ -167,9 +167,18 @@ class Compiler {
     std::vector<Edge> edges;
     for (uint32_t row = 0; row < d.names->task_count(); ++row) {
       edges.clear();
-      for (InputPlan& plan : plans_[i]) {
-        auto s = plan.AppendEdges(context_, d, row, first_object_[plan.producer()], writer_, edges);
+      auto plan = plans_[i].begin();
+      for (uint32_t slot = 0; slot < d.inputs.size(); ++slot) {
+        const InputDef& input = d.inputs[slot];
+        if (input.kind == InputDef::kPath) break;  // they come last
+        if (input.kind == InputDef::kDataset) {
+          edges.push_back({writer_.DatasetSource(input.text), slot});
+          continue;
+        }
+        auto s =
+            plan->AppendEdges(context_, d, row, first_object_[plan->producer()], writer_, edges);
         if (!s.ok()) return s;
+        ++plan;
       }
       auto bytes = args.Make(row);
       if (!bytes.ok()) return bytes.status();

@@ -125,6 +125,9 @@ TASKD_ADMIN_CALL(ExplainTask, ExplainTaskRequest, TaskExplanation)
 TASKD_ADMIN_CALL(GetObject, GetObjectRequest, ObjectInfo)
 TASKD_ADMIN_CALL(ListWorkers, ListWorkersRequest, WorkerList)
 TASKD_ADMIN_CALL(DrainWorker, DrainWorkerRequest, WorkerInfo)
+TASKD_ADMIN_CALL(PublishDataset, PublishDatasetRequest, DatasetInfo)
+TASKD_ADMIN_CALL(DropDataset, DropDatasetRequest, DatasetInfo)
+TASKD_ADMIN_CALL(ListDatasets, ListDatasetsRequest, DatasetList)
 #undef TASKD_ADMIN_CALL
 
 }  // namespace taskd::client

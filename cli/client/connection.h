@@ -54,6 +54,9 @@ class Connection {
   absl::StatusOr<v1::ObjectInfo> GetObject(const v1::GetObjectRequest& request);
   absl::StatusOr<v1::WorkerList> ListWorkers(const v1::ListWorkersRequest& request);
   absl::StatusOr<v1::WorkerInfo> DrainWorker(const v1::DrainWorkerRequest& request);
+  absl::StatusOr<v1::DatasetInfo> PublishDataset(const v1::PublishDatasetRequest& request);
+  absl::StatusOr<v1::DatasetInfo> DropDataset(const v1::DropDatasetRequest& request);
+  absl::StatusOr<v1::DatasetList> ListDatasets(const v1::ListDatasetsRequest& request);
 
  private:
   static constexpr uint64_t kDefaultTimeoutNs = 10'000'000'000;

@@ -41,8 +41,8 @@ struct AxisDef {
 struct InputDef {
   std::string name;
   int line = 0;
-  bool is_path = false;
-  std::string text;  // the reference or the path as written
+  enum Kind : uint8_t { kObjects, kDataset, kPath } kind = kObjects;
+  std::string text;  // the reference, the dataset's name or the path as written
 };
 
 struct Definition {

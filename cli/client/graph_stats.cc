@@ -72,8 +72,10 @@ absl::Status StatsMaker::AddBatch(const v1::GraphBatch& batch) {
     outputs_of_body_.push_back(static_cast<uint32_t>(body.outputs_size()));
   shapes_ += static_cast<uint64_t>(batch.shapes_size());
   options_ += static_cast<uint64_t>(batch.options_size());
-  for (const v1::Collection& c : batch.collections())
-    collections_.push_back({c.first(), c.count(), c.stride(), 0});
+  for (const v1::Collection& c : batch.collections()) {
+    const bool foreign = c.job() != 0 || !c.dataset().empty();  // made before any of these tasks
+    collections_.push_back({c.first(), foreign ? 0 : c.count(), c.stride(), foreign ? 1u : 0u});
+  }
   for (const v1::Template& t : batch.templates()) stats_.templates.emplace_back().name = t.name();
   uint64_t tasks = 0;
   for (const v1::TaskRun& run : batch.runs()) tasks += run.count();

@@ -22,6 +22,8 @@ uint64_t TasksOf(const v1::GraphBatch& batch) {
   return tasks;
 }
 
+bool IsForeign(const v1::Collection& c) { return c.job() != 0 || !c.dataset().empty(); }
+
 // A graph's columns, batch by batch.
 class Columns {
  public:
@@ -33,15 +35,24 @@ class Columns {
       hinted_ |= o.expect_ns() != 0 || o.expect_bytes() != 0;
     }
     for (const v1::Collection& c : batch.collections())
-      graph_.collections.push_back({c.first(), c.count(), c.stride()});
+      graph_.collections.push_back({c.first(), IsForeign(c) ? 0 : c.count(), c.stride()});
+    int edge = 0;
     for (uint64_t i = 0, n = TasksOf(batch); i < n; ++i) {
       graph_.output_count.push_back(outputs_.at(At(batch.body(), i)));
-      graph_.input_count.push_back(static_cast<uint16_t>(At(batch.input_count(), i)));
+      const size_t before = graph_.input.size();
+      for (uint32_t k = At(batch.input_count(), i); k > 0; --k)
+        AddInput(batch.input_source(edge++));
+      graph_.input_count.push_back(static_cast<uint16_t>(graph_.input.size() - before));
       graph_.hint.push_back(static_cast<uint16_t>(At(batch.option(), i)));
     }
-    graph_.input.insert(graph_.input.end(), batch.input_source().begin(),
-                        batch.input_source().end());
     graph_.wants.insert(graph_.wants.end(), batch.want().begin(), batch.want().end());
+  }
+
+  // What other jobs make does not change the order.
+  void AddInput(uint32_t source) {
+    const bool foreign = (source & order::kCollectionBit) != 0 &&
+                         graph_.collections[source & ~order::kCollectionBit].count == 0;
+    if (!foreign) graph_.input.push_back(source);
   }
 
   order::Ranks Order() {

@@ -140,6 +140,7 @@ int Main(int argc, char** argv) {
   AddTaskCommands(app, context);
   AddObjectCommands(app, context);
   AddWorkerCommands(app, context);
+  AddDatasetCommands(app, context);
   AddGraphCommands(app, context);
   app.add_subcommand("version", "Print the version")->callback([] {
     PrintOut(StrCat(kVersion, "\n"));

@@ -18,6 +18,7 @@ void AddJobCommands(CLI::App& app, Context& context);
 void AddTaskCommands(CLI::App& app, Context& context);
 void AddObjectCommands(CLI::App& app, Context& context);
 void AddWorkerCommands(CLI::App& app, Context& context);
+void AddDatasetCommands(CLI::App& app, Context& context);
 
 }  // namespace taskd::cli
 

@@ -21,6 +21,7 @@ inline constexpr uint32_t kTasksPerJob = 1u << 30;  // ordinals keep their top b
 inline constexpr uint32_t kTasksPerBatch = 65'536;  // one batch is applied in bounded time
 inline constexpr uint32_t kBatchBytes = 16u << 20;  // decompressed; bounds intake memory
 inline constexpr uint32_t kFrameBytes = 8u << 20;   // compressed
+inline constexpr uint32_t kImportObjects = 65'536;  // of another job at once: likewise
 inline constexpr uint32_t kOutputsPerTask = 1024;
 inline constexpr uint32_t kInputsPerTask = 65'535;
 inline constexpr uint32_t kPoolsPerRequest = 6;    // of a task, and of a worker: kept in place

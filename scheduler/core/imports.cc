@@ -65,6 +65,11 @@ std::string State::ResolveImports(const Job& job, Batch& batch) const {
       }
     }
     if (range.job == 0) continue;
+    if (range.count > limits::kImportObjects) {
+      return StrCat("collection ", job.collections.size() + i, " has ", range.count,
+                    " objects of another job; at most ", limits::kImportObjects,
+                    " can be read at once: cut it into several");
+    }
     const Job* other = FindJob(range.job);
     std::string wrong = range.job == job.id ? "it is of the job itself: name it without a job"
                                             : CheckRange(other, range);

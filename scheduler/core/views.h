@@ -12,6 +12,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/session.h"
+#include "scheduler/core/events.h"
 
 namespace taskd::scheduler {
 

@@ -143,6 +143,35 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     });
   }
 
+  Reactor* PublishDataset(Context* context, const v1::PublishDatasetRequest* request,
+                          v1::DatasetInfo* to) override {
+    auto objects = MatchingObjects(request->job(), request->objects());
+    if (!objects.ok()) return Refuse(context, objects.status());
+    return DatasetCommand(context, request->name(), to,
+                          [name = request->name(), objects = *objects](Token token) {
+                            return event::PublishDataset{token, name, objects};
+                          });
+  }
+
+  Reactor* DropDataset(Context* context, const v1::DropDatasetRequest* request,
+                       v1::DatasetInfo* to) override {
+    return DatasetCommand(context, request->name(), to, [name = request->name()](Token token) {
+      return event::DropDataset{token, name};
+    });
+  }
+
+  Reactor* ListDatasets(Context* context, const v1::ListDatasetsRequest* request,
+                        v1::DatasetList* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t) {
+      uint32_t limit = request->limit() == 0 ? limits::kQueryRecords
+                                             : std::min(request->limit(), limits::kQueryRecords);
+      std::vector<DatasetView> sets = core.ListDatasets(request->cursor(), limit);
+      for (const DatasetView& set : sets) Describe(set, to->add_datasets());
+      if (sets.size() == limit) to->set_next_cursor(sets.back().name);
+      return absl::OkStatus();
+    });
+  }
+
   Reactor* DrainWorker(Context* context, const v1::DrainWorkerRequest* request,
                        v1::WorkerInfo* to) override {
     Reactor* reactor = context->DefaultReactor();
@@ -191,6 +220,44 @@ class AdminService::Service final : public v1::Admin::CallbackService {
                                         "'; taskctl task list ", job, " shows them"));
     }
     return tasks;
+  }
+
+  absl::StatusOr<ObjectRange> MatchingObjects(JobId job, const std::string& pattern) const {
+    auto record = jobs_->Find(job);
+    if (record == nullptr) return NoRecord(*jobs_, job);
+    auto runs = record->MatchObjects(pattern);
+    if (!runs.ok()) return runs.status();
+    if (runs->size() != 1) {
+      return absl::InvalidArgumentError(
+          StrCat("'", pattern, "' names ", runs->empty() ? "nothing" : "several rows of objects",
+                 "; a dataset is one output of one task or of a whole template, e.g. map[*].c"));
+    }
+    return ObjectRange{job, runs->front().first, runs->front().count, runs->front().stride};
+  }
+
+  void Describe(const DatasetView& set, v1::DatasetInfo* to) const {
+    const ObjectRange& objects = set.objects;
+    const Ordinal last = objects.first + (objects.count - 1) * objects.stride;
+    to->set_name(set.name);
+    to->set_job(objects.job);
+    to->set_objects(objects.count);
+    to->set_first(jobs_->ObjectName({objects.job, objects.first}));
+    to->set_last(jobs_->ObjectName({objects.job, last}));
+  }
+
+  // Answers with what the dataset is, or, when it is dropped, with whose it was.
+  template <class F>
+  Reactor* DatasetCommand(Context* context, const std::string& name, v1::DatasetInfo* to, F make) {
+    Reactor* reactor = context->DefaultReactor();
+    if (!Allowed(context, reactor)) return reactor;
+    loop_->Request(std::move(make), [this, reactor, name, to](const action::Reply& reply,
+                                                              const SchedulerCore& core, uint64_t) {
+      to->set_name(name);
+      to->set_job(reply.job);
+      if (auto objects = core.GetDataset(name)) Describe({name, *objects}, to);
+      reactor->Finish(StatusOf(reply));
+    });
+    return reactor;
   }
 
   // Gives the core an event about a job, and answers with what the job is then.

@@ -346,6 +346,10 @@ class BatchCheck {
     for (const v1::Collection& from : batch_.collections()) {
       uint64_t last = from.first() + uint64_t{from.stride()} * (uint64_t{from.count()} - 1);
       std::string name = StrCat("collection ", t_.collections_.size());
+      if (from.job() != 0 || !from.dataset().empty()) {
+        if (absl::Status status = Import(name, from); !status.ok()) return status;
+        continue;
+      }
       if (from.count() == 0 || from.stride() == 0)
         return Bad(StrCat(name, " is empty, or its stride is 0"));
       if (last >= t_.now_.objects) {
@@ -355,6 +359,19 @@ class BatchCheck {
       t_.collections_.push_back({static_cast<Ordinal>(last), t_.PartsOf(from.first())});
       out_->batch.collections.push_back({from.first(), from.count(), from.stride()});
     }
+    return absl::OkStatus();
+  }
+
+  // Of another job: what there is of it is the core's to say.
+  absl::Status Import(const std::string& name, const v1::Collection& from) {
+    if (from.job() != 0 && !from.dataset().empty())
+      return Bad(StrCat(name, " is of a job and of a dataset; it can be of one only"));
+    const bool whole = !from.dataset().empty() && from.count() == 0;
+    if (!whole && (from.count() == 0 || from.stride() == 0))
+      return Bad(StrCat(name, " is empty, or its stride is 0"));
+    t_.collections_.push_back({.foreign = true});
+    out_->batch.collections.push_back(
+        {from.first(), from.count(), from.stride(), from.job(), from.dataset()});
     return absl::OkStatus();
   }
 
@@ -384,17 +401,19 @@ class BatchCheck {
     edge.source = batch_.input_source(e);
     edge.slot = batch_.input_slot().empty() ? slot : batch_.input_slot(e);
     uint64_t last = edge.source;
+    bool foreign = false;
     if (edge.source & kCollectionBit) {
       uint32_t index = edge.source & ~kCollectionBit;
       if (index >= t_.collections_.size())
         return OutOfTable(i, "collection", index, t_.collections_.size());
       last = t_.collections_[index].last;
+      foreign = t_.collections_[index].foreign;
       edge.parts_total = t_.collections_[index].parts;
     }
-    if (last >= t_.now_.objects) {
+    if (!foreign && last >= t_.now_.objects) {
       return BadTask(i, StrCat("reads object ", last, ", but the job has ", t_.now_.objects));
     }
-    if (last >= first_output) {
+    if (!foreign && last >= first_output) {
       return BadTask(i, StrCat("reads object ", last,
                                ", which is its own or made by a later task; send tasks after ",
                                "those that they read from (the compiler sorts them)"));

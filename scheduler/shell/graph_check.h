@@ -42,8 +42,9 @@ class GraphTables {
     uint32_t count = 0, body = 0, output_count = 0;
   };
   struct CollectionInfo {
-    Ordinal last = 0;    // the largest object
-    uint32_t parts = 0;  // of its first object
+    Ordinal last = 0;      // the largest object
+    uint32_t parts = 0;    // of its first object
+    bool foreign = false;  // of another job; neither is known
   };
   struct TemplateInfo {
     std::string name;

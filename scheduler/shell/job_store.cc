@@ -28,6 +28,11 @@ absl::StatusOr<std::vector<graph::Run>> JobRecord::MatchTasks(std::string_view p
   return names_.MatchTasks(pattern);
 }
 
+absl::StatusOr<std::vector<graph::Run>> JobRecord::MatchObjects(std::string_view pattern) const {
+  std::shared_lock lock(mutex_);
+  return names_.MatchObjects(pattern);
+}
+
 BodyPtr JobRecord::Body(uint32_t index) const {
   std::shared_lock lock(mutex_);
   return index < bodies_.size() ? bodies_[index] : nullptr;

@@ -57,6 +57,7 @@ class JobRecord {
   std::string ObjectName(Ordinal object) const;
   absl::StatusOr<graph::NamedThing> Resolve(std::string_view name) const;
   absl::StatusOr<std::vector<graph::Run>> MatchTasks(std::string_view pattern) const;
+  absl::StatusOr<std::vector<graph::Run>> MatchObjects(std::string_view pattern) const;
   BodyPtr Body(uint32_t index) const;  // null: no such body
   // Appends the task's arguments to *args; nothing when it has none.
   void CopyArgs(Ordinal task, std::string* args) const;

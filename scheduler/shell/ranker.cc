@@ -16,17 +16,26 @@ static_assert(kCollectionBit == order::kCollectionBit);
 
 constexpr uint32_t kSliceTasks = 8192;  // the core re-queues that many in a millisecond or two
 
+bool IsForeign(const Batch::Collection& c) { return c.job != 0 || !c.dataset.empty(); }
+
 void Append(const Batch& batch, order::Graph& graph) {
   for (const Batch::Options& o : batch.options)
     graph.hints.push_back({o.expect_ns, o.expect_bytes});
   for (const Batch::Collection& c : batch.collections)
-    graph.collections.push_back({c.first, c.count, c.stride});
+    graph.collections.push_back({c.first, IsForeign(c) ? 0 : c.count, c.stride});
+  size_t edge = 0;
   for (const Batch::Task& task : batch.tasks) {
+    const size_t before = graph.input.size();
+    for (uint32_t i = 0; i < task.edge_count; ++i, ++edge) {
+      // What other jobs make is there, or comes when it comes: no order here changes that.
+      const uint32_t source = batch.edges[edge].source;
+      if (!(source & kCollectionBit) || graph.collections[source & ~kCollectionBit].count != 0)
+        graph.input.push_back(source);
+    }
     graph.output_count.push_back(task.output_count);
-    graph.input_count.push_back(static_cast<uint16_t>(task.edge_count));
+    graph.input_count.push_back(static_cast<uint16_t>(graph.input.size() - before));
     graph.hint.push_back(task.option);
   }
-  for (const Batch::Edge& edge : batch.edges) graph.input.push_back(edge.source);
   graph.wants.insert(graph.wants.end(), batch.wants.begin(), batch.wants.end());
 }
 

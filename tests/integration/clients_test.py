@@ -254,5 +254,41 @@ class ForgetTest(Daemons):
         self.assertEqual(self.ctl("-q", "job", "show", "last").text, "6\n")
 
 
+class DatasetTest(Daemons):
+    MAKE = "- {name: m, over: {i: 0..2}, out: {c: c}, sh: 'echo $i > c'}\nwant: ['m[*].c']\n"
+    READ = "- {name: r, in: {all: {dataset: counts}}, sh: 'cat \"$in_all\"/*', stdout: o}\nwant: [r.o]\n"
+
+    def test_another_job_reads_what_was_published(self):
+        job = self.submit(self.MAKE)
+        said = self.ctl("dataset", "publish", "counts", job, "m[*].c").text
+        self.assertIn("3 objects of job 1", said)
+        self.ctl("dataset", "publish", "counts", job, "m[*].c")  # the same again
+        [dataset] = self.json("dataset", "list")["datasets"]
+        self.assertEqual((dataset["name"], dataset["first"], dataset["last"]), ("counts", "m[0].c", "m[2].c"))
+        self.await_state(job, "done")
+
+        reader = self.submit(self.READ)
+        self.await_state(reader, "done")
+        self.assertEqual(self.ctl("object", "get", reader, "r.o").text.split(), ["0", "1", "2"])
+
+        self.assertIn("dataset counts is of it", self.ctl("job", "forget", job, code=2).error)
+        self.ctl("dataset", "drop", "counts")
+        self.ctl("job", "forget", job)
+        self.assertIn("there are no datasets", self.ctl("dataset", "list").error)
+
+    def test_names_that_mean_nothing_or_something_else(self):
+        job = self.submit(self.MAKE)
+        for args, what in {
+            ("publish", "x", job, "n.c"): "'n'",
+            ("publish", "x", "7", "m[*].c"): "no job 7",
+            ("drop", "x"): "there is no dataset x",
+        }.items():
+            self.assertIn(what, self.ctl("dataset", *args, code=3).error, args)
+        self.ctl("dataset", "publish", "counts", job, "m[0].c")
+        self.assertIn("drop it first", self.ctl("dataset", "publish", "counts", job, "m[1].c", code=2).error)
+        self.ctl("dataset", "drop", "counts")
+        self.assertIn("there is no dataset counts", self.ctl("submit", self.graph(self.READ), code=2).error)
+
+
 if __name__ == "__main__":
     unittest.main()

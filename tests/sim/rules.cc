@@ -308,6 +308,7 @@ void Checker::On(const action::Gather& a) {
 // It may go: nobody needs what only it has.
 void Checker::On(const action::Retire& a) {
   uint32_t leaver = streams_[a.stream].peer;
+  if (peers_[leaver].stream != a.stream) return;  // a newer one came in the same step
   if (!peers_[leaver].draining) return Fail("a worker is retired that nobody drained");
   for (const ObjectVersion& id : peers_[leaver].holds) {
     if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) continue;

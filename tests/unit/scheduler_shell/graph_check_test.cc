@@ -48,6 +48,25 @@ TEST(GraphCheck, RanksAndTailsAreTakenOver) {
   EXPECT_FALSE(others.Check(without)->ranked);
 }
 
+// What there is of it, only the core knows.
+TEST(GraphCheck, CollectionsOfOtherJobsMayReachAnywhere) {
+  GraphTables tables;
+  v1::GraphBatch batch = SmallGraph();
+  batch.mutable_collections(0)->set_first(1000);
+  batch.mutable_collections(0)->set_job(9);
+  auto checked = tables.Check(batch);
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_EQ(checked->batch.collections[0], (Batch::Collection{1000, 3, 1, 9}));
+  EXPECT_EQ(checked->batch.edges[0].parts_total, 0u);
+  v1::GraphBatch all = SmallGraph();
+  all.mutable_collections(0)->Clear();
+  all.mutable_collections(0)->set_dataset("counts");
+  GraphTables others;
+  checked = others.Check(all);
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_EQ(checked->batch.collections[0].dataset, "counts");
+}
+
 TEST(GraphCheck, ALaterBatchReadsEarlierObjects) {
   GraphTables tables;
   v1::GraphBatch first = SmallGraph();
@@ -165,6 +184,16 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
       {"collection", [](auto& b) { b.mutable_collections(0)->set_count(9); },
        "collection 0 reaches to object 8"},
       {"empty collection", [](auto& b) { b.mutable_collections(0)->set_count(0); }, "is empty"},
+      {"import",
+       [](auto& b) {
+         b.mutable_collections(0)->set_job(9), b.mutable_collections(0)->set_dataset("d");
+       },
+       "collection 0 is of a job and of a dataset"},
+      {"empty import",
+       [](auto& b) {
+         b.mutable_collections(0)->set_job(9), b.mutable_collections(0)->set_count(0);
+       },
+       "is empty"},
       {"later collection", [](auto& b) { b.mutable_collections(0)->set_count(4); },
        "reads object 3, which is its own"},
       {"slot", [](auto& b) { b.add_input_slot(2); }, "fills input slot 2, but its body has 1"},

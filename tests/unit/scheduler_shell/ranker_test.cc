@@ -90,6 +90,20 @@ TEST_F(RankerTest, InputsOfEarlierBatchesCount) {
   EXPECT_THAT(sent_[0].tail, ElementsAre(300, 300, 200, 200, 100));
 }
 
+TEST_F(RankerTest, InputsOfOtherJobsDoNotCount) {
+  Batch second;
+  second.collections.push_back({0, 4, 1, 9});
+  second.collections.push_back({.dataset = "d"});
+  second.collections.push_back({0, 4, 1});
+  second.tasks.emplace_back().edge_count = 3;
+  for (uint32_t c : {0, 1, 2}) second.edges.emplace_back().source = c | kCollectionBit;
+  ranker_->Add(1, TwoPairs(), false);
+  ranker_->Add(1, second, false);
+  ranker_->Seal(1);
+  WaitFor(1);
+  EXPECT_THAT(sent_[0].tail, ElementsAre(300, 300, 200, 200, 100));
+}
+
 TEST_F(RankerTest, HintsCount) {
   Batch batch;
   for (uint64_t seconds : {1, 3, 2}) {
