@@ -653,6 +653,9 @@ inline bool Ended(TaskState s) {
   return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;
 }
 
+// Of what a task takes, as much is left for the job: of one that runs a half on average.
+inline uint64_t HalvesLeft(TaskState s) { return Ended(s) ? 0 : s == TaskState::kActive ? 1 : 2; }
+
 // "" or the first broken invariant. See validate.cc.
 std::string ValidateState(const State& state);
 

@@ -11,8 +11,11 @@ namespace taskd::scheduler {
 void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   --job.counts[static_cast<size_t>(task.state)];
   --counters.tasks[static_cast<size_t>(task.state)];
-  if (Ended(task.state) && !Ended(state)) job.left_cpu_us += ToldCpuUs(job, task);
-  if (!Ended(task.state) && Ended(state)) job.left_cpu_us -= ToldCpuUs(job, task);
+  if (HalvesLeft(task.state) != HalvesLeft(state)) {
+    const uint64_t told_us = ToldCpuUs(job, task);
+    job.left_cpu_us -= told_us * HalvesLeft(task.state) / 2;
+    job.left_cpu_us += told_us * HalvesLeft(state) / 2;
+  }
   task.state = state;
   ++job.counts[static_cast<size_t>(state)];
   ++counters.tasks[static_cast<size_t>(state)];

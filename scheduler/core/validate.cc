@@ -90,10 +90,7 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
     if (!queue.Holds(job, ordinal)) return StrCat(name, ": not in the queue that it says");
     ++seen.ready;
   }
-  if (task.state == TaskState::kWaiting || task.state == TaskState::kReady ||
-      task.state == TaskState::kActive) {
-    seen.left_cpu_us += state.ToldCpuUs(job, task);
-  }
+  seen.left_cpu_us += state.ToldCpuUs(job, task) * HalvesLeft(task.state) / 2;
   bool live = false;
   for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
     const AttemptRec& attempt = state.attempts[a];
