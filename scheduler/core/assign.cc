@@ -162,6 +162,7 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
       ObjectRec& object = owner.objects[source];
       InputObject input{{{owner.id, source}, object.version}, object.size_bytes};
       bool here = NameHolders(worker, input.id.object, object, ordinal, input);
+      if (!here && divisor == 1) NoteUnderWay(input.id.object, object, worker.id.slot);
       *(here ? present : missing) += object.size_bytes / divisor * times;
       out.objects.push_back(input);
     };

@@ -244,6 +244,7 @@ bool State::TakeFromHomes(Worker& worker) {
       if (v == worker.id.slot) continue;
       Worker& victim = *workers[v];
       Precedence head;
+      if (victim.dirty && !victim.Closed() && CanRun(victim, s)) continue;  // it takes it itself
       if (!TopOf({s, victim.id.slot}, &head)) continue;
       Job& job = *jobs[head.job];
       TaskRec& task = job.tasks[head.ordinal];
@@ -394,6 +395,12 @@ bool State::Balance() {
       return true;
     }
     if (worker->Closed()) return true;
+    if (worker->short_of_memory && worker->home_tasks > 0) {  // others left that to it
+      VisitHungry(1, [&](Worker& idle) {
+        MarkDirty(idle);
+        return true;
+      });
+    }
     if (worker->used.cpus_milli < worker->capacity.cpus_milli && !worker->short_of_memory) {
       SetHungry(*worker, true);
       AskBack(*worker);

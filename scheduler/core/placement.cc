@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/hash.h"
 #include "common/base/muldiv.h"
 #include "scheduler/core/state.h"
 
@@ -14,6 +15,9 @@ constexpr uint64_t kUnknownBandwidth = 1'000'000'000;  // bytes a second, until 
 constexpr uint64_t kTellingBytes = 1 << 20;  // a smaller fetch tells more of the round trip
 constexpr uint64_t kRoundTripNs = 1'000'000;
 constexpr uint64_t kMovableBytes = 64 << 10;  // less than this travels with the round trip
+constexpr uint64_t kSharedBytes = 4 << 20;    // it is worth to run where this is fetched anyway
+constexpr uint64_t kUnderWayOf = 6;           // what is under way counts as a sixth of it
+constexpr uint32_t kUnderWayKept = 4096;
 
 // Input bytes of a task by holder: the few largest inputs, a sample of a wide collection scaled up.
 struct Holdings {
@@ -42,6 +46,10 @@ struct Holdings {
   }
 };
 
+uint32_t UnderWayAt(ObjectId id) {
+  return static_cast<uint32_t>(Mix64(uint64_t{id.job} << 32 | id.ordinal) % kUnderWayKept);
+}
+
 Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
   const TaskRec& task = job.tasks[ordinal];
   Holdings out;
@@ -64,7 +72,12 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
     }
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      add(job.objects[source], parts, of);
+      const ObjectRec& object = job.objects[source];
+      add(object, parts, of);
+      if (of == 1) {
+        state.VisitUnderWay({job.id, source}, object,
+                            [&](uint16_t slot) { out.Add(slot, object.size_bytes / kUnderWayOf); });
+      }
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
@@ -79,6 +92,30 @@ Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
 }
 
 }  // namespace
+
+const UnderWay* State::FindUnderWay(ObjectId id, const ObjectRec& object) const {
+  if (object.size_bytes < kSharedBytes || under_way.empty()) return nullptr;
+  const UnderWay& found = under_way[UnderWayAt(id)];
+  return found.object == id ? &found : nullptr;
+}
+
+// A newer object may take its place in the table, and a fetch may be called off: it is a hint.
+void State::NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot) {
+  if (object.size_bytes < kSharedBytes || HoldsUsable(id, object, slot)) return;
+  if (under_way.empty()) under_way.resize(kUnderWayKept);
+  UnderWay& entry = under_way[UnderWayAt(id)];
+  if (entry.object != id) entry = {id};
+  if (std::find(entry.slots.begin(), entry.slots.end(), slot) != entry.slots.end()) return;
+  entry.slots[entry.next++ % entry.slots.size()] = slot;
+}
+
+void State::NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slot) {
+  uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
+  for (uint32_t e = task.edges; e < task.edges + edges; ++e) {
+    uint32_t source = job.edges[e].source;
+    if (!(source & kCollectionBit)) NoteUnderWay({job.id, source}, job.objects[source], slot);
+  }
+}
 
 uint64_t State::TransferNs(const Worker& worker, uint64_t bytes) const {
   if (bytes == 0) return 0;
@@ -113,9 +150,14 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
   uint64_t before = load == nullptr ? 0 : load->ahead + load->home.size();
   uint64_t need = std::max<uint32_t>(shapes[shape].spec.variants[0].need.cpus_milli, 1);
   uint64_t slots = std::max<uint64_t>(worker.capacity.cpus_milli / need, 1);
+  const bool can_run = CanRun(worker, shape);
+  if (can_run) {  // those before it take what is free, too
+    uint64_t free = (worker.capacity.cpus_milli - worker.used.cpus_milli) / need;
+    before -= std::min(before, std::max<uint64_t>(free, 1) - 1);
+  }
   uint64_t wait = before * task_ns / slots;
   if (load != nullptr && load->refused_until_ns > now_ns) wait += load->refused_until_ns - now_ns;
-  return CanRun(worker, shape) ? wait : wait + task_ns / 2;
+  return can_run ? wait : wait + task_ns / 2;
 }
 
 uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
@@ -159,6 +201,7 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
     return false;
   });
   budget -= holdings.count;
+  if (best != kNoSlot && holdings.At(best) < holdings.total) NoteInputsUnderWay(job, task, best);
   return best;
 }
 

@@ -3,6 +3,7 @@
 #ifndef TASKD_SCHEDULER_CORE_RECORDS_H_
 #define TASKD_SCHEDULER_CORE_RECORDS_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -341,6 +342,13 @@ struct alignas(64) Worker {
     return state == WorkerState::kUp || state == WorkerState::kDraining ||
            state == WorkerState::kDrained;
   }
+};
+
+// Where a large object is being fetched to, by the newest orders.
+struct UnderWay {
+  ObjectId object;
+  std::array<uint16_t, 4> slots = {kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  uint32_t next = 0;
 };
 
 struct Shape {

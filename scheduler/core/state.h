@@ -438,6 +438,16 @@ class State {
 
   // --- placement.cc
   uint64_t TransferNs(const Worker& worker, uint64_t bytes) const;
+  const UnderWay* FindUnderWay(ObjectId id, const ObjectRec& object) const;
+  template <typename Visit>
+  void VisitUnderWay(ObjectId id, const ObjectRec& object, Visit visit) const {
+    const UnderWay* found = FindUnderWay(id, object);
+    if (found == nullptr) return;
+    for (uint16_t slot : found->slots)
+      if (slot != kNoSlot && !HoldsUsable(id, object, slot)) visit(slot);
+  }
+  void NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot);
+  void NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slot);
   void LearnBandwidth(Worker& worker, const AttemptRec& attempt);
   uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
   uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
@@ -599,7 +609,8 @@ class State {
   absl::btree_map<std::pair<Resources, std::vector<uint32_t>>, uint16_t> kind_of_worker;
 
   absl::btree_map<uint16_t, uint16_t> kept;  // by shape: the worker that takes nothing else
-  uint64_t in_bytes_per_s = 0;               // into any worker, as learned; 0: not yet
+  std::vector<UnderWay> under_way;  // by hash: a later object takes the place of an earlier one
+  uint64_t in_bytes_per_s = 0;      // into any worker, as learned; 0: not yet
   FairShare shares;
   uint64_t up_cpus_milli = 0;  // of workers that are up
 
