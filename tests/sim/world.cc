@@ -111,9 +111,13 @@ bool World::WantsServed() {
 
 bool World::Quiet() {
   if (!JobsEnded() || !scheduler.idle() || scheduler.replies_due() != 0) return false;
-  return std::all_of(workers.begin(), workers.end(), [](const auto& w) {
+  const bool workers_done = std::all_of(workers.begin(), workers.end(), [](const auto& w) {
     return !w->alive() || (w->connected() && w->Leaks().empty());
   });
+  if (!workers_done) return false;
+  // A worker that was told that a holder is busy has no fetch under way, but will ask again.
+  const std::vector<scheduler::WorkerView> views = scheduler.core().ListWorkers();
+  return std::all_of(views.begin(), views.end(), [](const auto& w) { return w.gathering == 0; });
 }
 
 // Everything one after the other on one worker, three times, and the longest timers on top.
