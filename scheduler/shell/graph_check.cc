@@ -437,8 +437,11 @@ class BatchCheck {
     std::string range = StrCat("parts ", edge.parts.lo, " to ", edge.parts.hi);
     if (edge.parts.lo >= edge.parts.hi)
       return BadTask(i, StrCat("reads ", range, ", an empty range"));
-    if (edge.parts_total == 0)
-      return BadTask(i, StrCat("reads ", range, " of an object that has no parts"));
+    if (edge.parts_total == 0) {
+      return BadTask(i, StrCat("reads ", range,
+                               " of an object that has no parts, or is of another job: those are "
+                               "read whole"));
+    }
     if (edge.parts.hi > edge.parts_total) {
       return BadTask(i, StrCat("reads ", range, ", but the object has ", edge.parts_total));
     }
