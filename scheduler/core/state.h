@@ -5,7 +5,6 @@
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
-//   prefetch.cc     asking for memory that is going to be needed
 //   retry.cc        cancelling tasks; putting failed ones back
 //   propagate.cc    the worklist: presence of objects told to consumers, wants acquired and released
 //   holders.cc      the lists of replicas, by object and by worker
@@ -443,8 +442,10 @@ class State {
   void VisitUnderWay(ObjectId id, const ObjectRec& object, Visit visit) const {
     const UnderWay* found = FindUnderWay(id, object);
     if (found == nullptr) return;
-    for (uint16_t slot : found->slots)
-      if (slot != kNoSlot && !HoldsUsable(id, object, slot)) visit(slot);
+    for (uint16_t slot : found->slots) {
+      if (slot == kNoSlot || workers[slot] == nullptr) continue;  // that one was forgotten
+      if (!HoldsUsable(id, object, slot)) visit(slot);
+    }
   }
   void NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot);
   void NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slot);

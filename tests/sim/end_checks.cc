@@ -104,7 +104,8 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
       }
       if (view->culprit == id.ordinal) {
         if (!ImportExplains(plan, id.ordinal))
-          Fail(StrCat(ToString(id), " failed because of other jobs without a reason"));
+          Fail(StrCat(ToString(id), " failed because of other jobs without a reason: ",
+                      world_.scheduler.core().Explain(id)->failure.message));
         return;
       }
       if (view->culprit >= plan.tasks.size() || !CulpritExplains(plan, id.ordinal, view->culprit)) {
