@@ -132,7 +132,8 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     if (work.after == Presence::kAvailable) state.FreeIfUnwanted(job, work.index);
     // Tasks that have ended do not care unless they failed by it; collections keep their counts
     // always.
-    bool told = object.live_consumers > 0 || object.in_collection || work.before == Presence::kDead;
+    bool told = object.live_consumers > 0 || object.in_collection ||
+                work.before == Presence::kDead || state.restoring;
     work.cursor = told ? object.consumers : kNil;
     work.limit = object.exported ? job.last_importer + 1 : 0;
     return work.cursor != kNil || work.limit > 0;
@@ -154,7 +155,8 @@ bool AnnounceCollection(State& state, Job& job, Work& work) {
     c.announced = false;
     c.presence = work.after;
     if (work.before == work.after) return false;
-    work.cursor = c.live_consumers > 0 || work.before == Presence::kDead ? c.consumers : kNil;
+    bool told = c.live_consumers > 0 || work.before == Presence::kDead || state.restoring;
+    work.cursor = told ? c.consumers : kNil;
     return work.cursor != kNil;
   }
   return TellConsumers(state, job, work, work.index | kCollectionBit);

@@ -78,7 +78,9 @@ void State::InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence be
   TaskRec& task = job.tasks[ordinal];
   if (task.starting) return;
   if (Ended(task.state)) {
-    if (before == Presence::kDead && after != Presence::kDead) FollowCulprit(job, ordinal);
+    // While the journal is read, what failed tasks had made before is away, not dead.
+    if ((before == Presence::kDead || restoring) && after != Presence::kDead)
+      FollowCulprit(job, ordinal);
     return;
   }
   auto count = [&task](Presence presence, int32_t by) {

@@ -76,7 +76,7 @@ void DrawNetwork(Prng& rng, Options& o) {
 void DrawGraphs(Prng& rng, Options& o) {
   o.tasks = static_cast<uint32_t>(rng.Chance(100) ? rng.Between(400, 800) : rng.Between(200, 320));
   o.jobs = static_cast<uint32_t>(rng.Between(1, 4));
-  o.max_output_bytes = Pick(rng, {1u, 400u, 60'000u, 5'000'000u});
+  o.max_output_bytes = Pick(rng, {1u, 400u, 60'000u, 8'000'000u});
   o.doomed_per_mille = Pick(rng, {0u, 0u, 3u, 10u});
   o.flaky_per_mille = Pick(rng, {0u, 30u, 200u});
   o.poison_per_mille = Pick(rng, {0u, 0u, 0u, 3u});
