@@ -171,14 +171,12 @@ void State::EndImport(Job& job, const Import& import) {
 void State::CutImporter(Job& job) {
   const Importer importer = job.importers.begin()->second;
   job.importers.erase(job.importers.begin());
-  CollectionRec& c = jobs[importer.job]->collections[importer.collection];
+  Job& reader = *jobs[importer.job];
+  CollectionRec& c = reader.collections[importer.collection];
   c.job = kNoJob;
   c.missing = c.away = 0;
   c.dead = c.count;
-  if (c.announced || c.presence == Presence::kDead) return;
-  c.announced = true;
-  Enqueue(
-      {.kind = WorkKind::kAnnounceCollection, .job = importer.job, .index = importer.collection});
+  CollectionMayHaveChanged(reader, importer.collection);
 }
 
 void State::On(event::PublishDataset& e) {

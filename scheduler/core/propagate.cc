@@ -102,6 +102,11 @@ void State::MemberChanged(Job& job, uint32_t index, Ordinal member, Presence bef
   CollectionRec& c = job.collections[index];
   CountMember(c, member, before, -1);
   CountMember(c, member, after, +1);
+  CollectionMayHaveChanged(job, index);
+}
+
+void State::CollectionMayHaveChanged(Job& job, uint32_t index) {
+  CollectionRec& c = job.collections[index];
   if (c.announced || CollectionPresence(c) == c.presence) return;
   c.announced = true;
   Enqueue({.kind = WorkKind::kAnnounceCollection, .job = job.id, .index = index});

@@ -210,6 +210,7 @@ class State {
   void ReleaseObject(Job& job, Ordinal object);
   Presence SourcePresence(const Job& job, uint32_t source) const;
   void MemberChanged(Job& job, uint32_t index, Ordinal member, Presence before, Presence after);
+  void CollectionMayHaveChanged(Job& job, uint32_t index);
 
   // --- tasks.cc
   void SetTaskState(Job& job, TaskRec& task, TaskState state);
