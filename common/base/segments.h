@@ -1,21 +1,27 @@
 // A growable array in fixed segments: elements never move, and growth never copies, so that one more
-// element costs the same however many there are.
+// element costs the same however many there are. With `kFirst` below `kPerSegment` the first segment
+// starts that small and doubles, and until it is whole an element may move when another is appended:
+// for arrays of which there are many, most of them short.
 #ifndef TASKD_COMMON_BASE_SEGMENTS_H_
 #define TASKD_COMMON_BASE_SEGMENTS_H_
 
-#include <array>
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"
 
 namespace taskd {
 
-template <typename T, uint32_t kPerSegment = 4096>
+template <typename T, uint32_t kPerSegment = 4096, uint32_t kFirst = kPerSegment>
 class Segments {
   static_assert((kPerSegment & (kPerSegment - 1)) == 0, "a power of two");
+  static_assert((kFirst & (kFirst - 1)) == 0 && kFirst <= kPerSegment && kFirst > 0);
 
  public:
   uint32_t size() const { return size_; }
@@ -23,19 +29,17 @@ class Segments {
 
   T& operator[](uint32_t i) {
     TASKD_CHECK(i < size_);
-    return segments_[i / kPerSegment]->items[i % kPerSegment];
+    return segments_[i / kPerSegment][i % kPerSegment];
   }
   const T& operator[](uint32_t i) const {
     TASKD_CHECK(i < size_);
-    return segments_[i / kPerSegment]->items[i % kPerSegment];
+    return segments_[i / kPerSegment][i % kPerSegment];
   }
 
   T& Append(T value = T()) {
-    if (size_ / kPerSegment == segments_.size())
-      // Not zeroed before T's own constructor.
-      segments_.push_back(std::make_unique_for_overwrite<Segment>());
+    if (size_ == capacity_) Grow();
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
-    T& slot = segments_[size_ / kPerSegment]->items[size_ % kPerSegment];
+    T& slot = segments_[size_ / kPerSegment][size_ % kPerSegment];
     slot = std::move(value);
     ++size_;
     return slot;
@@ -45,7 +49,7 @@ class Segments {
   const void* Directory() const { return segments_.data() + size_ / kPerSegment; }
   const void* End() const {
     const uint32_t segment = size_ / kPerSegment;
-    return segment < segments_.size() ? &segments_[segment]->items[size_ % kPerSegment] : nullptr;
+    return segment < segments_.size() ? &segments_[segment][size_ % kPerSegment] : nullptr;
   }
 
   // Frees whole segments, but keeps an empty one: an array at the border of two does not allocate at
@@ -53,7 +57,10 @@ class Segments {
   void RemoveLast() requires std::is_trivially_destructible_v<T> {
     TASKD_CHECK(size_ > 0);
     --size_;
-    if (segments_.size() > size_ / kPerSegment + 2) segments_.pop_back();
+    if (segments_.size() > size_ / kPerSegment + 2) {
+      segments_.pop_back();
+      capacity_ -= kPerSegment;
+    }
   }
 
   // Frees the newest segment that has elements, however full it is.
@@ -62,15 +69,43 @@ class Segments {
     const uint32_t kept = (size_ - 1) / kPerSegment;
     segments_.resize(kept);
     size_ = kept * kPerSegment;
+    capacity_ = size_;
   }
 
  private:
   // Elements lie in as few of the processor's lines as they can.
-  struct alignas(64) Segment {
-    std::array<T, kPerSegment> items;
+  static constexpr std::align_val_t kAlign{std::max<size_t>(64, alignof(T))};
+  struct Free {
+    uint32_t count = 0;
+    void operator()(T* items) const {
+      std::destroy_n(items, count);
+      ::operator delete(items, kAlign);
+    }
   };
-  std::vector<std::unique_ptr<Segment>> segments_;
+  using Segment = std::unique_ptr<T[], Free>;
+
+  static Segment Make(uint32_t count) {
+    T* items = static_cast<T*>(::operator new(count * sizeof(T), kAlign));
+    std::uninitialized_default_construct_n(items, count);
+    return {items, Free{count}};
+  }
+
+  void Grow() {
+    if (segments_.size() != 1 || capacity_ >= kPerSegment) {
+      const uint32_t count = segments_.empty() ? kFirst : kPerSegment;
+      segments_.push_back(Make(count));
+      capacity_ += count;
+      return;
+    }
+    Segment larger = Make(2 * capacity_);
+    std::move(segments_[0].get(), segments_[0].get() + size_, larger.get());
+    segments_[0] = std::move(larger);
+    capacity_ *= 2;
+  }
+
+  std::vector<Segment> segments_;
   uint32_t size_ = 0;
+  uint32_t capacity_ = 0;
 };
 
 }  // namespace taskd

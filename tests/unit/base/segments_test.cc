@@ -38,5 +38,19 @@ TEST(Segments, ShrinksFromItsEnd) {
   for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(array[i], i + 100);
 }
 
+TEST(Segments, AFirstSegmentThatStartsSmallLosesNothingAsItGrows) {
+  Segments<std::string, 16, 2> array;
+  for (uint32_t i = 0; i < 100; ++i) {
+    array.Append(std::to_string(i));
+    for (uint32_t j = 0; j <= i; ++j) ASSERT_EQ(array[j], std::to_string(j));
+  }
+  const std::string* first = &array[0];
+  array.Append("100");
+  EXPECT_EQ(first, &array[0]) << "whole segments stay where they are";
+  while (!array.empty()) array.DropLastSegment();
+  array.Append("again");
+  EXPECT_EQ(array[0], "again");
+}
+
 }  // namespace
 }  // namespace taskd
