@@ -13,8 +13,8 @@ std::string_view Look(const std::array<std::string_view, N>& names, E value) {
 
 constexpr std::array<std::string_view, 7> kTask = {"unknown", "waiting", "ready",    "active",
                                                    "done",    "failed",  "cancelled"};
-constexpr std::array<std::string_view, 5> kAttempt = {"unknown", "assigned", "running",
-                                                      "retracting", "cancelling"};
+constexpr std::array<std::string_view, 6> kAttempt = {"unknown",    "assigned",   "running",
+                                                      "retracting", "cancelling", "yielded"};
 constexpr std::array<std::string_view, 8> kEnd = {"unknown",   "finished", "failed", "cancelled",
                                                   "retracted", "refused",  "stuck",  "lost"};
 constexpr std::array<std::string_view, kFailureClasses> kFailure = {
@@ -22,9 +22,10 @@ constexpr std::array<std::string_view, kFailureClasses> kFailure = {
     "output_missing", "input_changed", "input_path", "bad_body",      "store",
     "crash_limit",    "input_failed",  "input_lost", "out_of_memory", "unschedulable"};
 constexpr std::array<std::string_view, static_cast<size_t>(kLastWaitReason) + 1> kReason = {
-    "none",    "inputs",  "input_rebuild", "behind_others", "no_worker",  "unschedulable",
-    "backoff", "drain",   "at_worker",     "job_open",      "input_away", "worker_away",
-    "pool",    "refused", "suspect",       "job_limit",     "restart",    "memory"};
+    "none",          "inputs",      "input_rebuild", "behind_others", "no_worker",
+    "unschedulable", "backoff",     "drain",         "at_worker",     "job_open",
+    "input_away",    "worker_away", "pool",          "refused",       "suspect",
+    "job_limit",     "restart",     "memory",        "held",          "yielded"};
 constexpr std::array<std::string_view, 7> kWorker = {"unknown",  "up",      "suspect", "away",
                                                      "draining", "drained", "lost"};
 constexpr std::array<std::string_view, 6> kJob = {"unknown", "open",   "running",

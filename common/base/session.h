@@ -59,7 +59,7 @@ struct Resources {
 
 // The values of these enums are those of types.proto.
 enum class TaskState : uint8_t { kWaiting = 1, kReady, kActive, kDone, kFailed, kCancelled };
-enum class AttemptState : uint8_t { kAssigned = 1, kRunning, kRetracting, kCancelling };
+enum class AttemptState : uint8_t { kAssigned = 1, kRunning, kRetracting, kCancelling, kYielded };
 enum class AttemptEnd : uint8_t {
   kFinished = 1,
   kFailed,
@@ -106,9 +106,11 @@ enum class WaitReason : uint8_t {
   kSuspect,
   kJobLimit,
   kRestart,
-  kMemory
+  kMemory,
+  kHeld,
+  kYielded
 };
-inline constexpr WaitReason kLastWaitReason = WaitReason::kMemory;
+inline constexpr WaitReason kLastWaitReason = WaitReason::kYielded;
 enum class WorkerState : uint8_t { kUp = 1, kSuspect, kAway, kDraining, kDrained, kLost };
 enum class JobState : uint8_t { kOpen = 1, kRunning, kDone, kFailed, kCancelled };
 
@@ -193,6 +195,7 @@ struct Outcome {
   uint64_t fetched_bytes = 0;
   Ordinal first_output = 0;  // of the assignment: names the outputs of a job that was forgotten
   std::vector<OutputInfo> outputs;
+  uint32_t submitted = 0;  // batches that it submitted; they came before
   std::vector<BadHolder> bad_holders;
 };
 

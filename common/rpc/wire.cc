@@ -265,7 +265,7 @@ absl::StatusOr<TaskState> Decode(v1::TaskState state) {
   return DecodeEnum(state, TaskState::kWaiting, TaskState::kCancelled, "task state");
 }
 absl::StatusOr<AttemptState> Decode(v1::AttemptState state) {
-  return DecodeEnum(state, AttemptState::kAssigned, AttemptState::kCancelling, "attempt state");
+  return DecodeEnum(state, AttemptState::kAssigned, AttemptState::kYielded, "attempt state");
 }
 absl::StatusOr<AttemptEnd> Decode(v1::AttemptEnd end) {
   return DecodeEnum(end, AttemptEnd::kFinished, AttemptEnd::kLost, "attempt end");

@@ -96,7 +96,9 @@ enum class RecordKind : uint8_t {
   kRetryTasks,
   kPublishDataset,
   kDropDataset,
-  kStart  // by the shell, before all others of a start: `number` is Config::start_count
+  kStart,  // by the shell, before all others of a start: `number` is Config::start_count
+  kSubmit,
+  kDiscard
 };
 // One journal record. A client's Reply needs every record before it, and so does AckOutcomes: what
 // a worker has let go of is not asked for again. See SchedulerCore::Restore.

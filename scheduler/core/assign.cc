@@ -51,6 +51,7 @@ uint32_t State::AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId 
   if (task.again == Again::kAsked) {
     task.again = Again::kAssigned;
     ++job.recomputed;
+    if (Progress* total = CountedIn(job)) ++total->recomputed;
     ++counters.tasks_recomputed;
   }
   return index;
@@ -80,6 +81,10 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   Promise(worker, job, attempt, missing);
   job.bytes_saved += present;
   job.bytes_moved += missing;
+  if (Progress* total = CountedIn(job)) {
+    total->bytes_saved += present;
+    total->bytes_moved += missing;
+  }
   counters.bytes_saved += present;
   counters.bytes_moved += missing;
 }

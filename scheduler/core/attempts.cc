@@ -100,7 +100,7 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
   (attempt.next == kNil ? worker.last_attempt : attempts[attempt.next].previous) = attempt.previous;
   --worker.attempts;
   if (attempt.alone) worker.alone = false;
-  if (--job.attempts == 0 && job.swept) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
+  if (--job.attempts == 0) ForgetIfSwept(job);
   Uncharge(worker, attempt);
   ReturnPromise(worker, attempt, true);
   SettleShare(job, attempt, outcome);
@@ -127,6 +127,8 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
     }
     history.push_back(view);
   }
+  if (!job.children.empty()) LeaveChild(job, attempt.task, attempt.id);
+  if (!refused_submissions.empty()) refused_submissions.erase({{job.id, attempt.task}, attempt.id});
   attempt.next = free_attempt;
   free_attempt = index;
   PromoteAhead(worker);
@@ -189,13 +191,21 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
               task.state == TaskState::kActive;
   bool finished =
       outcome.end == AttemptEnd::kFinished && outcome.outputs.size() == task.output_count;
-  if (live && finished) {
+  if (live && finished && HasSubmission(job, attempt, outcome)) {
+    AcceptChild(job, attempt.task, attempt.id);
     EndAttempt(index, AttemptEnd::kFinished, &outcome);
     return FinishTask(job, attempt.task, attempt, outcome);
   }
   if (!live) {
     EndAttempt(index, outcome.end, &outcome);
     return ReleaseOutputs(worker, outcome);
+  }
+  if (finished) {
+    const bool refused = outcome.failure != FailureClass::kNone;
+    EndAttempt(index, refused ? AttemptEnd::kFailed : AttemptEnd::kStuck, &outcome);
+    ReleaseOutputs(worker, outcome);
+    return refused ? OnFailed(job, attempt.task, attempt, outcome)
+                   : OnStuck(job, attempt.task, attempt, outcome);
   }
   EndAttempt(index, outcome.end, &outcome);
   switch (outcome.end) {
@@ -258,6 +268,7 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
     ++task.retries;
     task.avoid = attempt.worker.slot;  // it may be the worker's fault
     ++job.retried;
+    if (Progress* total = CountedIn(job)) ++total->retried;
     ++counters.tasks_retried;
     Emit(action::Journal{
         action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
@@ -352,6 +363,7 @@ void State::Absolve(TaskRec& task, AttemptRec& attempt) {
 
 void State::CountRunning(Job& job, int32_t by) {
   job.running += by;
+  if (Progress* total = CountedIn(job)) total->running += by;
   counters.running += by;
   Changed(job);
 }
@@ -363,10 +375,10 @@ void State::SetOrphaned(AttemptRec& attempt, bool orphaned) {
   Job& job = *jobs[attempt.job];
   if (attempt.started_ns != 0) CountRunning(job, orphaned ? -1 : +1);
   if (orphaned) {
-    shares.AttemptCountsNot(job.share);
-    UnparkJob(job);
+    shares.AttemptCountsNot(job.family->share);
+    Unpark(*job.family);
   } else {
-    shares.AttemptCounts(job.share);
+    shares.AttemptCounts(job.family->share);
   }
 }
 

@@ -39,7 +39,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
   if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   task.home = ChooseHome(job, ordinal);
   if (shapes[task.shape].queued++ == 0) queued_shapes.Set(task.shape, true);
-  shares.TaskReady(job.share);
+  shares.TaskReady(job.family->share);
   QueueAt({task.shape, task.home}).Push(*this, job, ordinal);
   if (task.home != kNoSlot) {
     Worker& worker = *workers[task.home];
@@ -54,7 +54,7 @@ void State::PopReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   if (task.position == kInSuspects) return PopSuspect(job, ordinal);
   if (--shapes[task.shape].queued == 0) queued_shapes.Set(task.shape, false);
-  shares.TaskUnready(job.share);
+  shares.TaskUnready(job.family->share);
   QueueAt({task.shape, task.home}).Remove(*this, job, ordinal);
   if (task.home == kNoSlot) return;
   Worker& worker = *workers[task.home];

@@ -34,8 +34,7 @@ void State::AddWant(ObjectId id) {
   ObjectRec& object = job.objects[id.ordinal];
   ++object.outside_wants;
   ++counters.client_wants;
-  ++job.outside_wants;
-  Reclassify(job);
+  CountOutside(job, +1);
   Presence actual = Actual(job, object);
   if (actual == Presence::kAvailable || actual == Presence::kDead) Emit(action::ObjectChanged{id});
   MakeIfWanted(job, id.ordinal);
@@ -46,9 +45,8 @@ void State::DropWant(ObjectId id) {
   Job* job = FindJob(id.job);
   if (job == nullptr) return;  // forgotten meanwhile
   --job->objects[id.ordinal].outside_wants;
-  --job->outside_wants;
   FreeIfUnwanted(*job, id.ordinal);
-  Reclassify(*job);
+  CountOutside(*job, -1);
 }
 
 void State::On(event::ClientGone& e) {

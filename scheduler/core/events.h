@@ -249,6 +249,18 @@ struct DropDataset {
   std::string name;
 };
 
+// What an attempt submits, batch by batch; a worker whose stream broke says again what was not
+// answered. Objects and tasks of the batch are numbered in the attempt's own job, which the answer
+// names; it may read objects of other jobs that exist. See children.cc.
+struct SubmitFromTask {
+  Token token = 0;
+  StreamId stream = 0;
+  AttemptRef attempt;
+  uint32_t number = 0;  // 0, 1, 2 ...; an older number is acknowledged again and ignored
+  bool early = false;   // its tasks start now; else when the attempt's finish is accepted
+  Batch batch;
+};
+
 // A client's stream broke: its wants and its ephemeral jobs stay for a lease.
 struct ClientGone {
   ClientId client = 0;
@@ -266,8 +278,8 @@ using Event =
                  event::WorkerReport, event::WorkerGoodbye, event::WorkerClosed, event::DrainWorker,
                  event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
                  event::CancelJob, event::CancelTasks, event::RetryTasks, event::ForgetJob,
-                 event::SetWants, event::PublishDataset, event::DropDataset, event::ClientGone,
-                 event::ClientBack>;
+                 event::SetWants, event::PublishDataset, event::DropDataset, event::SubmitFromTask,
+                 event::ClientGone, event::ClientBack>;
 
 }  // namespace taskd::scheduler
 

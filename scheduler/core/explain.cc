@@ -155,6 +155,7 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal, Reasons
   const TaskRec& task = job.tasks[ordinal];
   switch (task.state) {
     case TaskState::kWaiting:
+      if (job.child == ChildState::kHeld) return WaitReason::kHeld;
       if (!task.starting && task.missing == 0 && task.away > 0) return WaitReason::kInputAway;
       for (uint32_t e = task.edges; e < task.edges + std::min<uint32_t>(task.edge_count, kFew);
            ++e) {
@@ -168,7 +169,7 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal, Reasons
     case TaskState::kReady:
       return state.now_ns < state.hold_until_ns ? WaitReason::kRestart
              : task.backoff                     ? WaitReason::kBackoff
-             : job.share.at_limit()             ? WaitReason::kJobLimit
+             : job.family->share.at_limit()     ? WaitReason::kJobLimit
              : task.position == kInSuspects     ? SuspectReason(reasons, job, ordinal)
                                                 : reasons.InQueue(job, ordinal);
     case TaskState::kActive:
@@ -345,7 +346,7 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
   if (task.position != kNotInHeap && task.position != kInSuspects)
     out.ahead_in_queue = state_->shapes[task.shape].queued - 1;
   for (const FailureView& failure : job->failures) {
-    if (failure.task.ordinal == out.task.culprit) out.failure = failure;
+    if (failure.task == TaskId{job->id, out.task.culprit}) out.failure = failure;
   }
   return out;
 }

@@ -18,9 +18,13 @@ JobState StateOf(const Job& job) {
   if (job.cancelled) return JobState::kCancelled;
   if (!job.seal_asked) return JobState::kOpen;
   if (!job.ended) return JobState::kRunning;
-  if (job.counts[static_cast<size_t>(TaskState::kFailed)] > 0) return JobState::kFailed;
-  return job.counts[static_cast<size_t>(TaskState::kCancelled)] > 0 ? JobState::kCancelled
-                                                                    : JobState::kDone;
+  auto some = [&job](TaskState state) {
+    const auto s = static_cast<size_t>(state);
+    return job.counts[s] > 0 || (job.is_root() && job.family->of_children.counts[s] > 0);
+  };
+  return some(TaskState::kFailed)      ? JobState::kFailed
+         : some(TaskState::kCancelled) ? JobState::kCancelled
+                                       : JobState::kDone;
 }
 
 Job* State::JobForCommand(Token token, JobId id) {
@@ -39,6 +43,12 @@ void State::On(event::ForgetJob& e) {
   Job* job = FindJob(e.job);
   if (job == nullptr && !forgotten.contains(e.job))
     return Answer(e.token, kNotFound, StrCat("no job ", e.job));
+  if (job != nullptr && !job->is_root()) {
+    return Answer(e.token, kFailedPrecondition,
+                  StrCat("job ", e.job, " was submitted by task ", ToString(job->parent.task),
+                         ": it is forgotten with job ", job->family->root),
+                  e.job);
+  }
   if (job != nullptr && (!job->ended || job->retries_pending > 0)) {
     return Answer(e.token, kFailedPrecondition,
                   job->cancelled
@@ -54,7 +64,8 @@ void State::On(event::ForgetJob& e) {
 
 // Of a job whose state of being ended or wanted may have changed.
 void State::Reclassify(Job& job) {
-  bool idle = job.ended && !job.forgetting && job.outside_wants == 0;
+  if (!job.is_root()) return Reclassify(*jobs[job.family->root]);
+  bool idle = job.ended && !job.forgetting && job.family->outside_wants == 0;
   if (idle && job.expired) return BeginForget(job);
   if (idle != job.idle) {
     job.idle = idle;
@@ -73,10 +84,12 @@ void State::Reclassify(Job& job) {
 void State::BeginForget(Job& job) {
   if (job.forgetting) return;
   job.forgetting = true;
-  --counters.jobs_ended;
+  counters.jobs_ended -= job.is_root();
   if (job.idle) idle_jobs.erase({job.idle_since_ns, job.id});
   job.idle = false;
-  Emit(action::Journal{.kind = action::RecordKind::kForget, .job = job.id});
+  // What its tasks submitted goes with it.
+  if (job.is_root() || !jobs[job.parent.task.job]->forgetting)
+    Emit(action::Journal{.kind = action::RecordKind::kForget, .job = job.id});
   Enqueue({.kind = WorkKind::kForgetObjects, .job = job.id});
 }
 
@@ -104,18 +117,43 @@ bool State::ForgetObject(Job& job, Work& work) {
     CutImporter(job);
     return true;
   }
+  if (!work.begun) {
+    work.begun = true;
+    work.cursor = 0;
+    work.limit = 0;
+  }
+  auto child = job.children.lower_bound({work.cursor, work.limit});
+  if (child != job.children.end()) {
+    work.cursor = child->first.first;
+    work.limit = child->first.second + 1;
+    BeginForget(*jobs[child->second]);
+    return true;
+  }
   job.swept = true;
-  if (job.attempts == 0) Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
+  ForgetIfSwept(job);
   return false;
 }
 
-void State::ForgetRecords(Job& job) {
+void State::ForgetIfSwept(Job& job) {
+  if (job.swept && job.attempts == 0 && job.children.empty())
+    Enqueue({.kind = WorkKind::kForgetRecords, .job = job.id});
+}
+
+// Of a child nothing is kept: its root's record stands for it.
+void State::ForgetChildRecords(Job& job) {
+  Job& parent = *jobs[job.parent.task.job];
+  parent.children.erase({job.parent.task.ordinal, job.parent.attempt});
+  job.family->children.erase(job.id);
+  ForgetIfSwept(parent);
+  CountOutside(job, -static_cast<int32_t>(job.outside_wants));
+}
+
+void State::KeepCompact(Job& job) {
   ForgottenJob& kept = forgotten[job.id];
   kept.submission = {job.submission_hi, job.submission_lo};
   kept.view = CompactView(job);
   kept.view.forgotten = true;
   BindToClient(job, 0);
-  for (size_t i = 0; i < job.counts.size(); ++i) counters.tasks[i] -= job.counts[i];
   ++counters.jobs_forgotten;
   forgotten_order.push_back(job.id);
   if (forgotten.size() > config.forgotten_jobs_kept) {
@@ -123,6 +161,15 @@ void State::ForgetRecords(Job& job) {
     job_of_submission.erase(oldest->second.submission);
     forgotten.erase(oldest);
     forgotten_order.pop_front();
+  }
+}
+
+void State::ForgetRecords(Job& job) {
+  for (size_t i = 0; i < job.counts.size(); ++i) counters.tasks[i] -= job.counts[i];
+  if (job.is_root()) {
+    KeepCompact(job);
+  } else {
+    ForgetChildRecords(job);
   }
   Emit(action::JobForgotten{job.id});
   husks.push_back(jobs.Remove(job.id));

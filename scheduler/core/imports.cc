@@ -73,7 +73,7 @@ std::string State::ResolveImports(const Job& job, Batch& batch) const {
     const Job* other = FindJob(range.job);
     std::string wrong = range.job == job.id ? "it is of the job itself: name it without a job"
                                             : CheckRange(other, range);
-    if (wrong.empty() && c.dataset.empty() && other->share.owner != job.share.owner)
+    if (wrong.empty() && c.dataset.empty() && other->family->share.owner != job.family->share.owner)
       wrong = StrCat("job ", range.job, " has another owner: have it published as a dataset");
     if (!wrong.empty()) return StrCat("collection ", job.collections.size() + i, ": ", wrong);
     c = {range.first, range.count, range.stride, range.job, {}};
@@ -99,8 +99,7 @@ void State::AppendImport(Job& job, const Batch::Collection& from) {
   owner.importers[++owner.last_importer] = {job.id, index};
   job.imports.push_back({index, owner.last_importer});
   job.collections.push_back(record);
-  ++owner.outside_wants;
-  Reclassify(owner);
+  if (owner.family != job.family) CountOutside(owner, +1);
 }
 
 // Tells the newest importer below a key, and says which that was; 0: there is none. Importers that
@@ -147,6 +146,11 @@ std::string State::WhoReads(const Job& job) const {
     if (!jobs[importer.job]->ended)
       return StrCat("job ", importer.job, " reads its objects: wait for it, or cancel it first");
   }
+  if (!job.is_root() || job.family->outside_wants == 0) return "";
+  for (JobId child : job.family->children) {
+    if (std::string who = WhoReads(*jobs[child]); !who.empty())
+      return StrCat("job ", child, " was submitted by a task of it: ", who);
+  }
   return "";
 }
 
@@ -163,8 +167,7 @@ void State::EndImport(Job& job, const Import& import) {
   c.job = kNoJob;
   if (owner == nullptr) return;
   owner->importers.erase(import.key);
-  --owner->outside_wants;
-  Reclassify(*owner);
+  if (owner->family != job.family) CountOutside(*owner, -1);
 }
 
 // The job whose objects they are is forgotten.
@@ -185,6 +188,11 @@ void State::On(event::PublishDataset& e) {
                   StrCat("a dataset has a name of 1 to ", limits::kDatasetNameBytes, " bytes"));
   }
   Job* job = FindJob(e.objects.job);
+  if (job != nullptr && !job->is_root() && job->child != ChildState::kAccepted) {
+    return Answer(e.token, kNotFound,
+                  StrCat("dataset ", e.name, ": the task that submitted job ", job->id,
+                         " has not succeeded"));
+  }
   if (std::string wrong = CheckRange(job, e.objects); !wrong.empty())
     return Answer(e.token, kNotFound, StrCat("dataset ", e.name, ": ", wrong));
   auto [known, fresh] = datasets.try_emplace(e.name, e.objects);
@@ -196,8 +204,7 @@ void State::On(event::PublishDataset& e) {
   }
   if (fresh) {
     ++job->datasets;
-    ++job->outside_wants;
-    Reclassify(*job);
+    CountOutside(*job, +1);
     Enqueue(WalkOf(WorkKind::kHoldDataset, e.objects));
     Emit(action::Journal{
         .kind = action::RecordKind::kPublishDataset, .job = job->id, .token = e.token});
@@ -215,8 +222,8 @@ void State::On(event::DropDataset& e) {
   Emit(action::Journal{.kind = action::RecordKind::kDropDataset, .job = job.id, .token = e.token});
   Enqueue(WalkOf(WorkKind::kLetGoDataset, objects));
   --job.datasets;
-  --job.outside_wants;
-  Reclassify(job);
+  CountOutside(job, -1);
+  ForgetIfDiscarded(job);
   Answer(e.token, 0, "", job.id);
 }
 

@@ -20,6 +20,7 @@ void State::Changed(Job& job) {
   if (job.changed) return;
   job.changed = true;
   changed_jobs.push_back(job.id);
+  if (!job.is_root()) Changed(*jobs[job.family->root]);
 }
 
 void State::On(event::OpenJob& e) {
@@ -34,10 +35,13 @@ void State::On(event::OpenJob& e) {
   job->id = jobs.next_id();
   job->submission_hi = e.submission_hi;
   job->submission_lo = e.submission_lo;
-  job->share.priority = e.priority;
-  job->share.owner = e.owner;
-  job->share.weight = std::max<uint32_t>(e.weight, 1);
-  job->share.max_attempts = e.max_running;
+  job->own_family = std::make_unique<Family>();
+  job->family = job->own_family.get();
+  job->family->root = job->id;
+  job->family->share = {.owner = e.owner,
+                        .weight = std::max<uint32_t>(e.weight, 1),
+                        .priority = e.priority,
+                        .max_attempts = e.max_running};
   job->ttl_ns = e.ttl_ns;
   job->opened_ns = now_ns;
   it->second = job->id;
@@ -73,6 +77,7 @@ void State::On(event::AddBatch& e) {
     return Answer(e.token, 0, "", e.job, kept->second.view.batches);
   Job* job = JobForCommand(e.token, e.job);
   if (job == nullptr) return;
+  if (!job->is_root()) return RefuseForChild(e.token, *job);
   if (e.number < job->batches) return Answer(e.token, 0, "", job->id, job->batches);
   if (e.number > job->batches) {
     return Answer(
@@ -92,6 +97,13 @@ void State::On(event::AddBatch& e) {
   Emit(action::Journal{
       .kind = action::RecordKind::kBatch, .job = job->id, .number = e.number, .token = e.token});
   Answer(e.token, 0, "", job->id, job->batches);
+}
+
+void State::RefuseForChild(Token token, const Job& job) {
+  Answer(token, kFailedPrecondition,
+         StrCat("job ", job.id, " is of task ", ToString(job.parent.task),
+                ": only that submits to it"),
+         job.id);
 }
 
 void State::AppendBatch(Job& job, const Batch& batch) {
@@ -127,7 +139,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
       object.producer = ordinal;
       object.copies = copies;
     }
-    job.left_cpu_us += ToldCpuUs(job, task);
+    job.family->left_cpu_us += ToldCpuUs(job, task);
     job.tasks.Append(task);
   }
   for (Ordinal want : batch.wants) {
@@ -159,8 +171,10 @@ void State::AppendBatch(Job& job, const Batch& batch) {
   uint64_t added = job.tasks.size() - first_task;
   job.counts[static_cast<size_t>(TaskState::kWaiting)] += added;
   counters.tasks[static_cast<size_t>(TaskState::kWaiting)] += added;
+  if (Progress* total = CountedIn(job))
+    total->counts[static_cast<size_t>(TaskState::kWaiting)] += added;
   Changed(job);
-  if (added > 0) {
+  if (added > 0 && job.child != ChildState::kHeld) {
     Enqueue({.kind = WorkKind::kStartTasks,
              .job = job.id,
              .index = first_task,
@@ -174,6 +188,7 @@ void State::On(event::SealJob& e) {
     return Answer(e.token, 0, "", e.job, e.batches);
   Job* job = JobForCommand(e.token, e.job);
   if (job == nullptr) return;
+  if (!job->is_root()) return RefuseForChild(e.token, *job);
   if (e.batches != job->batches) {
     return Answer(e.token, kInvalid,
                   StrCat("job ", e.job, " has ", job->batches, " batches, not ", e.batches,
@@ -220,16 +235,23 @@ void State::CancelWhole(Job& job, Token token) {
   Emit(action::Journal{.kind = action::RecordKind::kCancelJob, .job = job.id, .token = token});
   Enqueue({.kind = WorkKind::kCancelTasks, .job = job.id});
   Enqueue({.kind = WorkKind::kSweepObjects, .job = job.id});
+  if (!job.children.empty()) Enqueue({.kind = WorkKind::kCancelChildren, .job = job.id});
   Changed(job);
 }
 
 void State::CheckJobEnd(Job& job) {
   if (job.ended || !job.sealed || job.unfinished() > 0 || job.retries_pending > 0) return;
+  if (job.is_root() && job.family->open_children > 0) return;
   job.ended = true;
   job.ended_ns = now_ns;
+  Changed(job);
+  if (!job.is_root()) {
+    --job.family->open_children;
+    CheckJobEnd(*jobs[job.family->root]);
+    return ForgetIfDiscarded(job);
+  }
   --counters.jobs_open;
   ++counters.jobs_ended;
-  Changed(job);
   if (job.ttl_ns > 0) Arm(TimerKind::kForgetJob, now_ns + job.ttl_ns, job.id, 0);
   Reclassify(job);
 }

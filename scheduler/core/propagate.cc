@@ -241,7 +241,7 @@ bool State::Advance(Work& work) {
     case WorkKind::kWorkerOrphan:
     case WorkKind::kWorkerDropAttempts:
       return AdvanceWorkerAttempts(work);
-    case WorkKind::kUnparkJob:
+    case WorkKind::kUnpark:
       return AdvanceUnpark(work);
     case WorkKind::kWorkerRehome:
       return AdvanceRehome(work);
@@ -310,6 +310,8 @@ bool State::Advance(Work& work) {
       if (work.index >= job.tasks.size()) return false;
       CancelTask(job, work.index++);
       return work.index < job.tasks.size();
+    case WorkKind::kCancelChildren:
+      return AdvanceCancelChildren(job, work);
     case WorkKind::kHoldDataset:
     case WorkKind::kLetGoDataset:
       HoldForDataset(job, work.index, work.kind == WorkKind::kHoldDataset);

@@ -15,7 +15,7 @@ constexpr uint32_t kIdleLanes = 4;
 }  // namespace
 
 uint32_t InvertedPriority(const Job& job, const TaskRec& task) {
-  int64_t priority = int64_t{job.share.priority} + job.options[task.option].priority;
+  int64_t priority = int64_t{job.family->share.priority} + job.options[task.option].priority;
   priority = std::clamp<int64_t>(priority, INT32_MIN, INT32_MAX);
   return ~(static_cast<uint32_t>(static_cast<int32_t>(priority)) ^ 0x80000000u);
 }
@@ -90,7 +90,7 @@ void ReadyQueue::Push(State& state, Job& job, Ordinal ordinal) {
   ++size_;
   if (lane.by_rank.size() > 1) return SetHead(lane);
   lane.inverted_priority = item.inverted_priority;
-  lane.virtual_us = job.share.virtual_us;
+  lane.virtual_us = job.family->share.virtual_us;
   by_share_.Push(*this, index);
 }
 
@@ -113,7 +113,7 @@ bool ReadyQueue::Unpark(const Job& job) {
   Lane& lane = lanes_[index];
   parked_.Remove(*this, lane.place);
   lane.parked = false;
-  lane.virtual_us = job.share.virtual_us;
+  lane.virtual_us = job.family->share.virtual_us;
   by_share_.Push(*this, index);
   return true;
 }
@@ -129,7 +129,7 @@ bool ReadyQueue::Holds(const Job& job, Ordinal ordinal) const {
   const Lane& lane = lanes_[index];
   uint32_t position = job.tasks[ordinal].position;
   return lane.by_rank.Has(position) && lane.by_rank.at(position).ordinal == ordinal &&
-         lane.place != kNotInHeap && lane.virtual_us <= job.share.virtual_us;
+         lane.place != kNotInHeap && lane.virtual_us <= job.family->share.virtual_us;
 }
 
 void ReadyQueue::AddTail(const Job& job, Lane& lane, const ReadyItem& item, uint32_t tail) {
@@ -172,17 +172,17 @@ bool ReadyQueue::Top(State& state, QueuePlace place, Precedence* head) {
     uint32_t index = by_share_.top();
     Lane& lane = lanes_[index];
     Job& job = *state.jobs[lane.job];
-    if (job.share.at_limit()) {
+    if (job.family->share.at_limit()) {
       --state.budget;
       by_share_.Remove(*this, lane.place);
       lane.parked = true;
       parked_.Push(*this, index);
-      job.parked.push_back(place);
+      job.family->parked.push_back({place, job.id});
       continue;
     }
-    if (lane.virtual_us != job.share.virtual_us) {
+    if (lane.virtual_us != job.family->share.virtual_us) {
       --state.budget;
-      lane.virtual_us = job.share.virtual_us;
+      lane.virtual_us = job.family->share.virtual_us;
       by_share_.Update(*this, lane.place);
       if (by_share_.top() != index) continue;
     }

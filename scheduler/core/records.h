@@ -6,8 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -170,19 +172,58 @@ struct TakenIn {
   uint32_t start = 0;
 };
 
+// What a client sees of a job as it goes on.
+struct Progress {
+  StateCounts counts = {};
+  uint64_t running = 0, recomputed = 0, retried = 0;
+  uint64_t bytes_moved = 0, bytes_saved = 0;
+};
+
+// A job and all that its tasks submitted, see children.cc: one share, one limit, one history.
+struct Family {
+  struct Parked {
+    QueuePlace place;
+    JobId job = 0;
+  };
+  JobId root = 0;  // the job that a client submitted
+  Share share;
+  std::vector<Parked> parked;       // queues that skip a job until the family is below its limit
+  bool unparking = false;           // a worklist item takes them back
+  uint64_t left_cpu_us = 0;         // of unfinished tasks, by what was told of them
+  uint64_t outside_wants = 0;       // of clients, datasets, and jobs that read of it
+  Progress of_children;             // but for those that were discarded
+  uint32_t open_children = 0;       // not ended
+  absl::btree_set<JobId> children;  // at any depth: a parent before what its tasks submitted
+};
+
+enum class ChildState : uint8_t {
+  kRoot,       // none: a client submitted it
+  kHeld,       // its tasks start when the attempt that submitted it is accepted
+  kEarly,      // they have started before that
+  kAccepted,   // sealed, and goes on as any job
+  kDiscarded,  // the attempt ended otherwise, or an impure task submitted anew: counts nowhere
+};
+
+// Of short jobs there may be very many.
+template <typename T>
+using JobTableOf = Segments<T, 4096, 16>;
+
 struct Job {
   JobId id = 0;
   uint64_t submission_hi = 0, submission_lo = 0;
-  Share share;
-  std::vector<QueuePlace> parked;  // queues that skip it until it is below its limit of attempts
-  bool unparking = false;          // a worklist item takes it back into them
-  bool seal_asked = false;         // sealed once the tasks before it have started
+  std::unique_ptr<Family> own_family;  // of a root
+  Family* family = nullptr;
+  ChildState child = ChildState::kRoot;
+  AttemptRef parent;  // that submitted it
+  // What attempts of its tasks submitted.
+  absl::btree_map<std::pair<Ordinal, AttemptId>, JobId> children;
+  bool seal_asked = false;  // sealed once the tasks before it have started
   bool sealed = false, cancelled = false, ended = false;
   bool changed = false;  // JobChanged is due at the end of the step
   uint32_t batches = 0;
-  Segments<TaskRec> tasks;
-  Segments<ObjectRec> objects;
-  Segments<EdgeRec> edges;
+  JobTableOf<TaskRec> tasks;
+  JobTableOf<ObjectRec> objects;
+  JobTableOf<EdgeRec> edges;
   std::vector<CollectionRec> collections;
   std::vector<Import> imports;
   absl::btree_map<uint32_t, Importer> importers;  // the newest has the largest key
@@ -195,7 +236,6 @@ struct Job {
       history;  // ends other than a first finish; likewise
   StateCounts counts = {};
   uint64_t running = 0, recomputed = 0, retried = 0;
-  uint64_t left_cpu_us = 0;  // of unfinished tasks, by what was told of them
   uint64_t opened_ns = 0, ended_ns = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
   uint64_t largest_bytes = 0;  // of an object of it, so far
@@ -216,6 +256,9 @@ struct Job {
       retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
   std::vector<TakenIn> taken_in;  // by first task
 
+  bool is_root() const { return child == ChildState::kRoot; }
+  // Its attempt's fate is not known.
+  bool pending() const { return child == ChildState::kHeld || child == ChildState::kEarly; }
   uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
 };
 

@@ -90,6 +90,12 @@ absl::Status State::Replay(const action::Journal& record, Event* request) {
       return of_task(&State::ReplayFinalFailure);
     case RecordKind::kRetry:
       return of_task(&State::ReplayRetry);
+    case RecordKind::kSubmit:
+      return ReplayRequest(record, request);
+    case RecordKind::kDiscard:
+      if (job == nullptr || job->is_root()) return Damaged(record, "there is no such job");
+      Discard(*job);
+      return absl::OkStatus();
     case RecordKind::kForget:
       if (job == nullptr) return Damaged(record, "there is no such job");
       return ReplayForget(*job, record);
@@ -102,10 +108,13 @@ absl::Status State::ReplayRequest(const action::Journal& record, Event* request)
   const bool cancels = record.kind == action::RecordKind::kCancelJob;
   if (request == nullptr && !cancels) return Damaged(record, "its request is missing");
   if (replayed_start == 0) return Damaged(record, "it comes before the first start");
-  const bool opens = record.kind == action::RecordKind::kOpenJob;
+  const bool opens = record.kind == action::RecordKind::kOpenJob ||
+                     (record.kind == action::RecordKind::kSubmit && record.number == 0);
   if (opens ? record.job != jobs.next_id() : FindJob(record.job) == nullptr)
     return Damaged(record, "jobs are not in order");
-  if (record.kind == action::RecordKind::kBatch && record.number != FindJob(record.job)->batches)
+  const bool adds = record.kind == action::RecordKind::kBatch ||
+                    (record.kind == action::RecordKind::kSubmit && !opens);
+  if (adds && record.number != FindJob(record.job)->batches)
     return Damaged(record, "batches are not in order");
   // A cancel is recorded when it had an effect: then the job had been running, be it to rebuild
   // something that it does not know of here.
@@ -128,6 +137,7 @@ absl::Status State::ReplayRequest(const action::Journal& record, Event* request)
 
 void State::ReplayFinish(Job& job, const action::Journal& record) {
   TaskRec& task = job.tasks[record.number];
+  AcceptChild(job, record.number, record.attempt);
   // Of a cancelled job it came late, and was wanted by nobody. Else the task had been put back: a
   // retry takes along what fails while it is at work.
   if (task.state == TaskState::kFailed || task.state == TaskState::kCancelled) {
@@ -203,6 +213,8 @@ bool State::Postpone(const Job& job, Ordinal ordinal) {
 
 void State::EndRestore() {
   restoring = false;
+  for (Job* job = jobs.From(1); job != nullptr; job = jobs.From(job->id + 1))
+    ForgetIfDiscarded(*job);
   for (TaskId id : std::exchange(postponed, {})) {
     if (FindJob(id.job) != nullptr)
       Enqueue({.kind = WorkKind::kEndByInput, .job = id.job, .index = id.ordinal});
@@ -234,6 +246,7 @@ bool State::AdvanceEndGrace(Work& work) {
   if (job == nullptr) return false;
   if (job->id != work.job) work.index = 0;
   work.job = job->id;
+  if (work.index == 0 && job->pending() && FindAttempt(job->parent) == kNil) Discard(*job);
   if (work.index >= job->objects.size()) {
     ++work.job;
     work.index = 0;

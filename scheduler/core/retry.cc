@@ -79,25 +79,38 @@ void State::On(event::RetryTasks& e) {
                        .number = e.cancelled_too,
                        .tasks = e.tasks,
                        .token = e.token});
-  bool all = e.tasks.empty();
-  if (all) {
-    e.tasks.push_back({0, job->tasks.size()});
-    job->failures.clear();
+  if (e.tasks.empty()) {
+    RetryChildren(*job, e.cancelled_too);
+    RetryWhole(*job, e.cancelled_too);
+  } else {
+    for (const OrdinalRange& range : e.tasks) {
+      ++job->retries_pending;
+      Work work = WalkOf(WorkKind::kRetryRange, job->id, range);
+      work.cancelled_too = e.cancelled_too;
+      work.inputs_too = true;
+      commands.push_back(work);
+    }
+    PutBackCancelled(*job);
   }
-  for (const OrdinalRange& range : e.tasks) {
-    ++job->retries_pending;
-    Work work = WalkOf(WorkKind::kRetryRange, job->id, range);
-    work.cancelled_too = e.cancelled_too;
-    work.inputs_too = !all;
-    commands.push_back(work);
-  }
-  // From now on a cancel is a new one; the walk of an older one comes before the commands.
-  if (job->cancelled) {
-    job->cancelled = false;
-    commands.push_back({.kind = WorkKind::kRevisitWants, .job = job->id});
-  }
-  Changed(*job);
   Answer(e.token, 0, "", job->id);
+}
+
+void State::RetryWhole(Job& job, bool cancelled_too) {
+  job.failures.clear();
+  ++job.retries_pending;
+  Work work = WalkOf(WorkKind::kRetryRange, job.id, {0, job.tasks.size()});
+  work.cancelled_too = cancelled_too;
+  commands.push_back(work);
+  PutBackCancelled(job);
+}
+
+// From now on a cancel is a new one; the walk of an older one comes before the commands.
+void State::PutBackCancelled(Job& job) {
+  if (job.cancelled) {
+    job.cancelled = false;
+    commands.push_back({.kind = WorkKind::kRevisitWants, .job = job.id});
+  }
+  Changed(job);
 }
 
 uint32_t State::DeadSource(const Job& job, const TaskRec& task) const {
@@ -181,6 +194,7 @@ void State::EndRetry(Job& job) {
   if (--job.retries_pending > 0) return;
   job.retry_asked = {};
   CheckJobEnd(job);
+  ForgetIfDiscarded(job);
 }
 
 void State::ReviveTask(Job& job, Ordinal ordinal) {

@@ -27,15 +27,15 @@ uint64_t State::ToldCpuUs(const Job& job, const TaskRec& task) const {
 bool State::IsUrgent(const Job& job, uint32_t tail_ms) const {
   if (tail_ms == 0) return false;
   auto path = static_cast<unsigned __int128>(tail_ms) * up_cpus_milli * kUrgentTimes;
-  return path >= static_cast<unsigned __int128>(job.left_cpu_us) * kUrgentOf;
+  return path >= static_cast<unsigned __int128>(job.family->left_cpu_us) * kUrgentOf;
 }
 
 void State::ChargeShare(Job& job, AttemptRec& attempt) {
   const TaskRec& task = job.tasks[attempt.task];
   uint64_t expected_ns = ExpectedNs(job, task);
   attempt.charged_us = CpuUs(task, expected_ns == 0 ? limits::kUnknownTaskNs : expected_ns);
-  shares.AttemptCounts(job.share);
-  shares.Charge(job.share, attempt.charged_us);
+  shares.AttemptCounts(job.family->share);
+  shares.Charge(job.family->share, attempt.charged_us);
 }
 
 void State::SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outcome) {
@@ -46,31 +46,32 @@ void State::SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outc
     ran_ns = now_ns - attempt.started_ns;
   }
   uint64_t used = CpuUs(job.tasks[attempt.task], ran_ns);
-  shares.Correct(job.share, used - std::min(used, attempt.charged_us),
+  shares.Correct(job.family->share, used - std::min(used, attempt.charged_us),
                  attempt.charged_us - std::min(used, attempt.charged_us));
   if (attempt.orphaned) return;
-  shares.AttemptCountsNot(job.share);
-  UnparkJob(job);
+  shares.AttemptCountsNot(job.family->share);
+  Unpark(*job.family);
 }
 
-void State::UnparkJob(Job& job) {
-  if (job.parked.empty() || job.unparking || job.share.at_limit()) return;
-  job.unparking = true;
-  Enqueue({.kind = WorkKind::kUnparkJob, .job = job.id});
+void State::Unpark(Family& family) {
+  if (family.parked.empty() || family.unparking || family.share.at_limit()) return;
+  family.unparking = true;
+  Enqueue({.kind = WorkKind::kUnpark, .job = family.root});
 }
 
 bool State::AdvanceUnpark(Work& work) {
-  Job* found = FindJob(work.job);
-  if (found == nullptr) return false;  // forgotten
-  Job& job = *found;
-  if (job.parked.empty()) {
-    job.unparking = false;
+  Job* root = FindJob(work.job);
+  if (root == nullptr) return false;  // forgotten
+  Family& family = *root->family;
+  if (family.parked.empty()) {
+    family.unparking = false;
     return false;
   }
-  QueuePlace place = job.parked.back();
-  job.parked.pop_back();
-  bool gone = place.home != kNoSlot && WorkerAt(place.home) == nullptr;
-  if (!gone && QueueAt(place).Unpark(job)) WakeFor(place.shape, place.home);
+  const auto [place, id] = family.parked.back();
+  family.parked.pop_back();
+  const Job* job = FindJob(id);
+  bool gone = job == nullptr || (place.home != kNoSlot && WorkerAt(place.home) == nullptr);
+  if (!gone && QueueAt(place).Unpark(*job)) WakeFor(place.shape, place.home);
   return true;
 }
 

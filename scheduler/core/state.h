@@ -2,6 +2,7 @@
 //
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   imports.cc      inputs that are objects of other jobs; datasets
+//   children.cc     what tasks submit
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
@@ -69,6 +70,7 @@ enum class WorkKind : uint8_t {
   kCancelTasks,     // job
   kCancelRange,     // job, index..limit by cursor
   kRetryRange,      // job, index..limit by cursor, cancelled_too, inputs_too
+  kCancelChildren,  // job, index and limit by cursor: what its tasks submitted
   kRevisitWants,    // job: make again what the graph wants
   kReviveTask,      // job, index: a failed task that starts anew
   kForgetObjects,   // job: free all
@@ -90,7 +92,7 @@ enum class WorkKind : uint8_t {
   kWorkerOrphan,    // worker: its attempts may run elsewhere
   kWorkerDropAttempts,  // worker: its attempts are lost
   kWorkerRehome,        // worker: give its home queues back
-  kUnparkJob,           // job: below its limit of attempts again
+  kUnpark,              // job: its family is below its limit of attempts again
 };
 
 struct Work {
@@ -245,6 +247,8 @@ class State {
   uint32_t DeadSource(const Job& job, const TaskRec& task) const;  // kNil: none
   Ordinal DeadObject(const Job& job, uint32_t source) const;       // kNoOrdinal: of another job
   Ordinal CulpritOfTask(const Job& job, Ordinal ordinal) const;
+  void RetryWhole(Job& job, bool cancelled_too);
+  void PutBackCancelled(Job& job);
   void RetryTask(Job& job, Ordinal ordinal, const Work& work);
   void RetryInputs(Job& job, const TaskRec& task, bool cancelled_too);
   void ReviveTask(Job& job, Ordinal ordinal);
@@ -535,12 +539,31 @@ class State {
   // To blame for an end by this source: the task itself, when that is another job's.
   Ordinal CulpritFor(const Job& job, Ordinal ordinal, uint32_t source) const;
 
+  // --- children.cc
+  void On(event::SubmitFromTask& e);
+  std::string CheckSubmitter(const event::SubmitFromTask& e);
+  std::string CheckSubmission(const event::SubmitFromTask& e, const Job& child) const;
+  std::string CheckMade(const Batch& batch) const;
+  Progress* CountedIn(Job& job);  // null: nothing but itself counts it
+  void CountOutside(Job& job, int32_t by);
+  Job* ChildFor(const Job& job, Ordinal ordinal, AttemptId attempt) const;
+  bool HasSubmission(const Job& job, const AttemptRec& attempt, Outcome& outcome);
+  void AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt);
+  void LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt);
+  void Discard(Job& child);
+  bool AdvanceCancelChildren(Job& job, Work& work);
+  void ForgetIfDiscarded(Job& job);
+  void RetryChildren(Job& job, bool cancelled_too);
+
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
   void Reclassify(Job& job);
   void BeginForget(Job& job);
   void ExpireJob(JobId id);
   bool ForgetObject(Job& job, Work& work);
+  void ForgetIfSwept(Job& job);
+  void ForgetChildRecords(Job& job);
+  void KeepCompact(Job& job);
   void ForgetRecords(Job& job);
   bool DropHusk();
 
@@ -550,7 +573,7 @@ class State {
   uint64_t ToldCpuUs(const Job& job, const TaskRec& task) const;
   void ChargeShare(Job& job, AttemptRec& attempt);
   void SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outcome);
-  void UnparkJob(Job& job);  // if it is below its limit
+  void Unpark(Family& family);  // if it is below its limit
   bool AdvanceUnpark(Work& work);
 
   // --- jobs.cc
@@ -561,6 +584,7 @@ class State {
   void CancelWhole(Job& job, Token token);
   uint16_t InternShape(const Batch::Shape& spec);
   void AppendBatch(Job& job, const Batch& batch);
+  void RefuseForChild(Token token, const Job& job);
   void Answer(Token token, uint32_t code, std::string message, JobId job = 0,
               uint32_t next_batch = 0);
 
@@ -645,6 +669,7 @@ class State {
   bool restoring = false;       // from the first replayed record to the first Step
   uint32_t replayed_start = 0;  // to which the record under way belongs
   std::vector<TaskId> postponed;
+  absl::btree_map<AttemptRef, std::string> refused_submissions;  // of live attempts, held ones
   uint64_t grace_until_ns = 0;  // before, what no worker has named may still come with one
   uint64_t hold_until_ns = 0;   // nothing is placed before: who runs what is not known yet
   Counters counters;

@@ -60,7 +60,7 @@ void State::CheckStraggler(Job& job, Ordinal ordinal) {
   });
   // Only what nobody else needs is spent on it, and no more than its job may have. An input that is
   // gone meanwhile may come back.
-  if (idle == nullptr || !HasInputs(*this, job, task) || job.share.at_limit()) {
+  if (idle == nullptr || !HasInputs(*this, job, task) || job.family->share.at_limit()) {
     Arm(TimerKind::kStraggler, now_ns + config.straggler_ns, job.id, ordinal);
     return;
   }

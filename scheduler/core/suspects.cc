@@ -70,7 +70,7 @@ bool State::TakeSuspect(Worker& worker) {
   for (auto it = suspects.begin(); it != suspects.end() && looked < limits::kCandidates;
        ++it, ++looked) {
     const TaskRec& task = jobs[it->job]->tasks[it->ordinal];
-    if (!FitsIdle(worker, task.shape) || jobs[it->job]->share.at_limit()) continue;
+    if (!FitsIdle(worker, task.shape) || jobs[it->job]->family->share.at_limit()) continue;
     fitting = &*it;
     break;
   }

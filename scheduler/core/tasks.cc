@@ -9,16 +9,21 @@
 namespace taskd::scheduler {
 
 void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
-  --job.counts[static_cast<size_t>(task.state)];
+  const TaskState before = task.state;
+  --job.counts[static_cast<size_t>(before)];
   --counters.tasks[static_cast<size_t>(task.state)];
   if (HalvesLeft(task.state) != HalvesLeft(state)) {
     const uint64_t told_us = ToldCpuUs(job, task);
-    job.left_cpu_us -= told_us * HalvesLeft(task.state) / 2;
-    job.left_cpu_us += told_us * HalvesLeft(state) / 2;
+    job.family->left_cpu_us -= told_us * HalvesLeft(task.state) / 2;
+    job.family->left_cpu_us += told_us * HalvesLeft(state) / 2;
   }
   task.state = state;
   ++job.counts[static_cast<size_t>(state)];
   ++counters.tasks[static_cast<size_t>(state)];
+  if (Progress* total = CountedIn(job)) {
+    --total->counts[static_cast<size_t>(before)];
+    ++total->counts[static_cast<size_t>(state)];
+  }
   Changed(job);
 }
 
@@ -147,6 +152,10 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
 void State::Reopen(Job& job) {
   if (!job.ended) return;
   job.ended = false;
+  if (!job.is_root()) {
+    ++job.family->open_children;
+    return Reopen(*jobs[job.family->root]);
+  }
   --counters.jobs_ended;
   ++counters.jobs_open;
   Reclassify(job);
@@ -243,11 +252,17 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
 
 // Culprits with text, as many as are shown.
 void State::KeepFailure(Job& job, FailureView failure) {
+  if (CountedIn(job) != nullptr) {
+    Job& root = *jobs[job.family->root];
+    if (root.failures.size() < limits::kFailuresKept) root.failures.push_back(failure);
+  }
   if (job.failures.size() < limits::kFailuresKept) job.failures.push_back(std::move(failure));
 }
 
 void State::DropFailure(Job& job, Ordinal ordinal) {
-  std::erase_if(job.failures, [&](const FailureView& f) { return f.task.ordinal == ordinal; });
+  const TaskId task{job.id, ordinal};
+  for (Job* of : {&job, jobs[job.family->root]})
+    std::erase_if(of->failures, [&](const FailureView& f) { return f.task == task; });
 }
 
 void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal culprit) {
@@ -260,7 +275,7 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
                          .attempt = task.last_attempt,
                          .failure = failure,
                          .culprit = culprit};
-  if (!job.failures.empty() && job.failures.back().task.ordinal == ordinal) {
+  if (!job.failures.empty() && job.failures.back().task == TaskId{job.id, ordinal}) {
     record.exit_code = job.failures.back().exit_code;
     record.message = job.failures.back().message;
   }

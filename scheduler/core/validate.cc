@@ -8,7 +8,14 @@ namespace {
 
 struct Recount {
   std::vector<uint64_t> objects, object_bytes, idle_bytes, home, to_move;
-  uint64_t ready = 0, attempts = 0, left_cpu_us = 0;  // of the job looked at
+  struct OfFamily {
+    uint64_t ready = 0, attempts = 0, left_cpu_us = 0, outside_wants = 0, open_children = 0;
+    StateCounts of_children = {};
+    uint64_t children = 0;
+    auto operator<=>(const OfFamily&) const = default;
+  };
+  absl::btree_map<JobId, OfFamily> families;  // by root
+  OfFamily* family = nullptr;                 // of the job looked at
 };
 
 // Everything that was told has had its effects.
@@ -88,21 +95,22 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
                                   ? state.shapes[task.shape].queue
                                   : state.FindLoad(*state.workers[task.home], task.shape)->home;
     if (!queue.Holds(job, ordinal)) return StrCat(name, ": not in the queue that it says");
-    ++seen.ready;
+    ++seen.family->ready;
   }
-  seen.left_cpu_us += state.ToldCpuUs(job, task) * HalvesLeft(task.state) / 2;
+  seen.family->left_cpu_us += state.ToldCpuUs(job, task) * HalvesLeft(task.state) / 2;
   bool live = false;
   for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
     const AttemptRec& attempt = state.attempts[a];
     if (attempt.job != job.id || attempt.task != ordinal)
       return StrCat(name, ": an attempt of another task");
-    seen.attempts += !attempt.orphaned;
+    seen.family->attempts += !attempt.orphaned;
     live |= !attempt.orphaned && attempt.state != AttemptState::kCancelling;
   }
   if (live != (task.state == TaskState::kActive))
     return StrCat(name, ": active without an attempt, or the reverse");
   if (!Quiet(state) || task.starting) {
-    return task.starting && Quiet(state) ? StrCat(name, ": starting and forgotten") : "";
+    const bool forgotten = task.starting && Quiet(state) && job.child != ChildState::kHeld;
+    return forgotten ? StrCat(name, ": starting and forgotten") : "";
   }
   if (task.state != TaskState::kWaiting && task.state != TaskState::kReady &&
       task.state != TaskState::kActive)
@@ -127,7 +135,8 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
 // Unfinished consumers of every source, counted anew.
 std::string CheckWants(const State& state, const Job& job) {
   std::vector<uint32_t> objects(job.objects.size()), collections(job.collections.size());
-  for (Ordinal t = 0; t < job.tasks.size(); ++t) {
+  const Ordinal started = job.child == ChildState::kHeld ? 0 : job.tasks.size();
+  for (Ordinal t = 0; t < started; ++t) {
     const TaskRec& task = job.tasks[t];
     if (task.state == TaskState::kDone || task.state == TaskState::kFailed ||
         task.state == TaskState::kCancelled)
@@ -168,6 +177,20 @@ std::string CheckWants(const State& state, const Job& job) {
                     " consumers, counted ", objects[o]);
     }
   }
+  return "";
+}
+
+std::string CheckChild(const State& state, const Job& job) {
+  if (job.is_root()) return job.family->root == job.id ? "" : StrCat("job ", job.id, ": a root?");
+  const Job* parent = state.FindJob(job.parent.task.job);
+  if (parent == nullptr) return StrCat("job ", job.id, ": its parent is gone");
+  auto it = parent->children.find({job.parent.task.ordinal, job.parent.attempt});
+  if (it == parent->children.end() || it->second != job.id ||
+      !job.family->children.contains(job.id))
+    return StrCat("job ", job.id, ": its parent does not know it");
+  const bool may_wait = state.now_ns <= state.grace_until_ns || !Quiet(state);
+  if (job.pending() && state.FindAttempt(job.parent) == kNil && !may_wait)
+    return StrCat("job ", job.id, ": waits for an attempt that is over");
   return "";
 }
 
@@ -228,7 +251,10 @@ std::string ValidateState(const State& state) {
   StateCounts total = {};
   for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
     StateCounts counts = {};
-    seen.ready = seen.attempts = seen.left_cpu_us = 0;
+    seen.family = &seen.families[job->family->root];
+    seen.family->outside_wants += job->outside_wants;
+    seen.family->open_children += !job->is_root() && !job->ended;
+    seen.family->children += !job->is_root();
     for (Ordinal t = 0; t < job->tasks.size(); ++t) {
       ++counts[static_cast<size_t>(job->tasks[t].state)];
       if (std::string bad = CheckTask(state, *job, t, seen); !bad.empty()) return bad;
@@ -236,17 +262,29 @@ std::string ValidateState(const State& state) {
     for (Ordinal o = 0; o < job->objects.size(); ++o) {
       if (std::string bad = CheckObject(state, *job, o, seen); !bad.empty()) return bad;
     }
-    if (seen.ready != job->share.ready || seen.attempts != job->share.attempts ||
-        seen.left_cpu_us != job->left_cpu_us)
-      return StrCat("job ", job->id, ": what is ready, with workers, or left is counted wrong");
+    if (!job->is_root() && job->child != ChildState::kDiscarded) {
+      for (size_t i = 0; i < counts.size(); ++i) seen.family->of_children[i] += counts[i];
+    }
+    if (std::string bad = CheckChild(state, *job); !bad.empty()) return bad;
     if (counts != job->counts) return StrCat("job ", job->id, ": task counts are wrong");
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
     if (!Quiet(state)) continue;
-    if (!job->parked.empty() && !job->share.at_limit())
+    if (!job->family->parked.empty() && !job->family->share.at_limit())
       return StrCat("job ", job->id, ": below its limit and skipped");
+    if (job->swept && job->attempts == 0 && job->children.empty())
+      return StrCat("job ", job->id, ": swept, and its records stay");
     if (std::string bad = CheckWants(state, *job); !bad.empty()) return bad;
-    if (job->sealed && job->unfinished() == 0 && !job->ended && job->retries_pending == 0)
+    if (job->sealed && job->unfinished() == 0 && !job->ended && job->retries_pending == 0 &&
+        (!job->is_root() || job->family->open_children == 0))
       return StrCat("job ", job->id, ": over and not ended");
+  }
+  for (const auto& [root, counted] : seen.families) {
+    const Family& family = *state.jobs[root]->family;
+    const Recount::OfFamily known{family.share.ready,    family.share.attempts,
+                                  family.left_cpu_us,    family.outside_wants,
+                                  family.open_children,  family.of_children.counts,
+                                  family.children.size()};
+    if (known != counted) return StrCat("job ", root, ": it and its children are counted wrong");
   }
   if (total != state.counters.tasks) return "counters: tasks by state are wrong";
   uint64_t gathers = 0;

@@ -19,9 +19,9 @@ JobView CompactView(const Job& job) {
   JobView view;
   view.job = job.id;
   view.state = StateOf(job);
-  view.priority = job.share.priority;
-  view.weight = job.share.weight;
-  view.max_running = job.share.max_attempts;
+  view.priority = job.family->share.priority;
+  view.weight = job.family->share.weight;
+  view.max_running = job.family->share.max_attempts;
   view.ttl_ns = job.ttl_ns;
   view.ephemeral = job.client != 0;
   view.tasks = job.counts;
@@ -33,6 +33,16 @@ JobView CompactView(const Job& job) {
   view.bytes_moved = job.bytes_moved;
   view.bytes_saved = job.bytes_saved;
   view.batches = job.batches;
+  view.parent = job.parent;
+  if (!job.is_root()) return view;
+  const Progress& more = job.family->of_children;
+  for (size_t i = 0; i < more.counts.size(); ++i) view.tasks[i] += more.counts[i];
+  view.running += more.running;
+  view.recomputed += more.recomputed;
+  view.retried += more.retried;
+  view.bytes_moved += more.bytes_moved;
+  view.bytes_saved += more.bytes_saved;
+  view.children = static_cast<uint32_t>(job.family->children.size());
   return view;
 }
 

@@ -43,6 +43,10 @@ struct JobView {
   uint64_t opened_ns = 0, ended_ns = 0;       // of the core's clock; ended 0: not yet
   uint64_t bytes_moved = 0, bytes_saved = 0;  // input bytes to fetch / already there, at assignment
   uint32_t batches = 0;
+  // Of a job that a task submitted: which attempt. Its tasks count in the job that a client submitted,
+  // too.
+  AttemptRef parent;
+  uint32_t children = 0;              // jobs that its tasks submitted, at any depth
   bool forgotten = false;             // this is all that is left of it
   std::vector<FailureView> failures;  // culprits, in order of failing, the first few
   std::vector<Ordinal> wants;         // the graph's wants, the first few

@@ -151,6 +151,12 @@ std::string Describer::Waiting(const Explanation& view) const {
           "as many workers as its crash limit allows, once that worker is back or forgotten.");
     case WaitReason::kAtWorker:
       return AttemptText(view);
+    case WaitReason::kHeld:
+      return StrCat(key, " was submitted by a task that has not succeeded yet: it starts then.");
+    case WaitReason::kYielded:
+      return StrCat(key,
+                    " gave its slot back, and goes on when what it waits for is there and its "
+                    "worker has room.");
     case WaitReason::kJobOpen:
       return StrCat(key, " waits for its job to be sealed.");
   }
@@ -184,6 +190,8 @@ std::string Describer::AttemptText(const Explanation& view) const {
       return StrCat(key, " is being taken back from ", worker, " to run elsewhere.");
     case AttemptState::kCancelling:
       return StrCat(key, " is being cancelled on ", worker, ".");
+    case AttemptState::kYielded:
+      return StrCat(key, " gave its slot on ", worker, " back until what it waits for is there.");
     case AttemptState::kAssigned:
       break;
   }

@@ -26,10 +26,11 @@ constexpr std::string_view kEvents[] = {
     "cancelled", "retracted",  "refused",        "stuck",        "added",       "lost",
     "beat",      "goodbye",    "close",          "drain",        "open",        "batch",
     "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks", "forget_job",
-    "gone",      "back",       "publish",        "drop",         "restart"};
-constexpr std::string_view kRecords[] = {
-    "",      "open",   "batch",        "seal",        "finish",  "final_failure", "cancel",
-    "retry", "forget", "cancel_tasks", "retry_tasks", "publish", "drop"};
+    "gone",      "back",       "publish",        "drop",         "restart",     "submit"};
+constexpr std::string_view kRecords[] = {"",       "open",          "batch",       "seal",
+                                         "finish", "final_failure", "cancel",      "retry",
+                                         "forget", "cancel_tasks",  "retry_tasks", "publish",
+                                         "drop",   "start",         "submit",      "discard"};
 constexpr uint32_t kAllStates = 0xFFFFFFFFu;
 constexpr uint32_t kSampled = 1000;  // tasks of a job looked at after each step
 
@@ -56,10 +57,20 @@ class SchedulerDriver : public Driver {
 
   void Input(std::string_view line) override {
     const size_t colon = line.find(": ");
-    const bool batch = line.rfind("batch", 0) == 0 && colon != std::string_view::npos;
+    const bool batch = (line.rfind("batch", 0) == 0 || line.rfind("submit", 0) == 0) &&
+                       colon != std::string_view::npos;
     const Words words(batch ? line.substr(0, colon) : line);
     if (batch) {
       const JobId job = names_.JobOf(words);
+      if (words[0] == "submit") {  // submit w1 a job=2 early: b; c in=b.0
+        const AttemptRef attempt = names_.ParseAttempt(words[2], words[1]);
+        const auto n = static_cast<uint32_t>(words.Number("n", names_.Batches(job)));
+        events_.push_back(event::SubmitFromTask{next_token_++, names_.StreamOf(words[1]), attempt,
+                                                n, words.Flag("early"),
+                                                names_.ParseBatch(job, line.substr(colon + 2))});
+        Met("event", "submit");
+        return;
+      }
       const auto number = static_cast<uint32_t>(words.Number("n", names_.Batches(job)));
       events_.push_back(event::AddBatch{next_token_++, job, number,
                                         names_.ParseBatch(job, line.substr(colon + 2))});
@@ -394,6 +405,7 @@ Outcome SchedulerDriver::ParseOutcome(const Words& words) {
   if (verb == "finish") {
     o.run_ns = words.Duration("run", 10'000'000);
     o.first_output = names_.FirstOutput(o.attempt.task);
+    o.submitted = static_cast<uint32_t>(words.Number("submitted", 0));
     const auto sizes = Split(words.Get("size"), ',');
     for (uint32_t i = 0; i < names_.OutputCount(o.attempt.task); ++i) {
       o.outputs.push_back({i < sizes.size() ? ParseBytesOf(sizes[i]) : 100, kUsualCrc});
@@ -468,6 +480,7 @@ std::string SchedulerDriver::TextOfAction(const action::Journal& a) {
         if (range.stride != 1) out += StrCat("/", range.stride);
       }
       break;
+    case action::RecordKind::kSubmit:
     case action::RecordKind::kBatch:
     case action::RecordKind::kSeal:
       out += StrCat(" n=", a.number);

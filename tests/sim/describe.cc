@@ -295,6 +295,11 @@ void Walk(S& s, const se::PublishDataset& e) {
   s.Add(uint64_t{e.objects.stride});
 }
 template <typename S>
+void Walk(S& s, const se::SubmitFromTask& e) {
+  s.Name("SubmitFromTask"), s.Add(e.token), s.Add(e.stream), s.Add(e.attempt);
+  s.Add(uint64_t{e.number}), s.Add(uint64_t{e.early}), s.Add(uint64_t{e.batch.tasks.size()});
+}
+template <typename S>
 void Walk(S& s, const se::DropDataset& e) {
   s.Name("DropDataset"), s.Add(e.token);
 }

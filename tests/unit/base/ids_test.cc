@@ -59,7 +59,7 @@ TEST(Names, EveryValueHasItsOwn) {
   EXPECT_EQ(Name(FailureClass::kInputLost), "input_lost");
   EXPECT_EQ(Name(kLastFailureClass), "unschedulable");
   EXPECT_EQ(Name(WaitReason::kWorkerAway), "worker_away");
-  EXPECT_EQ(Name(kLastWaitReason), "memory");
+  EXPECT_EQ(Name(kLastWaitReason), "yielded");
   EXPECT_EQ(Name(WorkerState::kLost), "lost");
   EXPECT_EQ(Name(JobState::kCancelled), "cancelled");
   EXPECT_EQ(Name(static_cast<TaskState>(0)), "unknown");

@@ -162,7 +162,7 @@ void CheckEnum(Enum first, Enum last) {
 
 TEST(Wire, EveryEnumValueAndNoOther) {
   CheckEnum<TaskState, v1::TaskState>(TaskState::kWaiting, TaskState::kCancelled);
-  CheckEnum<AttemptState, v1::AttemptState>(AttemptState::kAssigned, AttemptState::kCancelling);
+  CheckEnum<AttemptState, v1::AttemptState>(AttemptState::kAssigned, AttemptState::kYielded);
   CheckEnum<AttemptEnd, v1::AttemptEnd>(AttemptEnd::kFinished, AttemptEnd::kLost);
   CheckEnum<FailureClass, v1::FailureClass>(FailureClass::kNone, kLastFailureClass);
   CheckEnum<WaitReason, v1::WaitReason>(WaitReason::kNone, kLastWaitReason);
@@ -174,7 +174,7 @@ TEST(Wire, EveryEnumValueAndNoOther) {
 // here.
 TEST(Wire, TheEnumsOfBothSidesEndAlike) {
   EXPECT_EQ(v1::TaskState_MAX, static_cast<int>(TaskState::kCancelled));
-  EXPECT_EQ(v1::AttemptState_MAX, static_cast<int>(AttemptState::kCancelling));
+  EXPECT_EQ(v1::AttemptState_MAX, static_cast<int>(AttemptState::kYielded));
   EXPECT_EQ(v1::AttemptEnd_MAX, static_cast<int>(AttemptEnd::kLost));
   EXPECT_EQ(v1::FailureClass_MAX, static_cast<int>(kLastFailureClass));
   EXPECT_EQ(v1::WaitReason_MAX, static_cast<int>(kLastWaitReason));

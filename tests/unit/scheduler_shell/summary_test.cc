@@ -46,6 +46,8 @@ TEST_F(SummaryTest, EveryReasonHasASentenceOfItsOwn) {
          "no connected worker fits (node1 has 4 cpus, the task needs 16)"},
         {WaitReason::kBackoff, "tried again after a pause"},
         {WaitReason::kDrain, "draining or away"},
+        {WaitReason::kHeld, "submitted by a task that has not succeeded yet"},
+        {WaitReason::kYielded, "gave its slot back"},
         {WaitReason::kJobOpen, "sealed"}}) {
     view_.task.state = TaskState::kReady;
     view_.task.reason = c.reason;
