@@ -9,11 +9,12 @@ bool Candidates::Traits::Less(const Candidates& c, uint32_t a, uint32_t b) {
   return a < b;
 }
 
-Candidates::Candidates(const Network& network, const Estimates& estimates, bool by_paths,
-                       bool by_age)
+Candidates::Candidates(const Network& network, const Estimates& estimates,
+                       const WalkOptions& options)
     : n_(network),
-      paths_(by_paths ? &estimates.paths : nullptr),
-      by_age_(by_age),
+      paths_(options.by_paths ? &estimates.paths : nullptr),
+      by_age_(options.by_age),
+      shrinking_(options.shrinking),
       cold_(network.node_count(), 0),
       warm_(network.node_count(), false),
       missing_(network.node_count(), 0),
@@ -61,6 +62,7 @@ void Candidates::Warm(uint32_t first) {
 
 void Candidates::Touch(const Liveness& live, uint32_t node) {
   if (live.done(node) || live.missing(node) == 0 || n_.is_bundle(node)) return;
+  if (shrinking_ && live.growth(node) > 0) return;  // until its next input
   missing_[node] = live.missing(node);
   touched_[node] = clock_;
   if (position_[node] == kNotInHeap) {

@@ -9,15 +9,19 @@
 #include "scheduler/order/estimates.h"
 #include "scheduler/order/liveness.h"
 #include "scheduler/order/network.h"
+#include "scheduler/order/walk.h"
 
 namespace taskd::order {
 
 // An input is *cold* while even the inputs of its task are missing; a *warm* one can be made at once.
 // The cost of a task is what is cold, then how many inputs are missing. Among equals, the one touched
 // last (or the oldest).
+//
+// If only those that shrink what is live are candidates, a reducer that has some of its inputs comes
+// before yet another product of what is there, though that needs less; and there are few of them.
 class Candidates {
  public:
-  Candidates(const Network& network, const Estimates& estimates, bool by_paths, bool by_age);
+  Candidates(const Network& network, const Estimates& estimates, const WalkOptions& options);
 
   // Takes in what the last run changed; called after every one.
   void Update(const Liveness& live, uint32_t ran);
@@ -39,7 +43,7 @@ class Candidates {
 
   const Network& n_;
   const std::vector<uint32_t>* paths_;  // null: each input counts one
-  const bool by_age_;
+  const bool by_age_, shrinking_;
   uint32_t clock_ = 0;
   std::vector<uint64_t> cold_;     // a node
   std::vector<bool> warm_;         // a node

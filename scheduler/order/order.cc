@@ -17,12 +17,12 @@ namespace {
 constexpr WalkOptions kWalks[] = {
     {.aim = Aim::kResults, .inputs = Inputs::kAscending},
     {.aim = Aim::kClimb, .inputs = Inputs::kDescending},
-    {.aim = Aim::kCheapest, .inputs = Inputs::kAscending, .by_age = true},
+    {.aim = Aim::kCheapest, .inputs = Inputs::kNeediest, .shrinking = true},
     {.aim = Aim::kClimb, .inputs = Inputs::kNeediest},
     {.aim = Aim::kCheapest, .inputs = Inputs::kDescending, .by_paths = true, .by_age = true},
     {.aim = Aim::kCheapest, .inputs = Inputs::kAscending},
     {.aim = Aim::kResults, .inputs = Inputs::kDescending},
-    {.aim = Aim::kResults, .inputs = Inputs::kNeediest},
+    {.aim = Aim::kCheapest, .inputs = Inputs::kNeediest, .by_paths = true, .by_age = true},
 };
 
 // How much is tried on a graph, by its nodes and edges: small graphs are cheap, large ones must not
@@ -32,7 +32,7 @@ struct Effort {
   uint32_t walks;
   uint32_t rounds;  // of delaying and following
 };
-constexpr Effort kEfforts[] = {{300'000, 8, 4}, {3'000'000, 4, 2}, {~uint64_t{0}, 2, 1}};
+constexpr Effort kEfforts[] = {{300'000, 8, 4}, {3'000'000, 4, 2}, {~uint64_t{0}, 3, 1}};
 
 // What nobody reads: longest path first, so that the job's critical path moves and independent tasks
 // come longest first.

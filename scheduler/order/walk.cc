@@ -43,8 +43,7 @@ class Walker {
     if (options.aim == Aim::kClimb) next_reader_.resize(network.node_count());
     for (uint32_t node = 0; node < next_reader_.size(); ++node)
       next_reader_[node] = n_.reader_begin[n_.source_begin[node]];
-    if (options.aim == Aim::kCheapest)
-      candidates_.emplace(network, estimates, options.by_paths, options.by_age);
+    if (options.aim == Aim::kCheapest) candidates_.emplace(network, estimates, options);
   }
 
   Liveness Run() {

@@ -30,6 +30,8 @@ struct WalkOptions {
   bool by_paths = false;
   // kCheapest: among equals the oldest task first, not the one touched last.
   bool by_age = false;
+  // kCheapest: only of the tasks that free at least as much as they make.
+  bool shrinking = false;
 };
 
 // `results` are the nodes that nobody reads, in the order in which they are to be begun.

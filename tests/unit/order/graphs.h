@@ -74,6 +74,44 @@ inline Graph Tree(uint32_t leaves, uint32_t arity) {
   return m.graph;
 }
 
+// Sum of all of (A - its columns' means) B, of side x side blocks: products, sums along `side` of them,
+// then sums of two by two blocks at a time.
+inline Graph ProductSum(uint32_t side) {
+  GraphMaker m;
+  std::vector<uint32_t> a, b, means;
+  for (uint32_t i = 0; i < side * side; ++i) a.push_back(m.Task({}));
+  for (uint32_t i = 0; i < side * side; ++i) b.push_back(m.Task({}));
+  for (uint32_t k = 0; k < side; ++k) {
+    std::vector<uint32_t> column;
+    for (uint32_t i = 0; i < side; ++i) column.push_back(a[i * side + k]);
+    means.push_back(m.Task(column));
+  }
+  std::vector<uint32_t> sums;
+  for (uint32_t i = 0; i < side; ++i) {
+    for (uint32_t j = 0; j < side; ++j) {
+      std::vector<uint32_t> products;
+      for (uint32_t k = 0; k < side; ++k)
+        products.push_back(m.Task({a[i * side + k], means[k], b[k * side + j]}));
+      sums.push_back(m.Task(products));
+    }
+  }
+  for (; side > 1; side = (side + 1) / 2) {
+    std::vector<uint32_t> blocks;
+    for (uint32_t i = 0; i < side; i += 2) {
+      for (uint32_t j = 0; j < side; j += 2) {
+        std::vector<uint32_t> block;
+        for (uint32_t row = i; row < std::min(side, i + 2); ++row) {
+          for (uint32_t column = j; column < std::min(side, j + 2); ++column)
+            block.push_back(sums[row * side + column]);
+        }
+        blocks.push_back(m.Task(block));
+      }
+    }
+    sums = blocks;
+  }
+  return m.graph;
+}
+
 // Each task of a step reads its neighbours of the step before.
 inline Graph Stencil(uint32_t width, uint32_t steps) {
   GraphMaker m;

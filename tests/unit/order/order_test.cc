@@ -157,6 +157,12 @@ TEST(Order, SeveralOutputsAndNone) {
   EXPECT_EQ(OurPeak(m.graph), 3u);
 }
 
+TEST(Order, FinishesWhatAColumnIsNeededForBeforeTheNext) {
+  // All of A has to be there, with its means; but of B little more than a column, and the sums of two.
+  for (uint32_t side : {7u, 12u, 20u})
+    EXPECT_LE(OurPeak(ProductSum(side)), side * side + 5 * side + 2) << side;
+}
+
 TEST(Order, FinishesOneColumnOfAShuffleBeforeTheNext) {
   // Two stages of groups: 16 loads, each split four ways, merged within groups, split and merged again.
   GraphMaker m;
