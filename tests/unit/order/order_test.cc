@@ -197,6 +197,12 @@ TEST(OrderAtScale, Stencil) { EXPECT_LE(OurPeak(Stencil(1024, kMany / 1024)), 20
 TEST(OrderAtScale, Tree) { EXPECT_EQ(OurPeak(Tree(kMany / 2, 2)), kLevels + 1); }
 TEST(OrderAtScale, AllToAll) { EXPECT_EQ(OurPeak(AllToAll(kMany / 8, 10)), kMany / 4); }
 
+TEST(OrderAtScale, ProductSum) {
+  // The bound of small sums holds for four million edges, where few orders are made.
+  constexpr uint32_t kSide = kLevels == 20 ? 100 : 32;
+  EXPECT_LE(OurPeak(ProductSum(kSide)), kSide * kSide + 5 * kSide + 2);
+}
+
 TEST(OrderAtScale, OneSink) {
   // A task has at most 65,535 inputs: the sink reads a million results as a collection.
   GraphMaker m;
