@@ -61,6 +61,11 @@ struct Gather {
   StreamId stream = 0;
   InputObject object;
 };
+// What the attempt awaits is there, or never will be: it has its resources again.
+struct Resume {
+  StreamId stream = 0;
+  AttemptRef attempt;
+};
 
 // An answer to a client. `code` is a gRPC status code, 0 for accepted.
 struct Reply {
@@ -123,7 +128,7 @@ struct Journal {
 using Action =
     std::variant<action::Welcome, action::Refuse, action::CloseStream, action::Assign,
                  action::Retract, action::Cancel, action::Free, action::AckOutcomes, action::Drain,
-                 action::Retire, action::Gather, action::Reply, action::JobChanged,
+                 action::Retire, action::Gather, action::Resume, action::Reply, action::JobChanged,
                  action::JobForgotten, action::ObjectChanged, action::Journal>;
 
 }  // namespace taskd::scheduler

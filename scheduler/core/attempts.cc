@@ -35,20 +35,23 @@ void State::SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead) {
   if (index.empty() == ahead_shapes.Has(shape)) ahead_shapes.Set(shape, !index.empty());
 }
 
-void State::Charge(Worker& worker, AttemptRec& attempt) {
+void State::TakeSlot(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
+  worker.used += VariantOf(attempt).need;
+  ++load.slotted;
+  if (load.listed) return;
+  load.listed = true;
+  auto& running = worker.running_shapes;
+  running.insert(std::lower_bound(running.begin(), running.end(), attempt.shape), attempt.shape);
+}
+
+void State::Charge(Worker& worker, AttemptRec& attempt) {
   if (attempt.slotted) {
-    worker.used += VariantOf(attempt).need;
+    TakeSlot(worker, attempt);
     UsePools(VariantOf(attempt));
-    ++load.slotted;
-    if (!load.listed) {
-      load.listed = true;
-      auto& running = worker.running_shapes;
-      running.insert(std::lower_bound(running.begin(), running.end(), attempt.shape),
-                     attempt.shape);
-    }
     return;
   }
+  ShapeLoad& load = Load(worker, attempt.shape);
   ++worker.ahead;
   load.ahead_ns += attempt.expected_ns;
   ++load.ahead;
@@ -58,9 +61,13 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   if (attempt.slotted) {
-    worker.used -= VariantOf(attempt).need;
-    --load.slotted;
     ReturnPools(VariantOf(attempt));
+    if (attempt.yielded) {
+      --worker.yielded;
+    } else {
+      worker.used -= VariantOf(attempt).need;
+      --load.slotted;
+    }
     return;
   }
   --worker.ahead;
@@ -129,8 +136,11 @@ void State::EndAttempt(uint32_t index, AttemptEnd end, const Outcome* outcome) {
   }
   if (!job.children.empty()) LeaveChild(job, attempt.task, attempt.id);
   if (!refused_submissions.empty()) refused_submissions.erase({{job.id, attempt.task}, attempt.id});
+  const AttemptRef ref{{job.id, attempt.task}, attempt.id};
   attempt.next = free_attempt;
   free_attempt = index;
+  if (!awaits.empty()) DropAwaits(ref);
+  if (worker.resuming) ResumeWhatFits(worker);
   PromoteAhead(worker);
   MarkDirty(worker);
   CheckDrained(worker);
@@ -340,6 +350,7 @@ void State::CancelAttempts(TaskRec& task) {
 bool State::CountCrash(Job& job, AttemptRec& attempt) {
   if (workers[attempt.worker.slot]->said_goodbye) return false;
   TaskRec& task = job.tasks[attempt.task];
+  if (attempt.yielded) return false;
   if (attempt.started_ns == 0 && !attempt.alone) {
     if (attempt.slotted && !attempt.doubted && task.doubts < 255) {
       attempt.doubted = true;
@@ -374,6 +385,7 @@ void State::SetOrphaned(AttemptRec& attempt, bool orphaned) {
   attempt.orphaned = orphaned;
   Job& job = *jobs[attempt.job];
   if (attempt.started_ns != 0) CountRunning(job, orphaned ? -1 : +1);
+  if (attempt.yielded) return;
   if (orphaned) {
     shares.AttemptCountsNot(job.family->share);
     Unpark(*job.family);

@@ -142,7 +142,7 @@ bool State::KeptFor(const Worker& worker, uint16_t shape) {
 }
 
 bool State::FillSlot(Worker& worker) {
-  if (worker.quarantined) return false;
+  if (worker.quarantined || worker.resuming) return false;
   SetShortOfMemory(worker, false);
   if (!suspects.empty() || worker.reserved || worker.alone) {
     if (TakeSuspect(worker)) return true;
@@ -277,7 +277,7 @@ bool State::IsTooEarly(Worker& worker, const Precedence& head) {
   for (uint32_t a = worker.first_attempt; a != kNil && scanned < kAttemptsScanned;
        a = attempts[a].next, ++scanned) {
     const AttemptRec& attempt = attempts[a];
-    if (!attempt.slotted) continue;
+    if (!attempt.slotted || attempt.yielded) continue;
     const uint64_t since_ns = attempt.started_ns != 0 ? attempt.started_ns : attempt.assigned_ns;
     ends_ns = std::min(ends_ns, since_ns + attempt.expected_ns);
   }

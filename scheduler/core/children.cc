@@ -59,7 +59,7 @@ std::string State::CheckSubmitter(const event::SubmitFromTask& e) {
   uint32_t index = FindAttempt(e.attempt);
   if (worker != nullptr && index == kNil) index = Adopt(*worker, e.attempt);
   if (worker == nullptr || index == kNil || attempts[index].worker != worker->id ||
-      attempts[index].state == AttemptState::kCancelling)
+      attempts[index].state == AttemptState::kCancelling || jobs[e.attempt.task.job]->cancelled)
     return StrCat("attempt ", ToString(e.attempt), " is over: what it submits is dropped");
   return "";
 }
@@ -170,7 +170,7 @@ void State::AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt) {
       child.child = ChildState::kAccepted;
       child.seal_asked = true;
       Enqueue({.kind = WorkKind::kSweepObjects, .job = child.id});
-      if (job.cancelled) CancelWhole(child, 0);
+      if (CancelledAbove(job)) CancelWhole(child, 0);
       Changed(child);
     }
   }
@@ -183,7 +183,7 @@ void State::LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt) {
 }
 
 void State::Discard(Job& child) {
-  if (child.child == ChildState::kDiscarded) return;
+  if (child.child == ChildState::kDiscarded || child.forgetting) return;
   Progress& total = child.family->of_children;
   for (size_t i = 0; i < child.counts.size(); ++i) total.counts[i] -= child.counts[i];
   total.running -= child.running;
@@ -198,10 +198,19 @@ void State::Discard(Job& child) {
   Changed(root);
 }
 
+bool State::CancelledAbove(const Job& job) const {
+  const Job* above = &job;
+  while (!above->cancelled && !above->is_root()) above = jobs[above->parent.task.job];
+  return above->cancelled;
+}
+
 // One a call: what tasks of a cancelled or discarded job submitted goes the same way.
 bool State::AdvanceCancelChildren(Job& job, Work& work) {
   auto it = job.children.lower_bound({work.index, work.limit});
-  if (it == job.children.end() || !job.cancelled) return false;
+  if (it == job.children.end() || !CancelledAbove(job)) {
+    ForgetIfDiscarded(job);
+    return false;
+  }
   work.index = it->first.first;
   work.limit = it->first.second + 1;
   Job& child = *jobs[it->second];
@@ -209,14 +218,16 @@ bool State::AdvanceCancelChildren(Job& job, Work& work) {
     Discard(child);
   } else {
     CancelWhole(child, 0);
+    // It may have ended, and what its tasks submitted may not.
+    if (!child.cancelled) Enqueue({.kind = WorkKind::kCancelChildren, .job = child.id});
   }
   return true;
 }
 
-// Once nothing of it goes on and no dataset keeps it. While the journal is read its record says so.
+// Once nothing of it goes on, what its tasks submitted is gone, and no dataset keeps it. While the journal is read its record says so.
 void State::ForgetIfDiscarded(Job& job) {
-  if (job.child == ChildState::kDiscarded && job.ended && job.datasets == 0 &&
-      job.retries_pending == 0 && !restoring)
+  if (job.child == ChildState::kDiscarded && job.children.empty() && job.ended &&
+      job.datasets == 0 && job.retries_pending == 0 && !restoring)
     BeginForget(job);
 }
 
@@ -227,6 +238,7 @@ void State::RetryChildren(Job& job, bool cancelled_too) {
   for (auto it = children.rbegin(); it != children.rend() && *it > job.id; ++it) {
     Job& child = *jobs[*it];
     if (child.child != ChildState::kAccepted || child.forgetting) continue;
+    if (child.cancelled && !cancelled_too) continue;
     const Job* above = &child;
     while (above != &job && !above->is_root()) above = jobs[above->parent.task.job];
     if (above == &job) RetryWhole(child, cancelled_too);

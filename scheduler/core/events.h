@@ -261,6 +261,14 @@ struct SubmitFromTask {
   Batch batch;
 };
 
+// A running attempt waits for objects: it has given its resources back until action::Resume. A worker
+// whose stream broke says it again.
+struct YieldAttempt {
+  StreamId stream = 0;
+  AttemptRef attempt;
+  std::vector<ObjectId> awaits;
+};
+
 // A client's stream broke: its wants and its ephemeral jobs stay for a lease.
 struct ClientGone {
   ClientId client = 0;
@@ -279,7 +287,7 @@ using Event =
                  event::SetPool, event::OpenJob, event::AddBatch, event::SealJob, event::SetRanks,
                  event::CancelJob, event::CancelTasks, event::RetryTasks, event::ForgetJob,
                  event::SetWants, event::PublishDataset, event::DropDataset, event::SubmitFromTask,
-                 event::ClientGone, event::ClientBack>;
+                 event::YieldAttempt, event::ClientGone, event::ClientBack>;
 
 }  // namespace taskd::scheduler
 

@@ -61,6 +61,10 @@ WorkerFitView FitOf(const State& state, const Worker& worker, uint16_t shape) {
     fit.when_idle = true;
     fit.now = state.CanRun(worker, shape) && !worker.Closed();
     if (fit.now) return fit;
+    if (worker.resuming) {
+      fit.limit = {LimitKind::kBusy};
+      return fit;
+    }
     if (worker.Closed()) {
       fit.limit = {worker.quarantined ? LimitKind::kQuarantined : LimitKind::kReserved};
       return fit;
@@ -129,6 +133,16 @@ WaitReason SuspectReason(Reasons& reasons, const Job& job, Ordinal ordinal) {
                                                                               : reason;
 }
 
+// Nothing of it runs, and something of it waits without resources.
+bool Yielded(const State& state, const TaskRec& task) {
+  bool yielded = false;
+  for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
+    if (state.attempts[a].state == AttemptState::kRunning) return false;
+    yielded |= state.attempts[a].state == AttemptState::kYielded;
+  }
+  return yielded;
+}
+
 bool AtWorker(const State& state, const TaskRec& task) {
   for (uint32_t a = task.attempts; a != kNil; a = state.attempts[a].next_of_task) {
     if (state.attempts[a].state != AttemptState::kCancelling &&
@@ -173,7 +187,8 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal, Reasons
              : task.position == kInSuspects     ? SuspectReason(reasons, job, ordinal)
                                                 : reasons.InQueue(job, ordinal);
     case TaskState::kActive:
-      return RunsNow(state, task)    ? WaitReason::kNone
+      return Yielded(state, task)    ? WaitReason::kYielded
+             : RunsNow(state, task)  ? WaitReason::kNone
              : AtWorker(state, task) ? WaitReason::kAtWorker
                                      : WaitReason::kWorkerAway;
     default:

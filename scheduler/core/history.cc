@@ -29,6 +29,12 @@ JobState StateOf(const Job& job) {
 
 Job* State::JobForCommand(Token token, JobId id) {
   Job* job = FindJob(id);
+  if (job != nullptr && job->child == ChildState::kDiscarded) {
+    Answer(token, kFailedPrecondition,
+           StrCat("job ", id, " went with attempt ", ToString(job->parent), ", which submitted it"),
+           id);
+    return nullptr;
+  }
   if (job != nullptr && !job->forgetting) return job;
   if (job != nullptr || forgotten.contains(id)) {
     Answer(token, kFailedPrecondition,
@@ -101,10 +107,19 @@ void State::ExpireJob(JobId id) {
 }
 
 bool State::ForgetObject(Job& job, Work& work) {
+  // Once round the worklist: what it reads of others is let go first.
+  if (!work.begun) {
+    work.begun = true;
+    Enqueue(work);
+    return false;
+  }
   if (work.index < job.objects.size()) {
     const ObjectRec& object = job.objects[work.index];
     if (object.replicas != kNil) DropReplicas(job, {job.id, work.index});
-    if (object.outside_wants > 0) Emit(action::ObjectChanged{{job.id, work.index}});
+    if (object.outside_wants > 0) {
+      Emit(action::ObjectChanged{{job.id, work.index}});
+      SettleAwaiters({job.id, work.index});
+    }
     ++work.index;
     return true;
   }
@@ -117,11 +132,7 @@ bool State::ForgetObject(Job& job, Work& work) {
     CutImporter(job);
     return true;
   }
-  if (!work.begun) {
-    work.begun = true;
-    work.cursor = 0;
-    work.limit = 0;
-  }
+  if (work.cursor == kNil) work.cursor = 0;
   auto child = job.children.lower_bound({work.cursor, work.limit});
   if (child != job.children.end()) {
     work.cursor = child->first.first;
@@ -145,6 +156,7 @@ void State::ForgetChildRecords(Job& job) {
   parent.children.erase({job.parent.task.ordinal, job.parent.attempt});
   job.family->children.erase(job.id);
   ForgetIfSwept(parent);
+  ForgetIfDiscarded(parent);
   CountOutside(job, -static_cast<int32_t>(job.outside_wants));
 }
 

@@ -139,7 +139,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
       object.producer = ordinal;
       object.copies = copies;
     }
-    job.family->left_cpu_us += ToldCpuUs(job, task);
+    job.family->SetLeft(job.family->left_cpu_us + ToldCpuUs(job, task));
     job.tasks.Append(task);
   }
   for (Ordinal want : batch.wants) {
@@ -234,8 +234,8 @@ void State::CancelWhole(Job& job, Token token) {
   job.seal_asked = true;
   Emit(action::Journal{.kind = action::RecordKind::kCancelJob, .job = job.id, .token = token});
   Enqueue({.kind = WorkKind::kCancelTasks, .job = job.id});
-  Enqueue({.kind = WorkKind::kSweepObjects, .job = job.id});
   if (!job.children.empty()) Enqueue({.kind = WorkKind::kCancelChildren, .job = job.id});
+  Enqueue({.kind = WorkKind::kSweepObjects, .job = job.id});
   Changed(job);
 }
 

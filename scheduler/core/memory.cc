@@ -218,7 +218,8 @@ Room State::RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const
     return Room::kFits;
   }
   if (MakesRoom(worker, job, ordinal, own)) return Room::kMakes;
-  return worker.attempts > 0 && worker.promised_bytes + own.added() > worker.store_budget_bytes
+  return worker.attempts > worker.yielded &&
+                 worker.promised_bytes + own.added() > worker.store_budget_bytes
              ? Room::kWaits
              : Room::kGrows;
 }
@@ -302,7 +303,7 @@ void State::Promise(Worker& worker, const Job& job, AttemptRec& attempt, uint64_
 void State::ReturnPromise(Worker& worker, AttemptRec& attempt, bool ended) {
   worker.promised_bytes -= attempt.promised_in_bytes;
   attempt.promised_in_bytes = 0;
-  if (ended) worker.promised_bytes -= attempt.promised_out_bytes;
+  if (ended && !attempt.yielded) worker.promised_bytes -= attempt.promised_out_bytes;
   if (worker.short_of_memory) MarkDirty(worker);
 }
 

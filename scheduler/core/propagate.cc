@@ -125,11 +125,12 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     // Also when it came and went before this item's turn: nobody was told, and it is still to be
     // made.
     if (work.after == Presence::kMissing) state.MakeIfWanted(job, work.index);
-    if (work.before == work.after) return false;
     if (object.outside_wants > 0 &&
         (work.after == Presence::kAvailable || work.after == Presence::kDead)) {
       state.Emit(action::ObjectChanged{{job.id, work.index}});
+      state.SettleAwaiters({job.id, work.index});
     }
+    if (work.before == work.after) return false;
     if (work.after == Presence::kMissing && object.version != 0 && work.before != Presence::kDead &&
         state.Wanted(job, object)) {
       ++state.counters.objects_lost;

@@ -3,8 +3,10 @@
 #ifndef TASKD_SCHEDULER_CORE_RECORDS_H_
 #define TASKD_SCHEDULER_CORE_RECORDS_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -190,10 +192,16 @@ struct Family {
   std::vector<Parked> parked;       // queues that skip a job until the family is below its limit
   bool unparking = false;           // a worklist item takes them back
   uint64_t left_cpu_us = 0;         // of unfinished tasks, by what was told of them
+  uint64_t most_left_cpu_us = 0;    // since nothing was left
   uint64_t outside_wants = 0;       // of clients, datasets, and jobs that read of it
   Progress of_children;             // but for those that were discarded
   uint32_t open_children = 0;       // not ended
   absl::btree_set<JobId> children;  // at any depth: a parent before what its tasks submitted
+
+  void SetLeft(uint64_t cpu_us) {
+    left_cpu_us = cpu_us;
+    most_left_cpu_us = cpu_us == 0 ? 0 : std::max(most_left_cpu_us, cpu_us);
+  }
 };
 
 enum class ChildState : uint8_t {
@@ -270,6 +278,12 @@ struct Client {
   uint64_t epoch = 0;
 };
 
+// Objects that an attempt yielded for, held until it ends or yields again.
+struct Awaits {
+  std::vector<ObjectId> objects;
+  uint32_t left = 0;  // of these, neither there nor dead
+};
+
 // What is left of a job that was forgotten.
 struct ForgottenJob {
   std::pair<uint64_t, uint64_t> submission;
@@ -287,6 +301,7 @@ struct alignas(64) AttemptRec {
   bool slotted = false;   // its resources are charged; else look-ahead
   bool alone = false;     // a suspect: its worker has nothing else
   bool doubted = false;   // counted in its task's doubts
+  bool yielded = false;   // its resources are not charged, see yield.cc
   bool orphaned = false;  // its worker is away: the task may run elsewhere
   bool crash_counted = false;
   bool listed = false;  // by the inventory under way
@@ -327,6 +342,7 @@ struct alignas(64) Worker {
   bool quarantined = false;       // see quarantine.cc
   bool draining_checked = false;  // a worklist item looks whether it is drained
   bool short_of_memory = false;   // left a task in its queue for that; in State::short_of_memory
+  bool resuming = false;          // `to_resume` is not empty
   uint8_t blamed = 0;  // tasks that failed here and ran elsewhere, less those that ran here
   uint32_t first_attempt = kNil;
   std::vector<std::unique_ptr<ShapeLoad>> loads;  // by global shape, grown on use
@@ -371,6 +387,8 @@ struct alignas(64) Worker {
   bool retire = false;                  // it is told to stop when it is drained
   bool said_goodbye = false;            // what it ran was stopped on purpose
   bool leaving = false;                 // being forgotten: slot is freed by the worklist
+  uint32_t yielded = 0;                 // attempts
+  std::deque<AttemptRef> to_resume;     // when there is room; some may have ended
   uint32_t walks = 0;                   // worklist items that walk `held`
   uint32_t to_move = 0;                 // replicas with that mark
   absl::btree_set<ObjectId> gathering;  // it has been told to fetch
@@ -380,7 +398,7 @@ struct alignas(64) Worker {
 
   bool up() const { return state == WorkerState::kUp; }
   // Takes nothing new.
-  bool Closed() const { return alone || reserved || quarantined; }
+  bool Closed() const { return alone || reserved || quarantined || resuming; }
   bool connected() const {
     return state == WorkerState::kUp || state == WorkerState::kDraining ||
            state == WorkerState::kDrained;

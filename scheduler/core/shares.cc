@@ -11,6 +11,9 @@ constexpr uint32_t kLeastCpusMilli = 100;  // a task without cpus takes some sha
 // A task counts as urgent a little before its path is as long as the rest of the job: the rest
 // never packs perfectly.
 constexpr uint64_t kUrgentTimes = 5, kUrgentOf = 4;
+// And only while it is long against the whole job: near its end nearly every path is as long as the
+// rest, and to go by paths then keeps more results alive than it saves time.
+constexpr uint64_t kLongPathOf = 16;
 }  // namespace
 
 uint64_t State::CpuUs(const TaskRec& task, uint64_t ns) const {
@@ -26,8 +29,11 @@ uint64_t State::ToldCpuUs(const Job& job, const TaskRec& task) const {
 
 bool State::IsUrgent(const Job& job, uint32_t tail_ms) const {
   if (tail_ms == 0) return false;
-  auto path = static_cast<unsigned __int128>(tail_ms) * up_cpus_milli * kUrgentTimes;
-  return path >= static_cast<unsigned __int128>(job.family->left_cpu_us) * kUrgentOf;
+  using Wide = unsigned __int128;
+  const Family& family = *job.family;
+  const Wide path_us = Wide{tail_ms} * up_cpus_milli;
+  return path_us * kUrgentTimes >= Wide{family.left_cpu_us} * kUrgentOf &&
+         path_us * kLongPathOf >= family.most_left_cpu_us;
 }
 
 void State::ChargeShare(Job& job, AttemptRec& attempt) {
@@ -48,7 +54,7 @@ void State::SettleShare(Job& job, const AttemptRec& attempt, const Outcome* outc
   uint64_t used = CpuUs(job.tasks[attempt.task], ran_ns);
   shares.Correct(job.family->share, used - std::min(used, attempt.charged_us),
                  attempt.charged_us - std::min(used, attempt.charged_us));
-  if (attempt.orphaned) return;
+  if (attempt.orphaned || attempt.yielded) return;
   shares.AttemptCountsNot(job.family->share);
   Unpark(*job.family);
 }

@@ -3,6 +3,7 @@
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   imports.cc      inputs that are objects of other jobs; datasets
 //   children.cc     what tasks submit
+//   yield.cc        attempts that wait without resources
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
 //   tasks.cc        task states: start, ready, done, failed, run again
@@ -312,6 +313,7 @@ class State {
   bool HasLiveAttempt(const TaskRec& task) const;  // not away, not being cancelled
   void CancelAttempts(TaskRec& task);
   void SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead);
+  void TakeSlot(Worker& worker, AttemptRec& attempt);
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
   void PromoteAhead(Worker& worker);
@@ -551,9 +553,19 @@ class State {
   void AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void Discard(Job& child);
+  bool CancelledAbove(const Job& job) const;
   bool AdvanceCancelChildren(Job& job, Work& work);
   void ForgetIfDiscarded(Job& job);
   void RetryChildren(Job& job, bool cancelled_too);
+
+  // --- yield.cc
+  void On(event::YieldAttempt& e);
+  void Await(AttemptRef ref, ObjectId id, Awaits& mine);
+  void DropAwaits(AttemptRef ref);
+  void SettleAwaiters(ObjectId id);
+  void GiveBack(Worker& worker, AttemptRec& attempt);
+  void Resume(Worker& worker, AttemptRec& attempt);
+  void ResumeWhatFits(Worker& worker);
 
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
@@ -669,7 +681,9 @@ class State {
   bool restoring = false;       // from the first replayed record to the first Step
   uint32_t replayed_start = 0;  // to which the record under way belongs
   std::vector<TaskId> postponed;
-  absl::btree_map<AttemptRef, std::string> refused_submissions;  // of live attempts, held ones
+  absl::btree_map<AttemptRef, Awaits> awaits;                       // of live attempts that yielded
+  absl::flat_hash_map<ObjectId, std::vector<AttemptRef>> awaiters;  // looked up, never iterated
+  absl::btree_map<AttemptRef, std::string> refused_submissions;     // of live attempts, held ones
   uint64_t grace_until_ns = 0;  // before, what no worker has named may still come with one
   uint64_t hold_until_ns = 0;   // nothing is placed before: who runs what is not known yet
   Counters counters;

@@ -80,7 +80,7 @@ bool State::TakeSuspect(Worker& worker) {
   }
   TaskId id = *fitting;
   Job& job = *jobs[id.job];
-  if (worker.attempts > 0) {
+  if (worker.attempts > worker.yielded) {
     uint64_t most = std::max<uint64_t>(
         counters.workers[static_cast<size_t>(WorkerState::kUp)] / limits::kReservedShare, 1);
     if (!worker.reserved && reserved.size() < std::min<uint64_t>(most, suspects.size()))

@@ -14,8 +14,9 @@ void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   --counters.tasks[static_cast<size_t>(task.state)];
   if (HalvesLeft(task.state) != HalvesLeft(state)) {
     const uint64_t told_us = ToldCpuUs(job, task);
-    job.family->left_cpu_us -= told_us * HalvesLeft(task.state) / 2;
-    job.family->left_cpu_us += told_us * HalvesLeft(state) / 2;
+    Family& family = *job.family;
+    family.SetLeft(family.left_cpu_us + told_us * HalvesLeft(state) / 2 -
+                   told_us * HalvesLeft(task.state) / 2);
   }
   task.state = state;
   ++job.counts[static_cast<size_t>(state)];

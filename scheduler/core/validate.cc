@@ -103,7 +103,7 @@ std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recou
     const AttemptRec& attempt = state.attempts[a];
     if (attempt.job != job.id || attempt.task != ordinal)
       return StrCat(name, ": an attempt of another task");
-    seen.family->attempts += !attempt.orphaned;
+    seen.family->attempts += !attempt.orphaned && !attempt.yielded;
     live |= !attempt.orphaned && attempt.state != AttemptState::kCancelling;
   }
   if (live != (task.state == TaskState::kActive))
@@ -205,7 +205,7 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
   if (worker.home_tasks != seen.home[worker.id.slot])
     return StrCat(name, ": home counts are wrong");
   Resources used;
-  uint32_t attempts = 0, started = 0, ahead = 0;
+  uint32_t attempts = 0, started = 0, ahead = 0, yielded = 0;
   uint64_t promised = 0;
   for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
     const AttemptRec& attempt = state.attempts[a];
@@ -213,17 +213,26 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
     ++attempts;
     started += attempt.started_ns != 0;
     ahead += !attempt.slotted;
-    promised += attempt.promised_in_bytes + attempt.promised_out_bytes;
-    if (!attempt.slotted) continue;
+    promised += attempt.promised_in_bytes + (attempt.yielded ? 0 : attempt.promised_out_bytes);
+    yielded += attempt.yielded;
+    auto waits = state.awaits.find({{attempt.job, attempt.task}, attempt.id});
+    if (attempt.state == AttemptState::kYielded &&
+        (waits == state.awaits.end() ||
+         (waits->second.left == 0 && worker.up() && !worker.resuming)))
+      return StrCat(name, ": an attempt waits for nothing");
+    if (!attempt.slotted || attempt.yielded) continue;
     used += state.VariantOf(attempt).need;
   }
-  if (worker.alone && worker.attempts != 1) return StrCat(name, ": a suspect's worker has company");
+  if (yielded != worker.yielded) return StrCat(name, ": yielded attempts are counted wrong");
+  if (worker.alone && worker.attempts - yielded != 1)
+    return StrCat(name, ": a suspect's worker has company");
   if (attempts != worker.attempts || started != worker.started || ahead != worker.ahead) {
     return StrCat(name, ": attempt counts are wrong");
   }
   if (promised != worker.promised_bytes) return StrCat(name, ": promises are wrong");
   if (worker.short_of_memory != state.short_of_memory.contains(worker.id.slot) ||
-      (worker.short_of_memory && (!worker.up() || worker.attempts == 0) && !worker.dirty)) {
+      (worker.short_of_memory && (!worker.up() || worker.attempts == worker.yielded) &&
+       !worker.dirty)) {
     return StrCat(name, ": waits for memory in vain");
   }
   if (worker.to_move != seen.to_move[worker.id.slot])
@@ -280,11 +289,23 @@ std::string ValidateState(const State& state) {
   }
   for (const auto& [root, counted] : seen.families) {
     const Family& family = *state.jobs[root]->family;
-    const Recount::OfFamily known{family.share.ready,    family.share.attempts,
-                                  family.left_cpu_us,    family.outside_wants,
-                                  family.open_children,  family.of_children.counts,
-                                  family.children.size()};
-    if (known != counted) return StrCat("job ", root, ": it and its children are counted wrong");
+    const Recount::OfFamily known{
+        family.share.ready,
+        family.share.attempts,
+        family.left_cpu_us,
+        family.outside_wants,
+        family.open_children,
+        state.jobs[root]->forgetting ? counted.of_children : family.of_children.counts,
+        family.children.size()};
+    auto text = [](const Recount::OfFamily& f) {
+      std::string out = StrCat(f.ready, " ready, ", f.attempts, " attempts, ", f.left_cpu_us,
+                               " us left, ", f.outside_wants, " wants, ", f.open_children, " of ",
+                               f.children, " children open, their tasks");
+      for (uint64_t count : f.of_children) out += StrCat(" ", count);
+      return out;
+    };
+    if (known != counted)
+      return StrCat("job ", root, " and its children: ", text(known), "; counted ", text(counted));
   }
   if (total != state.counters.tasks) return "counters: tasks by state are wrong";
   uint64_t gathers = 0;

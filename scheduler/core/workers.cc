@@ -192,6 +192,7 @@ void State::ComeBack(Worker& worker) {
            .limit = static_cast<uint32_t>(worker.epoch)});
   if (worker.draining) BeginDrain(worker);
   stranded_left = static_cast<uint32_t>(stranded.size());
+  ResumeWhatFits(worker);
   PromoteAhead(worker);
   MarkDirty(worker);
   CheckDrained(worker);

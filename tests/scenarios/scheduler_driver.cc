@@ -18,15 +18,15 @@ namespace {
 using namespace taskd::scheduler;  // NOLINT: every name of the core's events and actions
 
 // "refuse" is not among them: it takes 65,535 workers.
-constexpr std::string_view kActions[] = {"welcome", "close_stream", "assign",   "retract", "cancel",
-                                         "free",    "ack",          "drain",    "reply",   "job",
-                                         "object",  "journal",      "forgotten"};
+constexpr std::string_view kActions[] = {
+    "welcome", "close_stream", "assign", "retract", "cancel",  "free",      "ack",
+    "drain",   "reply",        "job",    "object",  "journal", "forgotten", "resume"};
 constexpr std::string_view kEvents[] = {
-    "hello",     "inventory",  "inventory_done", "started",      "finish",      "fail",
-    "cancelled", "retracted",  "refused",        "stuck",        "added",       "lost",
-    "beat",      "goodbye",    "close",          "drain",        "open",        "batch",
-    "seal",      "cancel_job", "wants",          "cancel_tasks", "retry_tasks", "forget_job",
-    "gone",      "back",       "publish",        "drop",         "restart",     "submit"};
+    "hello",        "inventory",   "inventory_done", "started", "finish", "fail",       "cancelled",
+    "retracted",    "refused",     "stuck",          "added",   "lost",   "beat",       "goodbye",
+    "close",        "drain",       "open",           "batch",   "seal",   "cancel_job", "wants",
+    "cancel_tasks", "retry_tasks", "forget_job",     "gone",    "back",   "publish",    "drop",
+    "restart",      "submit",      "yield"};
 constexpr std::string_view kRecords[] = {"",       "open",          "batch",       "seal",
                                          "finish", "final_failure", "cancel",      "retry",
                                          "forget", "cancel_tasks",  "retry_tasks", "publish",
@@ -190,6 +190,9 @@ class SchedulerDriver : public Driver {
   std::string TextOfAction(const action::Cancel& a) {
     return StrCat("cancel ", names_.StreamText(a.stream), " ", names_.TextOf(a.attempt));
   }
+  std::string TextOfAction(const action::Resume& a) {
+    return StrCat("resume ", names_.StreamText(a.stream), " ", names_.TextOf(a.attempt));
+  }
   std::string TextOfAction(const action::Free& a) {
     return StrCat("free ", names_.StreamText(a.stream), " ", names_.TextOf(a.object));
   }
@@ -254,6 +257,11 @@ bool SchedulerDriver::FromWorker(const Words& words) {
     events_.push_back(event::WorkerInventory{stream(), ParseInventory(words)});
   } else if (verb == "inventory_done") {
     events_.push_back(event::InventoryDone{stream()});
+  } else if (verb == "yield") {  // yield w1 a b.0 c.0
+    event::YieldAttempt yield{stream(), names_.ParseAttempt(words[2], words[1]), {}};
+    for (uint32_t i = 3; i < words.size(); ++i)
+      yield.awaits.push_back(names_.ParseObject(words[i]));
+    events_.push_back(std::move(yield));
   } else if (verb == "goodbye") {
     events_.push_back(event::WorkerGoodbye{stream()});
   } else if (verb == "close") {

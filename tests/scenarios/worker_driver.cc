@@ -10,11 +10,12 @@ namespace {
 using namespace taskd::worker;  // NOLINT: every name of the core's events and actions
 
 constexpr std::string_view kActions[] = {
-    "inventory",    "inventory_done", "started", "outcome", "added", "lost",     "fetch",
-    "cancel_fetch", "exec",           "kill",    "release", "drop",  "drop_all", "stopped"};
-constexpr std::string_view kEvents[] = {"session", "down", "assign",  "retract", "cancel",
-                                        "free",    "ack",  "fetched", "done",    "failed",
-                                        "killed",  "lost", "shutdown"};
+    "inventory", "inventory_done", "started", "outcome", "added",       "lost",
+    "fetch",     "cancel_fetch",   "exec",    "kill",    "release",     "drop",
+    "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission"};
+constexpr std::string_view kEvents[] = {
+    "session", "down",   "assign", "retract",  "cancel", "free",  "ack",    "fetched", "done",
+    "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume"};
 constexpr std::string_view kStatus[] = {"ok", "missing", "busy", "io_error", "unreachable"};
 
 // "t3", "t3#2", "2.t3#2": job 1 and try 1 unless said.
@@ -161,6 +162,19 @@ class WorkerDriver : public Driver {
       events_.push_back(ParseExecDone(verb, words));
     } else if (verb == "lost") {
       events_.push_back(event::ReplicaLost{ParseObject(words[1])});
+    } else if (verb == "submit") {
+      events_.push_back(event::ExecSubmit{ParseAttempt(words[1]), words.Flag("early")});
+    } else if (verb == "answer") {  // answer t1 0 taken
+      events_.push_back(event::SubmitAnswered{session, ParseAttempt(words[1]),
+                                              static_cast<uint32_t>(ParseNumber(words[2])),
+                                              words.Flag("taken")});
+    } else if (verb == "yield") {
+      event::ExecYield yield{ParseAttempt(words[1]), {}};
+      for (uint32_t i = 2; i < words.size(); ++i)
+        yield.awaits.push_back(ParseObject(words[i]).object);
+      events_.push_back(std::move(yield));
+    } else if (verb == "resume") {
+      events_.push_back(event::Resume{session, ParseAttempt(words[1])});
     } else if (verb == "shutdown") {
       events_.push_back(event::Shutdown{});
     } else {
@@ -286,6 +300,7 @@ class WorkerDriver : public Driver {
       out += " out=" + Join(o.outputs, ",",
                             [](const OutputInfo& i) { return SizeText(i.size_bytes, i.crc32c); });
     }
+    if (o.submitted != 0) out += StrCat(" submitted=", o.submitted);
     if (!o.bad_holders.empty()) {
       out += " bad=" + Join(o.bad_holders, ",", [](const BadHolder& b) {
                return StrCat(TextOf(b.id), "@", TextOf(b.worker), b.missing ? ":missing" : "");
@@ -321,6 +336,22 @@ class WorkerDriver : public Driver {
   static std::string TextOfAction(const action::KillExec& a) { return "kill " + TextOf(a.attempt); }
   static std::string TextOfAction(const action::ReleaseAttempt& a) {
     return "release " + TextOf(a.attempt);
+  }
+  static std::string TextOfAction(const action::SendSubmit& a) {
+    return StrCat("submit s", a.session, " ", TextOf(a.attempt), " n=", a.number,
+                  a.early ? " early" : "");
+  }
+  static std::string TextOfAction(const action::SendYield& a) {
+    return StrCat("yield s", a.session, " ", TextOf(a.attempt), " ",
+                  Join(a.awaits, " ", [](ObjectId id) {
+                    return TextOf(ObjectVersion{id, MakeAttemptId(1, 1)});
+                  }));
+  }
+  static std::string TextOfAction(const action::ResumeExec& a) {
+    return "resume_exec " + TextOf(a.attempt);
+  }
+  static std::string TextOfAction(const action::ReleaseSubmission& a) {
+    return "release_submission " + TextOf(a.attempt);
   }
   static std::string TextOfAction(const action::Drop& a) {
     return StrCat("drop ", TextOf(a.key.id), Text(a.key.parts));

@@ -110,7 +110,11 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   using scheduler::action::RecordKind;
   Job& job = JobOf(r.job);
   if (r.kind == RecordKind::kSeal) job.sealed = true;
-  if (r.kind == RecordKind::kForget) job.forgotten = true;
+  if (r.kind == RecordKind::kForget) {
+    for (JobId of : world_.families.FamilyOf(r.job)) JobOf(of).forgotten = true;
+  }
+  if (r.kind == RecordKind::kSubmit) job.batches = r.number + 1;
+  if (r.kind == RecordKind::kDiscard) job.discarded = job.cancelled = job.sealed = true;
   if (r.kind == RecordKind::kBatch) job.batches = r.number + 1;
   if (r.kind == RecordKind::kPublishDataset || r.kind == RecordKind::kDropDataset) {
     OnDatasetRecord(r);
@@ -120,8 +124,11 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   if (r.kind == RecordKind::kCancelJob) job.cancelled = job.cancelled_once = job.sealed = true;
   if (world_.FindJobPlan(r.job) == nullptr) return;
   if (r.kind == RecordKind::kRetryTasks) {
-    retries_[r.job] = job.retried = true;
-    if (r.number == 1) job.cancelled = false;
+    for (JobId of : world_.families.FamilyOf(r.job)) {
+      if (of != r.job && !r.tasks.empty()) continue;
+      retries_[of] = JobOf(of).retried = true;
+      if (r.number == 1 && !JobOf(of).discarded) JobOf(of).cancelled = false;
+    }
   }
   if (r.kind == RecordKind::kFinalFailure) {
     job.tasks[r.number].failed = true;
@@ -129,6 +136,7 @@ void Checker::Replay(const scheduler::action::Journal& r) {
     job.tasks[r.number].failure = r.failure;
   }
   if (r.kind != RecordKind::kFinish) return;
+  SealChild({r.job, r.number}, r.attempt);
   job.tasks[r.number].finished = true;
   job.tasks[r.number].accepted = r.attempt;
   const TaskPlan& plan = world_.FindJobPlan(r.job)->tasks[r.number];
@@ -142,9 +150,12 @@ void Checker::Replay(const scheduler::action::Journal& r) {
 bool Checker::MayBeRetriedFor(ObjectId id) const {
   const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
   return retries_.contains(id.job) ||
-         std::any_of(
-             plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
-             [this](const auto& reader) { return retries_.contains(world_.job_ids[reader.job]); });
+         std::any_of(plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
+                     [this](const auto& reader) {
+                       const auto& jobs = world_.families.JobsOf(reader.job);
+                       return std::any_of(jobs.begin(), jobs.end(),
+                                          [this](JobId job) { return retries_.contains(job); });
+                     });
 }
 
 void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) {
@@ -154,12 +165,13 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
   index_of_worker_.clear();
   for (auto& [id, stream] : streams_) stream.state = StreamState::kClosed;
   for (auto& [ref, attempt] : attempts_) attempt.excused = true;
+  LoseJobs();
   for (Peer& peer : peers_) {
     peer.connected = peer.listing = peer.draining = peer.back = peer.named = false;
     peer.listed.clear();
   }
   for (auto& [id, job] : jobs_) {
-    job.sealed = job.cancelled = job.cancelled_once = job.forgotten = false;
+    job.sealed = job.cancelled = job.cancelled_once = job.forgotten = job.discarded = false;
     job.batches = 0;
     for (Task& task : job.tasks) {
       task.accepted = 0;
@@ -199,7 +211,8 @@ void Checker::WasAway(uint32_t index) {
   for (const AttemptRef& ref : peer.live) attempts_[ref].excused = true;
   std::set<ObjectVersion> holds = std::exchange(peer.holds, {});
   for (const ObjectVersion& id : holds) {
-    if (!HasReadable(id.object)) JobOf(id.object.job).objects[id.object.ordinal].gone = true;
+    if (Known(id.object) && !HasReadable(id.object))
+      JobOf(id.object.job).objects[id.object.ordinal].gone = true;
   }
   peer.holds = std::move(holds);
 }
@@ -282,7 +295,7 @@ void Checker::On(const event::WorkerInventory& e) {
     for (const auto* list : {&e.chunk.assigned, &e.chunk.running}) {
       for (const AttemptRef& ref : *list) {
         auto found = attempts_.find(ref);
-        if (found != attempts_.end()) found->second.excused = false;
+        if (found != attempts_.end()) found->second.excused = found->second.lost;
       }
     }
   }
@@ -325,7 +338,7 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
   auto found = attempts_.find(outcome.attempt);
   if (found == attempts_.end()) return;
   if (found->second.ended) {  // told before the scheduler's restart, and again
-    if (outcome.end == AttemptEnd::kFinished)
+    if (outcome.end == AttemptEnd::kFinished && !found->second.lost)
       FindTask(outcome.attempt.task)->finish_came = drained_;
     return;
   }
@@ -333,6 +346,7 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
   peer.live.erase(outcome.attempt);
   ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
   TaskId id = outcome.attempt.task;
+  if (found->second.lost) return;
   if (outcome.end == AttemptEnd::kFailed) ++FindTask(id)->failures;
   if (outcome.end == AttemptEnd::kFinished) {
     FindTask(id)->finish_came = drained_;
@@ -388,8 +402,11 @@ void Checker::On(const event::WorkerClosed& e) {
 
 void Checker::On(const event::RetryTasks& e) {
   if (!jobs_.contains(e.job)) return;
-  retries_[e.job] = false;
-  JobOf(e.job).retried = true;
+  for (JobId job : world_.families.FamilyOf(e.job)) {
+    if (job != e.job && !e.tasks.empty()) continue;
+    retries_[job] = false;
+    JobOf(job).retried = true;
+  }
 }
 
 bool Checker::MayBeUnneeded(ObjectId id) {
@@ -465,7 +482,7 @@ void Checker::GiveUpInputs(JobId id) {
   for (const TaskPlan& task : world_.FindJobPlan(id)->tasks) {
     for (const EdgePlan& e : task.edges) {
       for (Ordinal o : e.objects) {
-        const ObjectId input{world_.job_ids[e.job], o};
+        const ObjectId input{world_.families.Resolve(id, e.job), o};
         if (input.job == 0) continue;
         Object& object = JobOf(input.job).objects[o];
         object.gone |= std::none_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {

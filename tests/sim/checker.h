@@ -26,6 +26,7 @@
 
 namespace taskd::sim {
 
+class SimClient;
 class World;
 
 class Checker {
@@ -66,6 +67,8 @@ class Checker {
     bool reported = false;  // and the scheduler was told
     bool ended = false;     // the scheduler was given its outcome
     bool excused = false;   // its worker was away or lost, or did not list it
+    bool yielded = false;
+    bool lost = false;  // a crash took its job along
     AttemptEnd exec_end = AttemptEnd::kLost;
   };
   struct Task {
@@ -87,7 +90,9 @@ class Checker {
     std::vector<Task> tasks;
     std::vector<Object> objects;
     bool sealed = false, cancelled = false, cancelled_once = false, forgotten = false;
-    bool retried = false;  // some of its tasks were put back
+    uint64_t cancelled_in = 0;  // value of drained_
+    bool retried = false;       // some of its tasks were put back
+    bool discarded = false;
     uint32_t batches = 0;
   };
   struct Peer {  // a worker as the scheduler sees it
@@ -123,6 +128,7 @@ class Checker {
   void On(const scheduler::event::ClientBack& e);
   void On(const scheduler::event::PublishDataset& e);
   void On(const scheduler::event::DropDataset& e);
+  void On(const scheduler::event::YieldAttempt& e);
   void OnOutcome(uint32_t peer, const Outcome& outcome);
   void Hold(Peer& peer, const ObjectVersion& id);
   void UnholdMissing(const std::vector<BadHolder>& bad_holders);
@@ -134,6 +140,7 @@ class Checker {
   void On(const scheduler::action::Free& a);
   void On(const scheduler::action::Gather& a);
   void On(const scheduler::action::Retire& a);
+  void On(const scheduler::action::Resume& a);
   void On(const scheduler::action::Cancel& a);
   void On(const scheduler::action::AckOutcomes& a);
   void On(const scheduler::action::Journal& a);
@@ -202,9 +209,18 @@ class Checker {
   std::string WhyRun(TaskId id, Closure& closure);
   void Fail(const std::string& what);
 
+  void OnSubmit(const scheduler::action::Journal& a);
+  void SealChild(TaskId parent, AttemptId attempt);
+  void OnDiscard(JobId job);
+  bool CanBeDiscarded(JobId job);
+  void LoseJobs();
+  bool Known(ObjectId id) const;  // else a crash took it along
+  const SimClient& ClientOf(JobId job) const;
+
   void CheckJobEnd(uint32_t plan);
-  void CheckTaskEnd(uint32_t plan, TaskId id);
-  bool ImportExplains(const JobPlan& plan, Ordinal task) const;
+  uint64_t CheckTasksEnd(JobId id);  // how many have failed
+  void CheckTaskEnd(TaskId id);
+  bool ImportExplains(TaskId id) const;
   bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
   void CheckStores();

@@ -107,13 +107,18 @@ bool Checker::WantedByDataset(ObjectId id, Wants wants) const {
 
 // A job is cancelled when somebody asked for it, or by the core when its client has left.
 void Checker::CheckCancel(JobId job) {
+  if (world_.families.IsChild(job)) {
+    const JobId above = world_.families.ParentOf(job).task.job;
+    if (!JobOf(above).cancelled) Fail(StrCat("job ", job, " is cancelled before job ", above));
+    return;
+  }
   if (world_.FindJobPlan(job) == nullptr) {  // its client left before it was told the number
     if (std::none_of(clients_.begin(), clients_.end(),
                      [this](const auto& entry) { return LeaseMayBeOver(entry.second); }))
       Fail(StrCat("job ", job, ", which nobody knows, is cancelled"));
     return;
   }
-  const SimClient& client = *world_.clients[world_.PlanOf(job)];
+  const SimClient& client = ClientOf(job);
   if (client.asked_to_cancel()) return;
   if (!client.ephemeral()) return Fail(StrCat("job ", job, " is cancelled by nobody"));
   if (!MayBeLeft(client.id())) {

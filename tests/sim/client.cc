@@ -139,9 +139,7 @@ void SimClient::OnOpened(const Reply& reply) {
   opened_in_ = connection_;
   if (job_ == 0) {
     job_ = reply.job;
-    if (world_.plan_of_job.contains(job_)) return world_.Fail("two submissions got the same job");
-    world_.plan_of_job[job_] = plan_;
-    world_.job_ids[plan_] = job_;
+    if (!world_.families.Open(job_, plan_)) return world_.Fail("two submissions got the same job");
     if (reply.next_batch != 0) return world_.Fail("a new job expects a batch other than the first");
   }
   if (reply.next_batch < acknowledged_)

@@ -173,6 +173,10 @@ void Walk(S& s, const sa::Drain& a) {
   s.Name("Drain"), s.Add(a.stream);
 }
 template <typename S>
+void Walk(S& s, const sa::Resume& a) {
+  s.Name("Resume"), s.Add(a.stream), s.Add(a.attempt);
+}
+template <typename S>
 void Walk(S& s, const sa::Retire& a) {
   s.Name("Retire"), s.Add(a.stream);
 }
@@ -300,6 +304,10 @@ void Walk(S& s, const se::SubmitFromTask& e) {
   s.Add(uint64_t{e.number}), s.Add(uint64_t{e.early}), s.Add(uint64_t{e.batch.tasks.size()});
 }
 template <typename S>
+void Walk(S& s, const se::YieldAttempt& e) {
+  s.Name("YieldAttempt"), s.Add(e.stream), s.Add(e.attempt), List(s, "awaits", e.awaits);
+}
+template <typename S>
 void Walk(S& s, const se::DropDataset& e) {
   s.Name("DropDataset"), s.Add(e.token);
 }
@@ -335,6 +343,22 @@ void Walk(S& s, const wa::SendReplicaLost& a) {
 template <typename S>
 void Walk(S& s, const wa::SendGatherFailed& a) {
   s.Name("SendGatherFailed"), s.Add(a.session), Add(s, a.failure);
+}
+template <typename S>
+void Walk(S& s, const wa::SendSubmit& a) {
+  s.Name("SendSubmit"), s.Add(a.session), s.Add(a.attempt), s.Add(uint64_t{a.number});
+}
+template <typename S>
+void Walk(S& s, const wa::SendYield& a) {
+  s.Name("SendYield"), s.Add(a.session), s.Add(a.attempt), List(s, "awaits", a.awaits);
+}
+template <typename S>
+void Walk(S& s, const wa::ResumeExec& a) {
+  s.Name("ResumeExec"), s.Add(a.attempt);
+}
+template <typename S>
+void Walk(S& s, const wa::ReleaseSubmission& a) {
+  s.Name("ReleaseSubmission"), s.Add(a.attempt);
 }
 template <typename S>
 void Walk(S& s, const wa::StartFetch& a) {
@@ -409,6 +433,23 @@ template <typename S>
 void Walk(S& s, const we::ExecDone& e) {
   s.Name("ExecDone"), s.Add(e.attempt), s.Add(e.end), s.Add(e.failure),
       List(s, "outputs", e.outputs);
+}
+template <typename S>
+void Walk(S& s, const we::ExecSubmit& e) {
+  s.Name("ExecSubmit"), s.Add(e.attempt), s.Add(uint64_t{e.early});
+}
+template <typename S>
+void Walk(S& s, const we::ExecYield& e) {
+  s.Name("ExecYield"), s.Add(e.attempt), List(s, "awaits", e.awaits);
+}
+template <typename S>
+void Walk(S& s, const we::SubmitAnswered& e) {
+  s.Name("SubmitAnswered"), s.Add(e.session), s.Add(e.attempt), s.Add(uint64_t{e.number});
+  s.Add(uint64_t{e.taken});
+}
+template <typename S>
+void Walk(S& s, const we::Resume& e) {
+  s.Name("Resume"), s.Add(e.session), s.Add(e.attempt);
 }
 template <typename S>
 void Walk(S& s, const we::ReplicaLost& e) {

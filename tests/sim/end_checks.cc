@@ -9,14 +9,14 @@
 namespace taskd::sim {
 
 void Checker::CheckEnd() {
-  for (uint32_t plan = 0; plan < world_.plan.jobs.size() && !world_.failed(); ++plan)
+  for (uint32_t plan = 0; plan < world_.clients.size() && !world_.failed(); ++plan)
     CheckJobEnd(plan);
   CheckStores();
   if (world_.scheduler.replies_due() != 0) Fail("a request got no reply");
 }
 
 void Checker::CheckJobEnd(uint32_t plan) {
-  JobId id = world_.job_ids[plan];
+  JobId id = world_.families.RootJob(plan);
   if (id == 0) return Fail(StrCat("job ", plan, " of the plan was never opened"));
   std::optional<scheduler::JobView> view = world_.scheduler.core().GetJob(id);
   if (!view.has_value()) return Fail(StrCat("job ", id, " is not there"));
@@ -31,20 +31,31 @@ void Checker::CheckJobEnd(uint32_t plan) {
     return Fail(StrCat("job ", id, " was cancelled by nobody"));
   if (view->ended_ns == 0) Fail(StrCat("job ", id, " has ended, and has no time of it"));
   uint64_t failed = 0;
-  const JobPlan& job = world_.plan.jobs[plan];
-  for (Ordinal t = 0; t < job.tasks.size() && !world_.failed(); ++t) {
-    if (cancelled && !world_.scheduler.core().GetTask({id, t}).has_value())
-      continue;  // its batch never came
-    CheckTaskEnd(plan, {id, t});
-    failed += world_.scheduler.core().GetTask({id, t})->state == TaskState::kFailed ? 1 : 0;
+  for (JobId of : world_.families.FamilyOf(id)) {
+    if (!JobOf(of).discarded) failed += CheckTasksEnd(of);
   }
   if (world_.failed() || cancelled) return;
   if (view->state == JobState::kDone ? failed > 0 : failed == 0 && !some_cancelled) {
     return Fail(
         StrCat("job ", id, " ended as ", Name(view->state), " with ", failed, " failed tasks"));
   }
-  for (Ordinal o = 0; o < job.objects.size() && !world_.failed(); ++o)
-    CheckObjectEnd({id, o}, job.objects[o]);
+  for (JobId of : world_.families.FamilyOf(id)) {
+    if (JobOf(of).discarded) continue;
+    const JobPlan& job = *world_.FindJobPlan(of);
+    for (Ordinal o = 0; o < job.objects.size() && !world_.failed(); ++o)
+      CheckObjectEnd({of, o}, job.objects[o]);
+  }
+}
+
+uint64_t Checker::CheckTasksEnd(JobId id) {
+  uint64_t failed = 0;
+  for (Ordinal t = 0; t < world_.FindJobPlan(id)->tasks.size() && !world_.failed(); ++t) {
+    auto view = world_.scheduler.core().GetTask({id, t});
+    if (!view.has_value() && ClientOf(id).cancelled()) continue;  // its batch never came
+    CheckTaskEnd({id, t});
+    failed += view.has_value() && view->state == TaskState::kFailed;
+  }
+  return failed;
 }
 
 bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const {
@@ -67,11 +78,10 @@ bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit
 }
 
 // Something that it reads of another job was never made, or was not for a while.
-bool Checker::ImportExplains(const JobPlan& plan, Ordinal task) const {
-  const uint32_t own = static_cast<uint32_t>(&plan - world_.plan.jobs.data());
-  for (const EdgePlan& e : plan.tasks[task].edges) {
-    const JobId job = world_.job_ids[e.job];
-    if (e.job == own) continue;
+bool Checker::ImportExplains(TaskId id) const {
+  for (const EdgePlan& e : world_.FindJobPlan(id.job)->tasks[id.ordinal].edges) {
+    const JobId job = world_.families.Resolve(id.job, e.job);
+    if (job == id.job) continue;
     for (Ordinal o : e.objects) {
       auto view = world_.scheduler.core().GetTask({job, world_.plan.jobs[e.job].objects[o].task});
       if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(job).retried)
@@ -81,8 +91,8 @@ bool Checker::ImportExplains(const JobPlan& plan, Ordinal task) const {
   return false;
 }
 
-void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
-  const JobPlan& plan = world_.plan.jobs[plan_index];
+void Checker::CheckTaskEnd(TaskId id) {
+  const JobPlan& plan = *world_.FindJobPlan(id.job);
   std::optional<scheduler::TaskView> view = world_.scheduler.core().GetTask(id);
   if (!view.has_value()) return Fail(StrCat("the core does not know ", ToString(id)));
   ++world_.stats.task_ends[static_cast<size_t>(view->state)];
@@ -92,8 +102,7 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
       if (task.accepted == 0) Fail(StrCat(ToString(id), " is done without an accepted finish"));
       return;
     case TaskState::kCancelled:
-      if (!world_.clients[plan_index]->cancelled() &&
-          !world_.clients[plan_index]->cancelled_tasks())
+      if (!ClientOf(id.job).cancelled() && !ClientOf(id.job).cancelled_tasks())
         Fail(StrCat(ToString(id), " was cancelled by nobody"));
       return;
     case TaskState::kFailed:
@@ -103,7 +112,7 @@ void Checker::CheckTaskEnd(uint32_t plan_index, TaskId id) {
         return;
       }
       if (view->culprit == id.ordinal) {
-        if (!ImportExplains(plan, id.ordinal))
+        if (!ImportExplains(id))
           Fail(StrCat(ToString(id), " failed because of other jobs without a reason: ",
                       world_.scheduler.core().Explain(id)->failure.message));
         return;
@@ -173,7 +182,12 @@ void Checker::CheckCopies(ObjectId id, uint32_t wanted) {
 // All jobs are forgotten: nothing is left of them.
 void Checker::CheckForgotten() {
   const scheduler::SchedulerCore& core = world_.scheduler.core();
-  for (JobId id : world_.job_ids) {
+  for (uint32_t plan = 0; plan < world_.clients.size(); ++plan) {
+    const JobId id = world_.families.RootJob(plan);
+    for (JobId child : world_.families.FamilyOf(id)) {
+      if (child != id && core.GetJob(child).has_value())
+        return Fail(StrCat("job ", child, " is not forgotten with job ", id));
+    }
     std::optional<scheduler::JobView> view = core.GetJob(id);
     if (!view.has_value() || !view->forgotten) return Fail(StrCat("job ", id, " is not forgotten"));
     if (core.GetTask({id, 0}).has_value()) Fail(StrCat("job ", id, " is forgotten, and has tasks"));
@@ -200,8 +214,9 @@ void Checker::CheckStores() {
     }
     for (const auto& [key, blob] : worker->store()) {
       ObjectId id = key.id.object;
+      if (!Known(id)) return Fail(StrCat(worker->Line(), ": leaks ", ToString(id)));
       const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-      bool wanted = (plan.wanted && !JobOf(id.job).forgotten) ||
+      bool wanted = (plan.wanted && !JobOf(id.job).forgotten && !JobOf(id.job).discarded) ||
                     WantedByClient(id, Wants::kCertain) || WantedByDataset(id, Wants::kCertain);
       bool current = JobOf(id.job).objects[id.ordinal].version == key.id.version;
       if (!key.parts.whole() || !wanted || !current) {

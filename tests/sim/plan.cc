@@ -19,6 +19,23 @@ class JobBuilder {
         plan_(plan),
         job_(plan.jobs[job_index]) {}
 
+  // What a task of another job submits.
+  void BuildChild(uint32_t parent, Ordinal task) {
+    job_.parent = parent + 1;
+    job_.parent_task = task;
+    DrawTables();
+    job_.owner = plan_.jobs[parent].owner;
+    job_.max_running = 0;
+    for (const EdgePlan& e : plan_.jobs[parent].tasks[task].edges) {
+      if (e.job == parent) readable_.insert(readable_.end(), e.objects.begin(), e.objects.end());
+    }
+    Independent(1 + rng_.Below(3));
+    const uint64_t tasks = rng_.Below(10);
+    while (job_.tasks.size() < tasks) Grow();
+    DrawWants();
+    CutBatches();
+  }
+
   void Build(uint32_t tasks) {
     DrawTables();
     Independent(2 + rng_.Below(6));
@@ -190,7 +207,8 @@ class JobBuilder {
   }
   // Mostly recent objects, so that graphs are deep.
   EdgePlan RandomEdge() {
-    if (job_index_ > 0 && rng_.Chance(80)) return Import();
+    if (job_.parent != 0 && !readable_.empty() && rng_.Chance(200)) return OfParent();
+    if (job_.parent == 0 && job_index_ > 0 && rng_.Chance(80)) return Import();
     uint64_t n = job_.objects.size();
     uint64_t back = rng_.Chance(700) ? rng_.Below(std::min<uint64_t>(n, 20)) : rng_.Below(n);
     return Edge(static_cast<Ordinal>(n - 1 - back));
@@ -209,6 +227,14 @@ class JobBuilder {
     }
     job_.collections.push_back(wanted);
     return static_cast<uint32_t>(job_.collections.size() - 1);
+  }
+  // An input of the task that submits this job.
+  EdgePlan OfParent() {
+    EdgePlan e;
+    e.job = job_.parent - 1;
+    e.objects = {readable_[rng_.Below(readable_.size())]};
+    e.source = CollectionIndex({e.objects[0], 1, 1, job_.parent}) | scheduler::kCollectionBit;
+    return e;
   }
   // Of an earlier job: by its number, when that has the same owner, or by a dataset of it.
   EdgePlan Import() {
@@ -373,7 +399,24 @@ class JobBuilder {
   uint32_t job_index_;
   Plan& plan_;
   JobPlan& job_;
+  std::vector<Ordinal> readable_;  // of the parent's objects
 };
+
+constexpr uint32_t kSubmitsPerMille = 40;
+
+// Children of children as well, while there are few.
+void DrawChildren(const Options& options, Prng& rng, Plan& plan) {
+  for (uint32_t j = 0; j < plan.jobs.size() && plan.jobs.size() < 2 * options.jobs + 8; ++j) {
+    for (Ordinal t = 0; t < plan.jobs[j].tasks.size(); ++t) {
+      if (!rng.Chance(kSubmitsPerMille)) continue;
+      const auto child = static_cast<uint32_t>(plan.jobs.size());
+      plan.jobs.emplace_back();
+      plan.jobs[j].tasks[t].child = child + 1;
+      plan.jobs[j].tasks[t].early = rng.Chance(500);
+      JobBuilder(options, rng, child, plan).BuildChild(j, t);
+    }
+  }
+}
 
 uint64_t AttemptHash(uint64_t seed, uint32_t job, Ordinal task, AttemptId attempt) {
   return HashCombine(HashCombine(seed ^ 0xFA7E, uint64_t{job} << 32 | task), attempt);
@@ -391,6 +434,7 @@ Plan Plan::Draw(const Options& options) {
   for (uint32_t j = 0; j < options.jobs; ++j) {
     JobBuilder(options, rng, j, plan).Build(options.tasks / options.jobs + 1);
   }
+  DrawChildren(options, rng, plan);
   return plan;
 }
 

@@ -27,6 +27,8 @@ struct TaskPlan {
   Ordinal first_output = 0;
   uint16_t output_count = 0;
   std::vector<EdgePlan> edges;
+  uint32_t child = 0;  // the plan's job that it submits, and one more; 0: none
+  bool early = false;  // while it runs; else with its success
   bool doomed = false;
   bool poison = false;
   uint32_t flaky_per_mille = 0;
@@ -54,6 +56,9 @@ struct DatasetPlan {
 };
 
 struct JobPlan {
+  // Which task submits it; `parent` of the plan, and one more; 0: a client does.
+  uint32_t parent = 0;
+  Ordinal parent_task = 0;
   int32_t priority = 0;
   uint32_t owner = 0, weight = 100;
   uint32_t max_running = 0;  // 0: no limit

@@ -43,15 +43,30 @@ constexpr const char* kFaultNames[] = {"stream-break",
 static_assert(std::size(kFaultNames) == static_cast<size_t>(Fault::kCount));
 
 constexpr const char* kSchedulerActions[] = {
-    "Welcome",    "Refuse",       "CloseStream",   "Assign", "Retract", "Cancel",
-    "Free",       "AckOutcomes",  "Drain",         "Retire", "Gather",  "Reply",
-    "JobChanged", "JobForgotten", "ObjectChanged", "Journal"};
+    "Welcome", "Refuse",      "CloseStream",  "Assign",        "Retract", "Cancel",
+    "Free",    "AckOutcomes", "Drain",        "Retire",        "Gather",  "Resume",
+    "Reply",   "JobChanged",  "JobForgotten", "ObjectChanged", "Journal"};
 static_assert(std::size(kSchedulerActions) == std::variant_size_v<scheduler::Action>);
 
-constexpr const char* kWorkerActions[] = {
-    "SendInventory",   "SendInventoryDone", "SendStarted", "SendOutcome", "SendReplicaAdded",
-    "SendReplicaLost", "SendGatherFailed",  "StartFetch",  "CancelFetch", "StartExec",
-    "KillExec",        "ReleaseAttempt",    "Drop",        "DropAll",     "Stopped"};
+constexpr const char* kWorkerActions[] = {"SendInventory",
+                                          "SendInventoryDone",
+                                          "SendStarted",
+                                          "SendOutcome",
+                                          "SendReplicaAdded",
+                                          "SendReplicaLost",
+                                          "SendGatherFailed",
+                                          "StartFetch",
+                                          "CancelFetch",
+                                          "StartExec",
+                                          "KillExec",
+                                          "ReleaseAttempt",
+                                          "SendSubmit",
+                                          "SendYield",
+                                          "ResumeExec",
+                                          "ReleaseSubmission",
+                                          "Drop",
+                                          "DropAll",
+                                          "Stopped"};
 static_assert(std::size(kWorkerActions) == std::variant_size_v<worker::Action>);
 
 void Row(std::string& out, std::string_view name, uint64_t count) {
@@ -117,6 +132,9 @@ std::string Table(const Stats& s) {
   Row(out, "imports", s.imports);
   Row(out, "datasets published", s.datasets_published);
   Row(out, "datasets dropped", s.datasets_dropped);
+  Row(out, "submissions of tasks", s.submissions);
+  Row(out, "yields", s.yields);
+  Row(out, "of these discarded", s.discards);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);
@@ -238,13 +256,13 @@ std::string Unmet(const Stats& s) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)
       out += StrCat("  final failure ", Name(f), "\n");
   }
-  for (uint64_t n :
-       {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
-        s.late_wants, s.forgotten_early, s.imports, s.datasets_published, s.datasets_dropped})
+  for (uint64_t n : {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
+                     s.late_wants, s.forgotten_early, s.imports, s.datasets_published,
+                     s.datasets_dropped, s.submissions, s.discards, s.yields})
     if (n == 0)
       out +=
           "  records lost or replayed, adoptions, quarantines, twins, late wants, jobs forgotten "
-          "early, imports or datasets\n";
+          "early, imports, datasets or submissions\n";
   return out;
 }
 

@@ -61,7 +61,9 @@ void Checker::On(const action::Assign& a) {
   if (task == nullptr)
     return Fail(
         StrCat("an assignment of ", ToString(assignment.attempt), ", which does not exist"));
-  if (JobOf(assignment.attempt.task.job).cancelled)
+  const Job& root = JobOf(world_.families.RootOf(assignment.attempt.task.job));
+  if (JobOf(assignment.attempt.task.job).cancelled ||
+      (root.cancelled && root.cancelled_in < drained_))
     return Fail("an assignment of a cancelled job's task");
   if (task->failed) FollowRetries();
   if (task->failed)
@@ -143,14 +145,15 @@ void Checker::CheckLicences(const Assignment& a) {
 }
 
 void Checker::CheckJobLimit(const Assignment& a) {
-  const JobId job = a.attempt.task.job;
+  const JobId job = world_.families.RootOf(a.attempt.task.job);
   const uint32_t limit = world_.FindJobPlan(job)->max_running;
   if (limit == 0) return;
   size_t live = 0;
   for (const Peer& peer : peers_) {
     if (!Readable(peer)) continue;  // what an absent worker runs may have a second attempt
     live += std::count_if(peer.live.begin(), peer.live.end(), [&](const AttemptRef& ref) {
-      return ref.task.job == job && !attempts_.at(ref).excused;
+      const Attempt& attempt = attempts_.at(ref);
+      return world_.families.RootOf(ref.task.job) == job && !attempt.excused && !attempt.yielded;
     });
   }
   if (live >= limit) {
@@ -173,7 +176,7 @@ void Checker::CheckInputs(const Assignment& a) {
     }
     for (uint32_t i = 0; i < edge.count; ++i) {
       const InputObject& input = a.objects[edge.first + i];
-      ObjectId id{world_.job_ids[expected.job], expected.objects[i]};
+      ObjectId id{world_.families.Resolve(a.attempt.task.job, expected.job), expected.objects[i]};
       const ObjectPlan& object = world_.FindJobPlan(id.job)->objects[id.ordinal];
       if (input.id.object != id)
         return Fail(StrCat(what, ": edge ", e, " names another object than the task's"));
@@ -254,6 +257,7 @@ void Checker::On(const action::Free& a) {
   Stream& stream = streams_[a.stream];
   ObjectId id = a.object.object;
   const JobPlan* plan = world_.FindJobPlan(id.job);
+  if (!Known(id) && world_.families.WasChild(id.job)) return;
   if (plan == nullptr || id.ordinal >= plan->objects.size())
     return Fail("a Free of an object that does not exist");
   freed_.insert(a.object);
@@ -311,6 +315,7 @@ void Checker::On(const action::Retire& a) {
   if (peers_[leaver].stream != a.stream) return;  // a newer one came in the same step
   if (!peers_[leaver].draining) return Fail("a worker is retired that nobody drained");
   for (const ObjectVersion& id : peers_[leaver].holds) {
+    if (!Known(id.object)) continue;  // a crash took it along
     if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) continue;
     bool elsewhere = false;
     for (uint32_t p = 0; p < peers_.size(); ++p)
@@ -325,7 +330,7 @@ void Checker::On(const action::Retire& a) {
 
 // A worker may drop copies for room; a last one that is needed goes only by the scheduler's order.
 void Checker::OnDrop(uint32_t worker, const ObjectVersion& id, bool last) {
-  if (!last || freed_.contains(id)) return;
+  if (!last || freed_.contains(id) || !Known(id.object)) return;
   if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) return;
   std::string needed = WhoNeeds(id.object, Wants::kCertain);
   if (needed.empty()) return;
@@ -361,7 +366,12 @@ void Checker::On(const action::Journal& a) {
     case RecordKind::kCancelJob:
       CheckCancel(a.job);
       JobOf(a.job).cancelled = JobOf(a.job).cancelled_once = JobOf(a.job).sealed = true;
+      JobOf(a.job).cancelled_in = drained_;
       return;
+    case RecordKind::kSubmit:
+      return OnSubmit(a);
+    case RecordKind::kDiscard:
+      return OnDiscard(a.job);
     case RecordKind::kBatch:
       JobOf(a.job).batches = a.number + 1;
       return;
@@ -369,10 +379,13 @@ void Checker::On(const action::Journal& a) {
     case RecordKind::kDropDataset:
       return OnDatasetRecord(a);
     case RecordKind::kForget:
-      JobOf(a.job).forgotten = true;
+      for (JobId of : world_.families.FamilyOf(a.job)) JobOf(of).forgotten = true;
       return;
     case RecordKind::kRetryTasks:
-      if (a.number == 1) JobOf(a.job).cancelled = false;
+      for (JobId of : world_.families.FamilyOf(a.job)) {
+        if (of != a.job && !a.tasks.empty()) continue;
+        if (a.number == 1 && !JobOf(of).discarded) JobOf(of).cancelled = false;
+      }
       return;
     default:
       return;
@@ -403,6 +416,7 @@ void Checker::OnFinish(const action::Journal& a) {
   }
   if (task->failed)
     return Fail(StrCat("a finish of ", ToString(id), " is accepted after its failure"));
+  SealChild(id, a.attempt);
   task->finished = true;
   task->accepted = a.attempt;
   for (AttemptId other : task->attempts)
@@ -470,7 +484,7 @@ std::string Checker::WhoNeeds(ObjectId id, Wants wants) {
 std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
   const Job& job = JobOf(id.job);
   const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-  if (job.forgotten) return "";
+  if (job.forgotten || job.discarded) return "";
   if (WantedByClient(id, closure.wants)) return "a client";
   if (!job.cancelled && plan.wanted) return "the graph";
   if (!job.cancelled && !job.sealed) return "the open job";
@@ -485,14 +499,17 @@ std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
     }
   }
   for (const ObjectPlan::Elsewhere& reader : plan.consumers_elsewhere) {
-    const JobId other = world_.job_ids[reader.job];
-    if (!HasBatch(other, world_.plan.jobs[reader.job].batch_of_task[reader.task])) continue;
-    if (!JobOf(other).cancelled && !JobOf(other).sealed) return StrCat("open job ", other);
-    std::string why = WhyRun({other, reader.task}, closure);
-    if (why.ends_with("again")) {
-      rebuild = std::move(why);
-    } else if (!why.empty()) {
-      return why;
+    for (JobId other : world_.families.JobsOf(reader.job)) {
+      if (world_.families.Resolve(other, world_.PlanOf(id.job)) != id.job) continue;
+      if (!HasBatch(other, world_.plan.jobs[reader.job].batch_of_task[reader.task])) continue;
+      if (JobOf(other).discarded) continue;
+      if (!JobOf(other).cancelled && !JobOf(other).sealed) return StrCat("open job ", other);
+      std::string why = WhyRun({other, reader.task}, closure);
+      if (why.ends_with("again")) {
+        rebuild = std::move(why);
+      } else if (!why.empty()) {
+        return why;
+      }
     }
   }
   return rebuild;

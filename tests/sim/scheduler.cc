@@ -47,6 +47,11 @@ scheduler::Token SimScheduler::Expect(ReplyHandler handler) {
   return last_token_;
 }
 
+scheduler::Token SimScheduler::ExpectPerhaps(ReplyHandler handler) {
+  of_workers_[++last_token_] = std::move(handler);
+  return last_token_;
+}
+
 void SimScheduler::StepAt(uint64_t time) {
   time = std::max(time, paused_until_);
   if (time >= next_step_) return;
@@ -85,6 +90,9 @@ void SimScheduler::Step() {
     world_.action_hash = HashOf(world_.action_hash, a);
     ++world_.stats.scheduler_actions[a.index()];
     if (world_.tracing()) world_.Trace("sched ->", Describe(a));
+    if (const auto* record = std::get_if<action::Journal>(&a);
+        record != nullptr && record->token != 0)
+      NoteChild(*record, requests_.at(record->token));
     world_.checker.OnAction(a);
     if (world_.failed()) return;
     Carry(a);
@@ -146,6 +154,10 @@ void SimScheduler::Carry(scheduler::Action& any) {
     });
   } else if (auto* a = std::get_if<action::Gather>(&any)) {
     Carry(*a);
+  } else if (auto* a = std::get_if<action::Resume>(&any)) {
+    net.SendDown(a->stream, [a = *a](SimWorker& w) {
+      w.Post(worker::event::Resume{a.stream, a.attempt});
+    });
   } else if (auto* a = std::get_if<action::Retire>(&any)) {
     net.SendDown(a->stream, [](SimWorker& w) { w.Retire(); });
   } else if (auto* a = std::get_if<action::AckOutcomes>(&any)) {
@@ -157,13 +169,14 @@ void SimScheduler::Carry(scheduler::Action& any) {
       });
     });
   } else if (auto* a = std::get_if<action::Reply>(&any)) {
-    auto found = expected_.find(a->token);
-    if (found == expected_.end())
+    auto& asked = of_workers_.contains(a->token) ? of_workers_ : expected_;
+    auto found = asked.find(a->token);
+    if (found == asked.end())
       return world_.Fail(StrCat("a second or unasked reply to token ", a->token));
     AfterSync([this, handler = std::move(found->second), a = *a] {
       world_.loop.After(world_.net.Delay(), [handler, a] { handler(a); });
     });
-    expected_.erase(found);
+    asked.erase(found);
     requests_.erase(a->token);
   } else if (auto* a = std::get_if<action::Journal>(&any)) {
     Record(*a);

@@ -29,6 +29,9 @@ class SimScheduler {
   // A token whose reply goes to `handler`, exactly once.
   scheduler::Token Expect(ReplyHandler handler);
 
+  // Likewise of a worker, whose request or its answer may be lost.
+  scheduler::Token ExpectPerhaps(ReplyHandler handler);
+
   // Of the last start when it is down.
   const scheduler::SchedulerCore& core() const { return *core_; }
   bool alive() const { return alive_; }
@@ -59,6 +62,7 @@ class SimScheduler {
   void Step();
   void KeepRequests(const std::vector<scheduler::Event>& events);
   void Record(const scheduler::action::Journal& record);
+  void NoteChild(const scheduler::action::Journal& record, const scheduler::Event& request);
   void Sync();
   void AfterSync(std::function<void()> send);
   void Look(const std::vector<scheduler::Event>& events);
@@ -82,6 +86,7 @@ class SimScheduler {
   uint64_t steps_ = 0;
   scheduler::Token last_token_ = 0;
   std::map<scheduler::Token, ReplyHandler> expected_;
+  std::map<scheduler::Token, ReplyHandler> of_workers_;
   std::vector<scheduler::Action> actions_;
 
   std::vector<Entry> journal_;

@@ -31,6 +31,13 @@ void SimScheduler::Record(const action::Journal& record) {
   journal_.push_back(std::move(entry));
 }
 
+void SimScheduler::NoteChild(const action::Journal& record, const scheduler::Event& request) {
+  if (record.kind != action::RecordKind::kSubmit || record.number != 0) return;
+  const AttemptRef& parent = std::get<event::SubmitFromTask>(request).attempt;
+  const TaskPlan& task = world_.FindJobPlan(parent.task.job)->tasks[parent.task.ordinal];
+  world_.families.OpenChild(record.job, task.child - 1, parent);
+}
+
 // One sync at a time; it covers what was written before it began.
 void SimScheduler::Sync() {
   if (syncing_ || synced_ == journal_.size()) return;
@@ -79,6 +86,7 @@ void SimScheduler::Crash() {
   inbox_.clear();
   unsynced_.clear();
   expected_.clear();
+  of_workers_.clear();
   requests_.clear();
   work_left_ = false;
   next_step_ = kNever;
@@ -92,8 +100,10 @@ void SimScheduler::Restart() {
   core_ = std::make_unique<scheduler::SchedulerCore>(config_);
   booted_ns_ = world_.loop.now() - rng_.Below(world_.loop.now());
   std::vector<action::Journal> records;
+  world_.families.LoseChildren();
   for (const Entry& entry : journal_) {
     records.push_back(entry.record);
+    if (entry.request) NoteChild(entry.record, *entry.request);
     std::optional<scheduler::Event> request = entry.request;
     absl::Status status = core_->Restore(CoreNow(), entry.record, request ? &*request : nullptr);
     if (!status.ok()) return world_.Fail(StrCat("Restore: ", std::string(status.message())));
@@ -143,15 +153,20 @@ void SimScheduler::Look(const std::vector<scheduler::Event>& events) {
     if (const auto* a = std::get_if<action::Cancel>(&any)) LookAt(a->attempt.task);
     const auto* a = std::get_if<action::JobChanged>(&any);
     if (a == nullptr) continue;
-    JobState state = core_->GetJob(a->job)->state;
+    const auto view = core_->GetJob(a->job);
+    if (!view.has_value()) continue;  // a child that is gone
+    JobState state = view->state;
     JobState& before = jobs_[a->job];
     if (before != state)
       ++world_.stats.job_moves[static_cast<size_t>(before)][static_cast<size_t>(state)];
     before = state;
   }
-  JobId job = world_.job_ids[look_cursor_ % world_.job_ids.size()];
+  const size_t plans = world_.plan.jobs.size();
+  const auto plan_turn = static_cast<uint32_t>(look_cursor_ % plans);
+  const std::vector<JobId>& jobs = world_.families.JobsOf(plan_turn);
+  const JobId job = jobs.empty() ? 0 : jobs.back();
   if (const JobPlan* plan = world_.FindJobPlan(job)) {
-    uint64_t turn = look_cursor_ / world_.job_ids.size() * 4;
+    uint64_t turn = look_cursor_ / plans * 4;
     for (uint64_t i = 0; i < 4; ++i)
       LookAt({job, static_cast<Ordinal>((turn + i) % plan->tasks.size())});
   }

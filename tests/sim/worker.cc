@@ -70,6 +70,7 @@ void SimWorker::Crash(bool stream_told) {
   damaged_.clear();
   addresses_.clear();
   assignments_.clear();
+  submissions_.clear();
   execs_.clear();
   fetches_.clear();
 }
@@ -124,7 +125,8 @@ void SimWorker::Heartbeat() {
 void SimWorker::OnAssign(scheduler::StreamId stream, const Assignment& assignment) {
   if (!alive()) return;
   // The shell keeps what the executors need; a repeated assignment does not touch it.
-  assignments_.try_emplace(assignment.attempt, assignment);
+  assignments_.try_emplace(assignment.attempt,
+                           Assigned{assignment, world_.PlanOf(assignment.attempt.task.job)});
   for (const InputObject& input : assignment.objects) NoteAddresses(input);
   Post(event::Assign{stream, assignment});
 }
@@ -266,6 +268,16 @@ void SimWorker::CarrySend(worker::Action& any) {
     if (current(a->session)) Report(3, &WorkerReport::replicas_lost, a->object);
   } else if (auto* a = std::get_if<action::SendGatherFailed>(&any)) {
     if (current(a->session)) Report(4, &WorkerReport::gathers_failed, std::move(a->failure));
+  } else if (auto* a = std::get_if<action::SendSubmit>(&any)) {
+    if (!current(a->session)) return;
+    SendReport();
+    SendSubmission(*a);
+  } else if (auto* a = std::get_if<action::SendYield>(&any)) {
+    if (!current(a->session)) return;
+    SendReport();
+    ++world_.stats.yields;
+    world_.net.SendUp(stream_,
+                      scheduler::event::YieldAttempt{stream_, a->attempt, std::move(a->awaits)});
   }
 }
 
@@ -282,6 +294,11 @@ void SimWorker::Carry(worker::Action& any) {
     if (execs_.contains(a->attempt))
       return world_.Fail(StrCat(name_, " releases ", ToString(a->attempt), " while it runs"));
     assignments_.erase(a->attempt);
+  } else if (auto* a = std::get_if<action::ResumeExec>(&any)) {
+    ResumeExec(a->attempt);
+  } else if (auto* a = std::get_if<action::ReleaseSubmission>(&any)) {
+    if (submissions_.erase(a->attempt) == 0)
+      return world_.Fail(StrCat(name_, " releases a submission twice"));
   } else if (auto* a = std::get_if<action::Drop>(&any)) {
     Drop(a->key);
   } else if (std::holds_alternative<action::DropAll>(any)) {
@@ -311,6 +328,8 @@ std::string SimWorker::Leaks() const {
   if (!fetches_.empty()) return StrCat(name_, " still fetches");
   if (!assignments_.empty())
     return StrCat(name_, " did not release ", ToString(assignments_.begin()->first));
+  if (!submissions_.empty())
+    return StrCat(name_, " keeps what ", ToString(submissions_.begin()->first), " submitted");
   const worker::Counters& c = counters();
   if (c.outcomes_unacked != 0)
     return StrCat(name_, " has ", c.outcomes_unacked, " outcomes that nobody acknowledged");

@@ -83,6 +83,18 @@ class SimWorker {
     Resources need;
     uint64_t digest = 0;
     uint64_t started_ns = 0;
+    uint32_t submitted = 0;  // batches
+    bool asking = false;     // has no answer to the last one
+    JobId child = 0;         // what it submits early
+    bool stubborn = false;   // was told to end, and does not hear
+    bool waits = false;      // without resources
+    bool waited = false;
+    bool refused = false;  // it is over, and does not know yet
+  };
+  // What the shell keeps of an attempt.
+  struct Assigned {
+    Assignment assignment;
+    uint32_t plan = 0;  // its job's
   };
   struct Fetch {
     uint32_t peer_index = 0;
@@ -112,6 +124,12 @@ class SimWorker {
   worker::event::ExecDone FinishExec(const AttemptRef& attempt, const Exec& exec);
   void PostExecDone(worker::event::ExecDone done);
   void CheckResources();
+  const JobPlan& PlanOf(const AttemptRef& attempt) const;
+  void Submit(const AttemptRef& attempt);
+  bool IsSubmitting(const AttemptRef& attempt);
+  bool IsWaiting(const AttemptRef& attempt);
+  void ResumeExec(const AttemptRef& attempt);
+  void SendSubmission(const worker::action::SendSubmit& a);
 
   void StartFetch(const worker::action::StartFetch& action);
   void FinishFetch(worker::FetchId fetch, bool cancelled);
@@ -161,7 +179,8 @@ class SimWorker {
   std::set<ObjectVersion> damaged_;   // in the store, with wrong bytes
   std::set<ObjectVersion> vanished_;  // gone, and the core does not know yet
   std::set<ObjectVersion> noticed_;   // of these, those that the core is being told
-  std::map<AttemptRef, Assignment> assignments_;
+  std::map<AttemptRef, Assigned> assignments_;
+  std::map<AttemptRef, uint32_t> submissions_;  // the plan's jobs, until they are released
   std::map<AttemptRef, Exec> execs_;
   std::map<worker::FetchId, Fetch> fetches_;
 };

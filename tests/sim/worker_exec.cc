@@ -48,7 +48,7 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
     return world_.Fail(
         StrCat("worker", index_, " starts ", ToString(attempt), " that it was not assigned"));
   }
-  const Assignment& assignment = found->second;
+  const Assignment& assignment = found->second.assignment;
   Exec& exec = execs_[attempt];
   exec.need = assignment.need;
   exec.started_ns = world_.loop.now();
@@ -57,11 +57,12 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
     if (world_.failed()) return;
     return After(rng_.Below(kMs), [this, attempt] { FailExec(attempt, FailureClass::kStore); });
   }
-  uint64_t ns = world_.plan.DurationNs(world_.PlanOf(attempt.task.job), attempt.task.ordinal,
-                                       attempt.attempt);
+  const uint32_t plan = found->second.plan;
+  uint64_t ns = world_.plan.DurationNs(plan, attempt.task.ordinal, attempt.attempt);
   uint64_t limit = assignment.time_limit_ns;
-  bool hangs = world_.plan.FateOf(world_.PlanOf(attempt.task.job), attempt.task.ordinal,
-                                  attempt.attempt) == Fate::kHang;
+  bool hangs = world_.plan.FateOf(plan, attempt.task.ordinal, attempt.attempt) == Fate::kHang;
+  if (world_.plan.jobs[plan].tasks[attempt.task.ordinal].early)
+    After(rng_.Below(ns * slow_ + 1), [this, attempt] { Submit(attempt); });
   if (limit != 0 && (hangs || ns * slow_ > limit))
     return After(limit, [this, attempt] { FailExec(attempt, FailureClass::kTimeout); });
   After(ns * slow_, [this, attempt] { EndExec(attempt, false); });
@@ -70,7 +71,7 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
 void SimWorker::CheckResources() {
   Resources used;
   for (const auto& [ref, exec] : execs_) {
-    used += exec.need;
+    if (!exec.waits) used += exec.need;
   }
   if (!used.Fits(capacity_)) {
     world_.Fail(StrCat("worker", index_, " is oversubscribed: ", used.cpus_milli, " of ",
@@ -82,7 +83,9 @@ void SimWorker::CheckResources() {
 void SimWorker::KillExec(const AttemptRef& attempt) {
   if (!execs_.contains(attempt)) return;  // its end is in our queue
   // A stubborn one has done its work before the signal counts.
-  if (rng_.Chance(world_.options.stubborn_per_mille)) return;
+  Exec& exec = execs_.at(attempt);
+  exec.stubborn = rng_.Chance(world_.options.stubborn_per_mille) && !exec.waits;
+  if (exec.stubborn) return;
   After(rng_.Below(rng_.Chance(200) ? 500 * kMs : 10 * kMs),
         [this, attempt] { EndExec(attempt, true); });
 }
@@ -96,8 +99,11 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
                   .run_ns = world_.loop.now() - found->second.started_ns});
     return;
   }
-  switch (
-      world_.plan.FateOf(world_.PlanOf(attempt.task.job), attempt.task.ordinal, attempt.attempt)) {
+  const uint32_t plan = assignments_.at(attempt).plan;
+  const Fate fate = world_.plan.FateOf(plan, attempt.task.ordinal, attempt.attempt);
+  if (fate != Fate::kPoison && (IsSubmitting(attempt) || IsWaiting(attempt)))
+    return After(1 + rng_.Below(kMs), [this, attempt] { EndExec(attempt, false); });
+  switch (fate) {
     case Fate::kHang:
     case Fate::kMiscount:
     case Fate::kFinish:
@@ -124,7 +130,7 @@ void SimWorker::FailExec(const AttemptRef& attempt, FailureClass failure) {
 }
 
 event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exec) {
-  uint32_t job = world_.PlanOf(attempt.task.job);
+  uint32_t job = assignments_.at(attempt).plan;
   const JobPlan& plan = world_.plan.jobs[job];
   const TaskPlan& task = plan.tasks[attempt.task.ordinal];
   uint32_t outputs = task.output_count;
@@ -148,6 +154,87 @@ event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exe
     done.outputs.push_back({size, CrcOfValue(value)});
   }
   return done;
+}
+
+const JobPlan& SimWorker::PlanOf(const AttemptRef& attempt) const {
+  return world_.plan.jobs[assignments_.at(attempt).plan];
+}
+
+// The next batch. Early ones wait for the answer to the one before.
+void SimWorker::Submit(const AttemptRef& attempt) {
+  auto found = execs_.find(attempt);
+  if (found == execs_.end()) return;
+  const TaskPlan& task = PlanOf(attempt).tasks[attempt.task.ordinal];
+  const size_t batches = world_.plan.jobs[task.child - 1].batches.size();
+  Exec& exec = found->second;
+  if (exec.asking || exec.submitted == batches) return;
+  submissions_.try_emplace(attempt, task.child - 1);
+  exec.asking = task.early;
+  exec.submitted += !task.early;
+  Post(event::ExecSubmit{attempt, task.early});
+}
+
+// Before it ends it submits what is left. True: it is not done with that yet.
+bool SimWorker::IsSubmitting(const AttemptRef& attempt) {
+  const TaskPlan& task = PlanOf(attempt).tasks[attempt.task.ordinal];
+  if (task.child == 0) return false;
+  const size_t batches = world_.plan.jobs[task.child - 1].batches.size();
+  Exec& exec = execs_.at(attempt);
+  while (!exec.asking && !exec.refused && exec.submitted < batches) Submit(attempt);
+  return exec.asking;
+}
+
+// Once all that it submits early is taken it may wait for some of that.
+bool SimWorker::IsWaiting(const AttemptRef& attempt) {
+  const TaskPlan& task = PlanOf(attempt).tasks[attempt.task.ordinal];
+  Exec& exec = execs_.at(attempt);
+  if (exec.waits || !task.early || exec.stubborn || exec.refused || exec.child == 0)
+    return exec.waits;
+  if (std::exchange(exec.waited, true) || rng_.Chance(300)) return false;
+  event::ExecYield yield{attempt, {}};
+  const uint64_t objects = world_.plan.jobs[task.child - 1].objects.size();
+  for (uint64_t n = rng_.Below(4); n > 0; --n)
+    yield.awaits.push_back({exec.child, static_cast<Ordinal>(rng_.Below(objects))});
+  exec.waits = true;
+  Post(std::move(yield));
+  return true;
+}
+
+void SimWorker::ResumeExec(const AttemptRef& attempt) {
+  auto found = execs_.find(attempt);
+  if (found == execs_.end()) return;  // its end is in our queue
+  if (!found->second.waits)
+    return world_.Fail(StrCat(name_, " resumes ", ToString(attempt), ", which does not wait"));
+  found->second.waits = false;
+  CheckResources();
+}
+
+void SimWorker::SendSubmission(const worker::action::SendSubmit& a) {
+  auto found = submissions_.find(a.attempt);
+  if (found == submissions_.end())
+    return world_.Fail(StrCat(name_, " sends a batch that was released"));
+  scheduler::event::SubmitFromTask submit{
+      .stream = stream_, .attempt = a.attempt, .number = a.number, .early = a.early};
+  submit.batch = world_.plan.jobs[found->second].batches[a.number];
+  for (scheduler::Batch::Collection& c : submit.batch.collections) {
+    if (c.job != 0) c.job = a.attempt.task.job;
+  }
+  submit.token = world_.scheduler.ExpectPerhaps(
+      [this, a, life = life_, stream = stream_](const scheduler::action::Reply& reply) {
+        if (life != life_ || stream != stream_ || !up_) return;
+        const bool taken = reply.code == 0;
+        auto exec = execs_.find(a.attempt);
+        if (a.early && exec != execs_.end() && exec->second.asking) {
+          exec->second.asking = false;
+          exec->second.submitted += taken;
+          exec->second.refused = !taken;
+          if (taken) exec->second.child = reply.job;
+        }
+        if (a.early) Post(event::SubmitAnswered{stream, a.attempt, a.number, taken});
+        if (a.early && taken) Submit(a.attempt);
+      });
+  ++world_.stats.submissions;
+  world_.net.SendUp(stream_, std::move(submit));
 }
 
 void SimWorker::PostExecDone(event::ExecDone done) {

@@ -19,7 +19,7 @@ constexpr uint64_t kMaxCallbacks = 20'000'000;
 World::World(const Options& o, const TraceOptions& trace)
     : options(o),
       plan(Plan::Draw(o)),
-      job_ids(plan.jobs.size()),
+      families(plan.jobs.size()),
       checker(*this),
       net(*this),
       scheduler(*this),
@@ -28,7 +28,7 @@ World::World(const Options& o, const TraceOptions& trace)
       mutation_rng_(Mix64(o.seed) ^ 0x3117A7E) {
   for (uint32_t i = 0; i < options.workers.size(); ++i)
     workers.push_back(std::make_unique<SimWorker>(*this, i));
-  for (uint32_t j = 0; j < plan.jobs.size(); ++j)
+  for (uint32_t j = 0; j < options.jobs; ++j)
     clients.push_back(std::make_unique<SimClient>(*this, j));
   for (const JobPlan& job : plan.jobs) {
     stats.tasks += job.tasks.size();
@@ -52,14 +52,9 @@ void World::Trace(std::string_view who, std::string_view text) {
               static_cast<int>(text.size()), text.data());
 }
 
-uint32_t World::PlanOf(JobId job) const {
-  auto found = plan_of_job.find(job);
-  return found == plan_of_job.end() ? kNoPlan : found->second;
-}
-
 const JobPlan* World::FindJobPlan(JobId job) const {
   uint32_t index = PlanOf(job);
-  return index == kNoPlan ? nullptr : &plan.jobs[index];
+  return index == Families::kNoPlan ? nullptr : &plan.jobs[index];
 }
 
 bool World::Mutate(Mutation mutation, uint32_t per_mille) {
@@ -87,8 +82,9 @@ bool World::JobsEnded() {
   if (!scheduler.alive()) return false;
   for (uint32_t j = 0; j < clients.size(); ++j) {
     if (!clients[j]->submitted() && !clients[j]->cancelled()) return false;
-    if (job_ids[j] == 0) return false;
-    std::optional<scheduler::JobView> job = scheduler.core().GetJob(job_ids[j]);
+    const JobId id = families.RootJob(j);
+    if (id == 0) return false;
+    std::optional<scheduler::JobView> job = scheduler.core().GetJob(id);
     if (!job.has_value() || job->state == JobState::kOpen || job->state == JobState::kRunning)
       return false;
   }
@@ -141,16 +137,19 @@ uint64_t World::ConvergenceNs() const {
 }
 
 std::string World::Unfinished() {
-  std::string out;
-  for (const auto& w : workers) out += StrCat("  ", w->Line(), "\n");
+  std::string out =
+      StrCat("  ", scheduler.replies_due(), " replies due", scheduler.idle() ? "" : ", busy", "\n");
+  for (const auto& w : workers)
+    out += StrCat("  ", w->Line(), " ", w->alive() ? w->Leaks() : "", "\n");
   for (const scheduler::WorkerView& w : scheduler.core().ListWorkers()) {
     out += StrCat("  core: ", ToString(w.worker), " ", Name(w.state), " stream ", w.stream,
                   " assigned ", w.assigned, " running ", w.running, " home ", w.queued_home,
                   " cpus ", w.in_use.cpus_milli, "/", w.capacity.cpus_milli, "\n");
   }
-  for (JobId id : job_ids) {
+  JobId next_job = 0;
+  for (JobId id : scheduler.core().ListJobs(0, 1000, &next_job)) {
     std::optional<scheduler::JobView> job = scheduler.core().GetJob(id);
-    if (!job.has_value()) continue;
+    if (job->forgotten) continue;
     out += StrCat("  job ", id, " ", Name(job->state), ":");
     for (size_t s = 1; s < job->tasks.size(); ++s) {
       if (job->tasks[s] != 0)

@@ -16,6 +16,7 @@
 
 #include "tests/sim/checker.h"
 #include "tests/sim/client.h"
+#include "tests/sim/families.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/net.h"
@@ -47,8 +48,7 @@ class World {
   void Trace(std::string_view who, std::string_view text);
 
   // The plan's number of a job of the core.
-  static constexpr uint32_t kNoPlan = ~0u;
-  uint32_t PlanOf(JobId job) const;
+  uint32_t PlanOf(JobId job) const { return families.PlanOf(job); }
   const JobPlan* FindJobPlan(JobId job) const;
 
   // The planted defect happens now, if it is this one.
@@ -60,9 +60,8 @@ class World {
   Stats stats;
   uint64_t action_hash = 0;
   bool healed = false;
-  bool clients_done = false;   // nobody asks for anything but to forget
-  std::vector<JobId> job_ids;  // by plan; 0: not opened yet
-  std::map<JobId, uint32_t> plan_of_job;
+  bool clients_done = false;  // nobody asks for anything but to forget
+  Families families;
 
   Checker checker;
   SimNet net;

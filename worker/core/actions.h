@@ -32,6 +32,18 @@ struct SendOutcome {
   SessionId session = 0;
   Outcome outcome;
 };
+// With the batch that the shell keeps: the attempt's `number`th.
+struct SendSubmit {
+  SessionId session = 0;
+  AttemptRef attempt;
+  uint32_t number = 0;
+  bool early = false;
+};
+struct SendYield {
+  SessionId session = 0;
+  AttemptRef attempt;
+  std::vector<ObjectId> awaits;
+};
 struct SendReplicaAdded {
   SessionId session = 0;
   Replica replica;
@@ -64,6 +76,15 @@ struct StartExec {
 struct KillExec {
   AttemptRef attempt;
 };
+// It has its resources again.
+struct ResumeExec {
+  AttemptRef attempt;
+};
+// The batches that it submitted are of no use any more. Perhaps long after the attempt has ended: held
+// ones stay until its outcome is acknowledged.
+struct ReleaseSubmission {
+  AttemptRef attempt;
+};
 // The attempt has ended: its body, arguments and work folder are not needed any more.
 struct ReleaseAttempt {
   AttemptRef attempt;
@@ -80,11 +101,13 @@ struct Stopped {};
 
 }  // namespace action
 
-using Action = std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted,
-                            action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
-                            action::SendGatherFailed, action::StartFetch, action::CancelFetch,
-                            action::StartExec, action::KillExec, action::ReleaseAttempt,
-                            action::Drop, action::DropAll, action::Stopped>;
+using Action =
+    std::variant<action::SendInventory, action::SendInventoryDone, action::SendStarted,
+                 action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
+                 action::SendGatherFailed, action::StartFetch, action::CancelFetch,
+                 action::StartExec, action::KillExec, action::ReleaseAttempt, action::SendSubmit,
+                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::Drop,
+                 action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

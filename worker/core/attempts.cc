@@ -67,7 +67,7 @@ void WorkerCore::Impl::OnRetract(const AttemptRef& ref) {
     if (attempts_[slot].successor != nullptr) End(slot, std::move(outcome));
     return;
   }
-  if (attempts_[slot].phase == Phase::kRunning) return;  // the Started that was sent is the answer
+  if (Begun(attempts_[slot].phase)) return;  // the Started that was sent is the answer
   End(slot, std::move(outcome));
 }
 
@@ -75,7 +75,7 @@ void WorkerCore::Impl::OnCancel(const AttemptRef& ref) {
   uint32_t slot = FindAttempt(ref);
   if (slot == kNoSlot) return;
   Attempt& attempt = attempts_[slot];
-  if (attempt.phase == Phase::kRunning && !attempt.disowned) {
+  if (Begun(attempt.phase) && !attempt.disowned) {
     if (!attempt.kill_sent) Emit(action::KillExec{ref});
     attempt.kill_sent = true;
     return;
@@ -88,7 +88,7 @@ void WorkerCore::Impl::OnCancel(const AttemptRef& ref) {
 
 void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   uint32_t slot = FindAttempt(event.attempt);
-  if (slot == kNoSlot || attempts_[slot].phase != Phase::kRunning) return;
+  if (slot == kNoSlot || !Begun(attempts_[slot].phase)) return;
   Attempt& attempt = attempts_[slot];
   if (attempt.disowned || stopping_) {
     if (event.end == AttemptEnd::kFinished)
@@ -110,6 +110,7 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
         StrCat("the executor made ", event.outputs.size(), " outputs of ", attempt.output_count);
   } else if (event.end == AttemptEnd::kFinished) {
     KeepOutputs(attempt, event.outputs);
+    outcome.submitted = attempt.submitted;
     outcome.outputs = std::move(event.outputs);
   }
   End(slot, std::move(outcome));
@@ -136,7 +137,7 @@ void WorkerCore::Impl::DropOutputs(const Attempt& attempt, uint32_t count) {
 }
 
 void WorkerCore::Impl::StartWhatFits() {
-  if (stopping_) return;
+  if (stopping_ || !ResumeWhatFits()) return;
   while (budget_ > 0) {
     const uint32_t free_cpus = config_.capacity.cpus_milli - in_use_.cpus_milli;
     const std::pair<Rank, uint32_t>* best = nullptr;
@@ -186,9 +187,11 @@ void WorkerCore::Impl::End(uint32_t slot, Outcome outcome) {
   outcome.first_output = attempt.first_output;
   outcome.fetched_bytes = attempt.disowned ? 0 : attempt.fetched_bytes;
   ++counters_.attempts_ended[static_cast<uint8_t>(outcome.end)];
-  if (connected_) Emit(action::SendOutcome{session_, outcome});
   ended_.insert(outcome.attempt);
-  outcomes_.push_back(std::move(outcome));
+  const bool held = !attempt.early && outcome.submitted > 0;
+  attempt.riding = held;
+  outcomes_.push_back({std::move(outcome), held});
+  if (connected_) Report(outcomes_.back());
   if (attempt.disowned) {
     attempt.successor.reset();  // what the old one left is released when it is reaped
   } else {
@@ -196,11 +199,18 @@ void WorkerCore::Impl::End(uint32_t slot, Outcome outcome) {
   }
 }
 
+void WorkerCore::Impl::Report(const Unacked& unacked) {
+  if (unacked.held) SendHeld(unacked.outcome.attempt, unacked.outcome.submitted);
+  Emit(action::SendOutcome{session_, unacked.outcome});
+}
+
 void WorkerCore::Impl::EndSilently(uint32_t slot) {
   Spend(1);
-  std::unique_ptr<Assignment> successor = std::move(attempts_[slot].successor);
+  Attempt& attempt = attempts_[slot];
+  std::unique_ptr<Assignment> successor = std::move(attempt.successor);
+  if (attempt.submits && !attempt.riding) Emit(action::ReleaseSubmission{attempt.ref()});
   // The shell's copy of the body is the successor's by now.
-  if (successor == nullptr || stopping_) Emit(action::ReleaseAttempt{attempts_[slot].ref()});
+  if (successor == nullptr || stopping_) Emit(action::ReleaseAttempt{attempt.ref()});
   Remove(slot);
   if (successor != nullptr && !stopping_) Admit(*successor);
 }
@@ -217,6 +227,10 @@ void WorkerCore::Impl::Remove(uint32_t slot) {
     case Phase::kRunning:
       --counters_.running;
       in_use_ -= attempt.need;
+      break;
+    case Phase::kYielded:
+    case Phase::kResuming:
+      --counters_.running;
       break;
     case Phase::kUnused:
       TASKD_CHECK(false);

@@ -95,6 +95,31 @@ struct ExecDone {
   std::vector<OutputInfo> outputs;
 };
 
+// From an executor: the body submits its next batch, which the shell keeps until ReleaseSubmission.
+// An early one is answered by SubmitAnswered before it
+// submits another; what it submits is either all early or all held.
+struct ExecSubmit {
+  AttemptRef attempt;
+  bool early = false;
+};
+// From an executor: the body waits for these objects, and does nothing until ResumeExec.
+struct ExecYield {
+  AttemptRef attempt;
+  std::vector<ObjectId> awaits;
+};
+// From the scheduler: an early batch was taken, or refused for good.
+struct SubmitAnswered {
+  SessionId session = 0;
+  AttemptRef attempt;
+  uint32_t number = 0;
+  bool taken = false;
+};
+// From the scheduler: what the attempt awaits is there, or never will be.
+struct Resume {
+  SessionId session = 0;
+  AttemptRef attempt;
+};
+
 // From the store: a replica vanished or is damaged.
 struct ReplicaLost {
   ObjectVersion object;
@@ -104,9 +129,11 @@ struct Shutdown {};
 
 }  // namespace event
 
-using Event = std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract,
-                           event::Cancel, event::Free, event::Gather, event::AckOutcomes,
-                           event::FetchDone, event::ExecDone, event::ReplicaLost, event::Shutdown>;
+using Event =
+    std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract, event::Cancel,
+                 event::Free, event::Gather, event::AckOutcomes, event::FetchDone, event::ExecDone,
+                 event::ExecSubmit, event::ExecYield, event::SubmitAnswered, event::Resume,
+                 event::ReplicaLost, event::Shutdown>;
 
 }  // namespace taskd::worker
 

@@ -41,19 +41,35 @@ struct Rank {
 // Of pieces that no attempt waits for.
 inline constexpr Rank kAfterAll = {std::numeric_limits<int64_t>::max(), ~uint64_t{0}, {}};
 
-enum class Phase : uint8_t { kUnused = 0, kFetching, kQueued, kRunning };
+enum class Phase : uint8_t {
+  kUnused = 0,
+  kFetching,
+  kQueued,
+  kRunning,
+  kYielded,   // its body waits, without resources
+  kResuming,  // it is to go on, and waits for them
+};
+inline constexpr size_t kPhases = 6;
+// Its body is there.
+inline bool Begun(Phase phase) { return phase >= Phase::kRunning; }
 
 struct Attempt {
   Phase phase = Phase::kUnused;
   bool kill_sent = false;
+  bool submits = false;     // the shell keeps batches of it
+  bool early = false;       // these
+  bool asking = false;      // batch `submitted`, and has no answer
+  bool riding = false;      // what it submitted goes with its outcome
   bool disowned = false;    // of another cluster: nobody hears how it ends
   uint32_t generation = 0;  // of the slot
   Rank rank;                // holds the AttemptRef
   Resources need;
   Ordinal first_output = 0;
   uint32_t output_count = 0;
-  uint32_t missing = 0;  // entries that it has in waiter lists
+  uint32_t missing = 0;    // entries that it has in waiter lists
+  uint32_t submitted = 0;  // batches: held, or early and taken
   uint64_t fetched_bytes = 0;
+  std::vector<ObjectId> awaits;  // kYielded
   std::vector<uint32_t> pieces;  // pinned; sorted, unique
   // The new cluster used the same reference before our killed one was reaped.
   std::unique_ptr<Assignment> successor;
@@ -129,6 +145,7 @@ struct Work {
     kLost,
     kReset,
     kInventory,
+    kDialogs,
     kOutcomes,
     kStop
   };
@@ -136,6 +153,11 @@ struct Work {
   uint32_t piece = 0;
   uint32_t cursor = 0;
   event::FetchDone fetch_done;
+};
+
+struct Unacked {
+  Outcome outcome;
+  bool held = false;  // the batches that its attempt submitted go in front of it
 };
 
 class WorkerCore::Impl {
@@ -172,6 +194,7 @@ class WorkerCore::Impl {
   void Dequeue(uint32_t slot);
   // Reports `outcome` (its attempt and fetched bytes are filled in), then lets go of the attempt.
   void End(uint32_t slot, Outcome outcome);
+  void Report(const Unacked& unacked);
   void EndSilently(uint32_t slot);
   void Remove(uint32_t slot);
   uint32_t FindAttempt(const AttemptRef& ref) const;
@@ -179,6 +202,15 @@ class WorkerCore::Impl {
     return attempts_[waiter.attempt].phase != Phase::kUnused &&
            attempts_[waiter.attempt].generation == waiter.generation;
   }
+
+  // dialog.cc
+  void OnExecSubmit(const event::ExecSubmit& event);
+  void OnExecYield(event::ExecYield& event);
+  void OnSubmitAnswered(const event::SubmitAnswered& event);
+  void OnResume(const AttemptRef& ref);
+  bool ResumeWhatFits();
+  void SendHeld(const AttemptRef& ref, uint32_t batches);
+  bool ContinueDialogs(Work& work);
 
   // pieces.cc
   void PinInputs(uint32_t slot, const Assignment& assignment);
@@ -269,8 +301,10 @@ class WorkerCore::Impl {
   FetchId last_fetch_ = 0;
   uint32_t requests_ = 0;  // fetches under way
 
+  std::deque<AttemptRef> resuming_;  // some may have ended
+
   // Outcomes not yet acknowledged, by sequence, and their attempts.
-  std::deque<Outcome> outcomes_;
+  std::deque<Unacked> outcomes_;
   absl::flat_hash_set<AttemptRef> ended_;
   uint64_t last_sequence_ = 0;
 };

@@ -15,6 +15,7 @@ void WorkerCore::Impl::OnSessionUp(const event::SessionUp& event) {
   self_ = event.worker;
   if (event.other_cluster) work_.push_back({Work::Kind::kReset, 0, 0, {}});
   work_.push_back({Work::Kind::kInventory, 0, 0, {}});
+  work_.push_back({Work::Kind::kDialogs, 0, 0, {}});
   work_.push_back({Work::Kind::kOutcomes, 0, 0, {}});
 }
 
@@ -32,7 +33,7 @@ bool WorkerCore::Impl::ContinueInventory(Work& work) {
     const Attempt& attempt = attempts_[work.cursor];
     if (attempt.phase == Phase::kUnused || (attempt.disowned && attempt.successor == nullptr))
       continue;
-    const bool running = attempt.phase == Phase::kRunning && !attempt.disowned;
+    const bool running = Begun(attempt.phase) && !attempt.disowned;
     (running ? chunk.running : chunk.assigned).push_back(attempt.ref());
     --room;
   }
@@ -45,16 +46,18 @@ bool WorkerCore::Impl::ContinueOutcomes(Work& work) {
   for (; work.cursor < outcomes_.size(); ++work.cursor) {
     if (budget_ <= 0) return false;
     Spend(1);
-    Emit(action::SendOutcome{session_, outcomes_[work.cursor]});
+    Report(outcomes_[work.cursor]);
   }
   Emit(action::SendInventoryDone{session_});
   return true;
 }
 
 void WorkerCore::Impl::OnAckOutcomes(uint64_t sequence) {
-  while (!outcomes_.empty() && outcomes_.front().sequence <= sequence) {
+  while (!outcomes_.empty() && outcomes_.front().outcome.sequence <= sequence) {
     Spend(1);
-    ended_.erase(outcomes_.front().attempt);
+    const AttemptRef& attempt = outcomes_.front().outcome.attempt;
+    if (outcomes_.front().held) Emit(action::ReleaseSubmission{attempt});
+    ended_.erase(attempt);
     outcomes_.pop_front();
   }
 }
@@ -69,7 +72,7 @@ bool WorkerCore::Impl::ContinueReset(Work& work) {
     Attempt& attempt = attempts_[work.cursor];
     if (attempt.phase == Phase::kUnused) continue;
     attempt.pieces.clear();  // the pieces go below, without a Drop for each
-    if (attempt.phase != Phase::kRunning) {
+    if (!Begun(attempt.phase)) {
       EndSilently(work.cursor);
       continue;
     }
@@ -99,6 +102,9 @@ bool WorkerCore::Impl::ContinueReset(Work& work) {
     fetch.in_use = 0;
   }
   Emit(action::DropAll{});
+  for (const Unacked& unacked : outcomes_) {
+    if (unacked.held) Emit(action::ReleaseSubmission{unacked.outcome.attempt});
+  }
   outcomes_.clear();
   ended_.clear();
   return true;
@@ -116,7 +122,7 @@ bool WorkerCore::Impl::ContinueStop(Work& work) {
     Spend(1);
     Attempt& attempt = attempts_[work.cursor];
     if (attempt.phase == Phase::kUnused) continue;
-    if (attempt.phase != Phase::kRunning) {
+    if (!Begun(attempt.phase)) {
       EndSilently(work.cursor);
       continue;
     }

@@ -143,7 +143,7 @@ std::string WorkerCore::Impl::ValidatePeers() const {
 }
 
 std::string WorkerCore::Impl::ValidateTotals() const {
-  uint32_t phases[4] = {};
+  uint32_t phases[kPhases] = {};
   Resources in_use;
   for (const Attempt& attempt : attempts_) {
     ++phases[static_cast<uint8_t>(attempt.phase)];
@@ -153,7 +153,7 @@ std::string WorkerCore::Impl::ValidateTotals() const {
   if (in_use != in_use_ || !in_use_.Fits(config_.capacity))
     return "resources in use are miscounted or too much";
   if (phases[1] != counters_.fetching || phases[2] != counters_.queued ||
-      phases[3] != counters_.running) {
+      phases[3] + phases[4] + phases[5] != counters_.running) {
     return "phases are miscounted";
   }
   if (phases[0] != attempts_unused_.size()) return "attempt slots do not add up";
@@ -167,7 +167,7 @@ std::string WorkerCore::Impl::ValidateTotals() const {
     return "replicas are miscounted";
   if (ended_.size() != outcomes_.size()) return "outcomes and ended attempts differ";
   for (uint64_t i = 1; i < outcomes_.size(); ++i) {
-    if (outcomes_[i].sequence != outcomes_[i - 1].sequence + 1)
+    if (outcomes_[i].outcome.sequence != outcomes_[i - 1].outcome.sequence + 1)
       return "outcomes are out of sequence";
   }
   return "";

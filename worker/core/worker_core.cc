@@ -75,6 +75,14 @@ void WorkerCore::Impl::Handle(Event& event) {
     }
     void operator()(event::FetchDone& e) const { core.OnFetchDone(e); }
     void operator()(event::ExecDone& e) const { core.OnExecDone(e); }
+    void operator()(event::ExecSubmit& e) const { core.OnExecSubmit(e); }
+    void operator()(event::ExecYield& e) const { core.OnExecYield(e); }
+    void operator()(event::SubmitAnswered& e) const {
+      if (core.Current(e.session)) core.OnSubmitAnswered(e);
+    }
+    void operator()(event::Resume& e) const {
+      if (core.Current(e.session)) core.OnResume(e.attempt);
+    }
     void operator()(event::ReplicaLost& e) const { core.OnReplicaLost(e.object); }
     void operator()(event::Shutdown&) const { core.OnShutdown(); }
   };
@@ -95,6 +103,8 @@ bool WorkerCore::Impl::Continue(Work& work) {
       return ContinueReset(work);
     case Work::Kind::kInventory:
       return ContinueInventory(work);
+    case Work::Kind::kDialogs:
+      return ContinueDialogs(work);
     case Work::Kind::kOutcomes:
       return ContinueOutcomes(work);
     case Work::Kind::kStop:

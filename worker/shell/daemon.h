@@ -54,6 +54,11 @@ class Daemon {
   void Do(action::StartExec& a);
   void Do(action::KillExec& a) { executor_->Kill(a.attempt); }
   void Do(action::ReleaseAttempt& a) { desk_.Release(a.attempt); }
+  // No executor submits or yields yet.
+  void Do(action::SendSubmit&) { TASKD_CHECK(false); }
+  void Do(action::SendYield&) { TASKD_CHECK(false); }
+  void Do(action::ResumeExec&) { TASKD_CHECK(false); }
+  void Do(action::ReleaseSubmission&) { TASKD_CHECK(false); }
   void Do(action::Drop& a) { store_.Drop(a.key); }
   void Do(action::DropAll&) { store_.DropAll(); }
   void Do(action::Stopped&) { stopped_ = true; }

@@ -1,0 +1,87 @@
+// What tasks submit: when it may be discarded, and what of it a crash takes along.
+#include <algorithm>
+
+#include "common/base/text.h"
+#include "tests/sim/checker.h"
+#include "tests/sim/world.h"
+
+namespace taskd::sim {
+
+const SimClient& Checker::ClientOf(JobId job) const {
+  return *world_.clients[world_.PlanOf(world_.families.RootOf(job))];
+}
+
+void Checker::OnSubmit(const scheduler::action::Journal& a) {
+  const AttemptRef& parent = world_.families.ParentOf(a.job);
+  if (a.number == 0) JobOf(a.job) = {};
+  JobOf(a.job).batches = a.number + 1;
+  if (world_.FindJobPlan(parent.task.job)->tasks[parent.task.ordinal].child == 0)
+    Fail(StrCat(ToString(parent), " submits, which it was not to"));
+}
+
+// The finish of this attempt is accepted: what it submitted stays, unless there is something already.
+void Checker::SealChild(TaskId parent, AttemptId attempt) {
+  const TaskPlan& plan = world_.FindJobPlan(parent.job)->tasks[parent.ordinal];
+  if (plan.child == 0) return;
+  bool found = false;
+  for (JobId child : world_.families.ChildrenOf(parent)) {
+    Job& job = JobOf(child);
+    if (job.discarded) continue;
+    if (world_.families.ParentOf(child).attempt == attempt) job.sealed = true;
+    found |= job.sealed && job.batches == world_.plan.jobs[plan.child - 1].batches.size();
+  }
+  if (!found)
+    Fail(StrCat("the finish of ", ToString(AttemptRef{parent, attempt}),
+                " is accepted without all that it submitted"));
+}
+
+void Checker::On(const scheduler::event::YieldAttempt& e) {
+  auto found = attempts_.find(e.attempt);
+  if (found != attempts_.end()) found->second.yielded = true;
+}
+
+void Checker::On(const scheduler::action::Resume& a) {
+  Attempt& attempt = attempts_.at(a.attempt);
+  if (!attempt.yielded || attempt.ended)
+    Fail(StrCat(ToString(a.attempt), " is resumed, and does not wait"));
+  attempt.yielded = false;
+}
+
+bool Checker::CanBeDiscarded(JobId job) {
+  const AttemptRef& parent = world_.families.ParentOf(job);
+  if (JobOf(parent.task.job).discarded) return true;
+  const Task& task = *FindTask(parent.task);
+  const Attempt& attempt = attempts_.at(parent);
+  const bool over = attempt.ended || attempt.excused || !Readable(peers_[attempt.peer]);
+  // Once accepted it goes only when an impure task submits anew.
+  if (task.accepted == parent.attempt)
+    return OptionsOf(parent.task).impure && task.attempts.back() != parent.attempt;
+  return over;
+}
+
+void Checker::OnDiscard(JobId job) {
+  if (!CanBeDiscarded(job)) {
+    Fail(StrCat("job ", job, " of ", ToString(world_.families.ParentOf(job)),
+                " is discarded without a reason"));
+  }
+  ++world_.stats.discards;
+  Job& record = JobOf(job);
+  record.discarded = record.cancelled = record.cancelled_once = record.sealed = true;
+}
+
+bool Checker::Known(ObjectId id) const {
+  const JobPlan* plan = world_.FindJobPlan(id.job);
+  return plan != nullptr && id.ordinal < plan->objects.size();
+}
+
+// After a crash a number may be another job's. What workers still have of the old one is nobody's.
+void Checker::LoseJobs() {
+  for (auto& [ref, attempt] : attempts_) {
+    attempt.lost |= world_.FindJobPlan(ref.task.job) == nullptr;
+  }
+  std::erase_if(jobs_, [this](const auto& entry) {
+    return world_.FindJobPlan(entry.first) == nullptr && world_.families.WasChild(entry.first);
+  });
+}
+
+}  // namespace taskd::sim
