@@ -61,12 +61,12 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   if (attempt.slotted) {
-    ReturnPools(VariantOf(attempt));
     if (attempt.yielded) {
       --worker.yielded;
     } else {
       worker.used -= VariantOf(attempt).need;
       --load.slotted;
+      ReturnPools(VariantOf(attempt));
     }
     return;
   }

@@ -78,6 +78,7 @@ void State::ReturnPools(const Batch::Variant& variant) {
 }
 
 void State::WakeForPool(const ClusterPool& pool) {
+  ResumeForPools();
   for (uint16_t shape : pool.shapes) {
     if (shapes[shape].queued > 0) WakeFor(shape, kNoSlot);
   }

@@ -566,6 +566,7 @@ class State {
   void GiveBack(Worker& worker, AttemptRec& attempt);
   void Resume(Worker& worker, AttemptRec& attempt);
   void ResumeWhatFits(Worker& worker);
+  void ResumeForPools();
 
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so
@@ -682,6 +683,7 @@ class State {
   uint32_t replayed_start = 0;  // to which the record under way belongs
   std::vector<TaskId> postponed;
   absl::btree_map<AttemptRef, Awaits> awaits;                       // of live attempts that yielded
+  std::vector<AttemptRef> resume_for_pools;                         // some may have ended
   absl::flat_hash_map<ObjectId, std::vector<AttemptRef>> awaiters;  // looked up, never iterated
   absl::btree_map<AttemptRef, std::string> refused_submissions;     // of live attempts, held ones
   uint64_t grace_until_ns = 0;  // before, what no worker has named may still come with one

@@ -218,7 +218,8 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
     auto waits = state.awaits.find({{attempt.job, attempt.task}, attempt.id});
     if (attempt.state == AttemptState::kYielded &&
         (waits == state.awaits.end() ||
-         (waits->second.left == 0 && worker.up() && !worker.resuming)))
+         (waits->second.left == 0 && worker.up() && !worker.resuming &&
+          state.PoolsFree(state.VariantOf(attempt)))))
       return StrCat(name, ": an attempt waits for nothing");
     if (!attempt.slotted || attempt.yielded) continue;
     used += state.VariantOf(attempt).need;

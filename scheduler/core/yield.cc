@@ -1,8 +1,7 @@
 // An attempt that waits for objects, most often of tasks that it submitted, gives its resources back
 // and goes on when each of them is there or never will be, ahead of all that its worker has not
 // started. While it waits it counts neither against its job's limit nor for what its worker's store
-// has promised: else what it waits for might never start. It keeps its place, its inputs, and what it
-// has of the cluster's pools.
+// has promised: else what it waits for might never start. It keeps its place and its inputs.
 #include <algorithm>
 #include <utility>
 
@@ -87,6 +86,7 @@ void State::GiveBack(Worker& worker, AttemptRec& attempt) {
   if (std::exchange(attempt.alone, false)) worker.alone = false;
   worker.used -= VariantOf(attempt).need;
   --Load(worker, attempt.shape).slotted;
+  ReturnPools(VariantOf(attempt));
   worker.promised_bytes -= attempt.promised_out_bytes;
   if (attempt.orphaned) return;
   Family& family = *jobs[attempt.job]->family;
@@ -98,6 +98,7 @@ void State::Resume(Worker& worker, AttemptRec& attempt) {
   attempt.yielded = false;
   --worker.yielded;
   TakeSlot(worker, attempt);
+  UsePools(VariantOf(attempt));
   worker.promised_bytes += attempt.promised_out_bytes;
   if (!attempt.orphaned) shares.AttemptCounts(jobs[attempt.job]->family->share);
   attempt.state = AttemptState::kRunning;
@@ -114,14 +115,29 @@ void State::ResumeWhatFits(Worker& worker) {
     const bool due = index != kNil && attempts[index].state == AttemptState::kYielded &&
                      waits != awaits.end() && waits->second.left == 0 && worker.stream != 0;
     if (due) {
-      const Resources& need = VariantOf(attempts[index]).need;
-      if (!need.Fits(worker.capacity, worker.used) && worker.used != Resources{}) break;
-      Resume(worker, attempts[index]);
+      const Batch::Variant& variant = VariantOf(attempts[index]);
+      if (!variant.need.Fits(worker.capacity, worker.used) && worker.used != Resources{}) break;
+      if (PoolsFree(variant)) {
+        Resume(worker, attempts[index]);
+      } else {
+        resume_for_pools.push_back(ref);
+      }
     }
     worker.to_resume.pop_front();
   }
   const bool waited = std::exchange(worker.resuming, !worker.to_resume.empty());
   if (waited && !worker.resuming) MarkDirty(worker);
+}
+
+// Before others that wait for the pools; meanwhile its worker is not kept for it.
+void State::ResumeForPools() {
+  for (AttemptRef ref : std::exchange(resume_for_pools, {})) {
+    const uint32_t index = FindAttempt(ref);
+    if (index == kNil) continue;
+    Worker& worker = *workers[attempts[index].worker.slot];
+    worker.to_resume.push_back(ref);
+    ResumeWhatFits(worker);
+  }
 }
 
 }  // namespace taskd::scheduler

@@ -137,7 +137,10 @@ void Checker::CheckLicences(const Assignment& a) {
   if (wanted == 0) return;
   for (const Peer& peer : peers_) {
     if (!Readable(peer)) continue;
-    for (const AttemptRef& ref : peer.live) used += attempts_.at(ref).excused ? 0 : taken(ref);
+    for (const AttemptRef& ref : peer.live) {
+      const Attempt& attempt = attempts_.at(ref);
+      used += attempt.excused || attempt.yielded ? 0 : taken(ref);
+    }
   }
   if (used + wanted > licences_milli_)
     Fail(StrCat("the assignment of ", ToString(a.attempt), " takes ", wanted, " licences beside ",
