@@ -225,15 +225,17 @@ void Checker::CheckRerun(const Assignment& a) {
   TaskId id = a.attempt.task;
   Job& job = JobOf(id.job);
   const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
-  bool lost = false, needed = false;
+  bool lost = false, needed = false, retried = retries_.contains(id.job);
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+    // Freed and wanted again in one step: no message tells of it when its holder is out of reach.
+    retried |= MayBeRetriedFor({id.job, o});
     if (!job.objects[o].gone && HasReadable({id.job, o})) continue;
     lost = true;
     std::string who = WhoNeeds({id.job, o}, Wants::kPossible);
     needed = needed || !who.empty();
     if (who == "a client") ++world_.stats.rebuilt_for_clients;
   }
-  if (!lost && !retries_.contains(id.job)) {
+  if (!lost && !retried) {
     std::string holders;
     for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
       holders += "; " + HoldersText({id.job, o});
@@ -269,9 +271,10 @@ void Checker::On(const action::Free& a) {
   if (accepted) dead_.insert(a.object);
   Unhold(stream.peer, a.object);
   peers_[stream.peer].listed.erase(a.object);
-  // Freed is freed everywhere: a worker out of reach learns it on its return.
+  // Freed is freed everywhere: a worker out of reach, or that has not yet listed what it has, learns
+  // it then.
   for (uint32_t p = 0; p < peers_.size() && accepted; ++p) {
-    if (!peers_[p].connected) Unhold(p, a.object);
+    if (!peers_[p].connected || peers_[p].listing) Unhold(p, a.object);
   }
   if (!accepted || !held || HasReadable(id) || MayBeReplaced(id)) return;
   // Who needs it may have been put back after it was freed, in the same step.
