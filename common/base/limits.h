@@ -66,6 +66,7 @@ inline constexpr uint32_t kReadersLooked =
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint8_t kRefusalDoublings = 8;        // of that time, while it goes on refusing
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement
+inline constexpr uint32_t kMovesCosted = 8;       // tasks of a home, for one that moves cheaply
 inline constexpr uint32_t kReplicas = 16;         // copies of one output; fewer than kCandidates
 inline constexpr uint32_t kGathersPerWorker = 8;  // ordered at once: leaves room for tasks' inputs
 inline constexpr uint32_t kLookaheadPerAttempt = 4096;

@@ -5,6 +5,7 @@
 #ifndef TASKD_COMMON_BASE_RUN_HEAP_H_
 #define TASKD_COMMON_BASE_RUN_HEAP_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -56,6 +57,21 @@ class RunHeap {
       if (run_[i] != T{}) f(run_[i]);
     }
     for (uint32_t i = 0; i < heap_.size(); ++i) f(heap_.at(i));
+  }
+
+  // At most `most` elements, spread over all places.
+  template <typename F>
+  void VisitSome(uint32_t most, F&& f) const {
+    const uint64_t in_run = run_.size() - head_, places = in_run + heap_.size();
+    const uint64_t looked = std::min<uint64_t>(most, places);
+    for (uint64_t i = 0; i < looked; ++i) {
+      const uint64_t at = places * i / looked;
+      if (at >= in_run) {
+        f(heap_.at(static_cast<uint32_t>(at - in_run)));
+      } else if (run_[head_ + at] != T{}) {
+        f(run_[head_ + at]);
+      }
+    }
   }
 
  private:

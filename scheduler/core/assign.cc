@@ -73,20 +73,20 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
     counters.ready_to_assigned.Add(now_ns - task.ready_ns);
   }
   ++counters.assigned[static_cast<size_t>(reason)];
-  uint64_t present = 0, missing = 0;
-  Emit(action::Assign{worker.stream,
-                      BuildAssignment(worker, job, ordinal, attempt, &present, &missing)});
+  Fetch fetch;
+  Emit(action::Assign{worker.stream, BuildAssignment(worker, job, ordinal, attempt, fetch)});
   attempt.assigned_ns = now_ns;
-  if (slotted) attempt.fetch_bytes = missing;
-  Promise(worker, job, attempt, missing);
-  job.bytes_saved += present;
-  job.bytes_moved += missing;
+  if (slotted) attempt.fetch_bytes = fetch.missing;
+  Promise(worker, job, attempt, fetch.missing);
+  BeginSend(attempt, fetch);
+  job.bytes_saved += fetch.present;
+  job.bytes_moved += fetch.missing;
   if (Progress* total = CountedIn(job)) {
-    total->bytes_saved += present;
-    total->bytes_moved += missing;
+    total->bytes_saved += fetch.present;
+    total->bytes_moved += fetch.missing;
   }
-  counters.bytes_saved += present;
-  counters.bytes_moved += missing;
+  counters.bytes_saved += fetch.present;
+  counters.bytes_moved += fetch.missing;
 }
 
 namespace {
@@ -134,7 +134,7 @@ bool State::NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Or
 }
 
 Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
-                                  const AttemptRec& attempt, uint64_t* present, uint64_t* missing) {
+                                  const AttemptRec& attempt, Fetch& fetch) {
   const TaskRec& task = job.tasks[ordinal];
   const Batch::Options& options = job.options[task.option];
   Assignment out;
@@ -167,8 +167,12 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
       ObjectRec& object = owner.objects[source];
       InputObject input{{{owner.id, source}, object.version}, object.size_bytes};
       bool here = NameHolders(worker, input.id.object, object, ordinal, input);
-      if (!here && divisor == 1) NoteUnderWay(input.id.object, object, worker.id.slot);
-      *(here ? present : missing) += object.size_bytes / divisor * times;
+      // What comes there already, for another attempt, is sent once.
+      const bool comes = !here && divisor == 1 && object.size_bytes >= kLargeBytes &&
+                         !NoteUnderWay(input.id.object, object, worker.id.slot);
+      const uint64_t bytes = object.size_bytes / divisor * times;
+      (here ? fetch.present : fetch.missing) += bytes;
+      if (!here && !comes && input.holders[0]) fetch.Add(input.holders[0].slot, bytes);
       out.objects.push_back(input);
     };
     uint32_t source = job.edges[e].source;

@@ -1,6 +1,6 @@
 // Queues and who takes from them. A ready task waits in one queue: its shape's, or its home's. A
-// worker with a free slot takes the better of its own home head and the shape's head, then from the
-// fullest home of another, then asks look-ahead back. A worker whose slots are full takes
+// worker with a free slot takes the better of its own home head and the shape's head, then from one of
+// the fullest homes of others, then asks look-ahead back. A worker whose slots are full takes
 // look-ahead. Slots of all come before look-ahead of any.
 #include <algorithm>
 
@@ -15,6 +15,32 @@ constexpr uint64_t kLongTaskNs =
 constexpr uint32_t kAttemptsScanned = 64;  // for the one that ends first
 constexpr uint64_t kAskBackNs =
     10'000'000;  // look-ahead shorter than this is not worth a round trip
+constexpr uint64_t kLookAgainNs = 100'000'000;  // for what an idle worker left to another, at least
+
+// A timer has the worker look again, or others what waits for it.
+void LookAgain(State& state, Worker& worker, uint64_t at_ns) {
+  if (worker.look_ahead_ns > state.now_ns && worker.look_ahead_ns <= at_ns) return;
+  worker.look_ahead_ns = at_ns;
+  state.Arm(TimerKind::kLookAhead, at_ns, worker.id.slot, 0);
+}
+
+// Until the first of what has a slot on a worker ends; kNever: nothing has. What should have ended ends
+// now, or, if that is doubted, goes on for as long as it ran so far.
+uint64_t FirstEndIn(State& state, const Worker& worker, bool doubted) {
+  uint64_t first_ns = kNever;
+  uint32_t scanned = 0;
+  for (uint32_t a = worker.first_attempt; a != kNil && scanned < kAttemptsScanned;
+       a = state.attempts[a].next, ++scanned) {
+    const AttemptRec& attempt = state.attempts[a];
+    if (!attempt.slotted || attempt.yielded) continue;
+    const uint64_t since_ns = attempt.started_ns != 0 ? attempt.started_ns : attempt.assigned_ns;
+    const uint64_t ran_ns = state.now_ns - std::min(state.now_ns, since_ns);
+    const uint64_t left_ns = attempt.expected_ns - std::min(attempt.expected_ns, ran_ns);
+    first_ns = std::min(first_ns, left_ns == 0 && doubted ? ran_ns : left_ns);
+  }
+  state.budget -= scanned;
+  return first_ns;
+}
 }  // namespace
 
 ReadyQueue& State::QueueAt(QueuePlace place) {
@@ -115,6 +141,13 @@ void State::WakeFor(uint16_t shape, uint16_t home) {
   MarkDirty(worker);
 }
 
+void State::WakeTaker() {
+  VisitHungry(1, [&](Worker& worker) {
+    MarkDirty(worker);
+    return true;
+  });
+}
+
 bool State::WaitsLong(const Worker& worker, QueuePlace place, Precedence* head) {
   // Room here would not help a task that waits for a pool of the cluster, or that was refused.
   const Batch::Shape& spec = shapes[place.shape].spec;
@@ -184,9 +217,14 @@ bool State::FillSlot(Worker& worker) {
     consider({s, kNoSlot}, fits_now);
   }
   if (waits && (!found || first < best) && KeptFor(worker, first_shape)) return false;
-  if (!found) return TakeFromHomes(worker);
+  if (!found) {
+    for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
+      if (TakeFromHomes(worker, s, nullptr)) return true;
+    }
+    return false;
+  }
   if (fitting > 1) {
-    PreferWhatFills(worker, &best);
+    if (PreferWhatFills(worker, &best)) return true;
     grows = RoomFor(worker, best) == Room::kGrows;
   }
   if (grows) PreferWhatMakesRoom(worker, true, &best);
@@ -195,13 +233,13 @@ bool State::FillSlot(Worker& worker) {
 }
 
 // A small task does not break the room that a larger one of its job could take, while there are too
-// few like it to fill that room: most of it would idle until the small one ends.
-void State::PreferWhatFills(const Worker& worker, Precedence* best) {
+// few like it to fill that room: most of it would idle until the small one ends. True: one of another's
+// home was taken.
+bool State::PreferWhatFills(Worker& worker, Precedence* best) {
   const Job& job = *jobs[best->job];
   const TaskRec& small = job.tasks[best->ordinal];
-  if (IsUrgent(job, small.tail)) return;
-  auto cpus_of = [&](uint16_t s) { return uint64_t{shapes[s].spec.variants[0].need.cpus_milli}; };
-  const uint64_t need = cpus_of(small.shape);
+  if (IsUrgent(job, small.tail)) return false;
+  const uint64_t need = CpusOf(small.shape);
   const uint64_t free = worker.capacity.cpus_milli - worker.used.cpus_milli;
   uint64_t filled = std::max(need, need * shapes[small.shape].queued - 1);
   Precedence head;
@@ -213,11 +251,13 @@ void State::PreferWhatFills(const Worker& worker, Precedence* best) {
     filled = cpus;
   };
   for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
-    const uint64_t cpus = cpus_of(s);
+    const uint64_t cpus = CpusOf(s);
     if (cpus <= filled || need + cpus <= free || !CanRun(worker, s)) continue;
     consider({s, kNoSlot}, cpus);
     if (FindLoad(worker, s) != nullptr) consider({s, worker.id.slot}, cpus);
+    if (filled < cpus && TakeFromHomes(worker, s, best)) return true;
   }
+  return false;
 }
 
 void State::Take(Worker& worker, const Precedence& item, bool slotted) {
@@ -234,37 +274,73 @@ void State::Take(Worker& worker, const Precedence& item, bool slotted) {
   if (of_shape) WakeShortOfMemory(task.shape);
 }
 
-// Moves the head of the fullest home where the worker would start it sooner.
-bool State::TakeFromHomes(Worker& worker) {
-  for (uint16_t s = queued_shapes.From(0); s != ShapeSet::kNone; s = queued_shapes.From(s + 1u)) {
-    if (homes_of_shape[s].empty() || !CanRun(worker, s)) continue;
-    uint32_t looked = 0;
-    for (uint16_t v = homes_of_shape[s].First(); v != CountIndex::kNone && looked < kVictims;
-         v = homes_of_shape[s].Next(v), ++looked) {
-      if (v == worker.id.slot) continue;
-      Worker& victim = *workers[v];
-      Precedence head;
-      if (victim.dirty && !victim.Closed() && CanRun(victim, s)) continue;  // it takes it itself
-      if (!TopOf({s, victim.id.slot}, &head)) continue;
-      Job& job = *jobs[head.job];
-      TaskRec& task = job.tasks[head.ordinal];
-      // A place that is to be avoided is better than one that refuses.
-      if (task.avoid == worker.id.slot && FindLoad(victim, s)->refused_until_ns <= now_ns) continue;
-      if (WaitNs(victim, s, ExpectedNs(job, task)) + PreferenceNs(victim, s) +
-              MemoryNs(victim, ExpectedBytes(job, task)) <=
-          MoveNs(worker, job, head.ordinal) + PreferenceNs(worker, s)) {
-        continue;
-      }
-      if (RoomFor(worker, head) == Room::kWaits) {
-        SetShortOfMemory(worker, true);
-        continue;
-      }
-      PopReady(job, head.ordinal);
-      Assign(worker, job, head.ordinal, true, AssignReason::kMoved);
-      return true;
-    }
+// Moves the head of a home that is among the fullest to where it would start sooner. `like`: only of
+// this one's job and priority, if any is given.
+bool State::TakeFromHomes(Worker& worker, uint16_t shape, const Precedence* like) {
+  if (homes_of_shape[shape].empty() || !CanRun(worker, shape)) return false;
+  uint32_t looked = 0;
+  for (uint16_t v = homes_of_shape[shape].First(); v != CountIndex::kNone && looked < kVictims;
+       v = homes_of_shape[shape].Next(v), ++looked) {
+    if (v != worker.id.slot && TakeFromHome(worker, shape, *workers[v], like)) return true;
   }
   return false;
+}
+
+bool State::TakeFromHome(Worker& worker, uint16_t shape, Worker& victim, const Precedence* like) {
+  Precedence head;
+  if (victim.dirty && !victim.Closed() && CanRun(victim, shape)) return false;  // takes it itself
+  if (!TopOf({shape, victim.id.slot}, &head)) return false;
+  if (like != nullptr &&
+      (head.job != like->job || head.inverted_priority != like->inverted_priority))
+    return false;
+  Job& job = *jobs[head.job];
+  const Move move = CheapestMove(worker, QueueAt({shape, victim.id.slot}), &head);
+  if (move.waits) return false;
+  TaskRec& task = job.tasks[head.ordinal];
+  // A place that is to be avoided is better than one that refuses.
+  if (task.avoid == worker.id.slot && FindLoad(victim, shape)->refused_until_ns <= now_ns)
+    return false;
+  const uint64_t here_ns = move.ns + PreferenceNs(worker, shape);
+  const uint64_t there_ns =
+      PreferenceNs(victim, shape) + MemoryNs(victim, ExpectedBytes(job, task));
+  if (WaitNs(victim, shape, ExpectedNs(job, task)) + there_ns <= here_ns) {
+    if (CanRun(victim, shape)) return false;
+    const uint64_t first_ns = FirstEndIn(*this, victim, true);  // it may wait for something long
+    if (first_ns == kNever || first_ns + there_ns <= here_ns) {
+      if (move.bytes >= kLargeBytes)
+        LookAgain(*this, victim, now_ns + std::max(move.ns, kLookAgainNs));
+      return false;
+    }
+  }
+  if (RoomFor(worker, head) == Room::kWaits) {
+    SetShortOfMemory(worker, true);
+    return false;
+  }
+  PopReady(job, head.ordinal);
+  Assign(worker, job, head.ordinal, true, AssignReason::kMoved);
+  if (victim.home_tasks > 0) WakeTaker();
+  return true;
+}
+
+// Of a home whose head has large inputs, the head or another one of a few that would move fewer bytes
+// for the time that it runs.
+Move State::CheapestMove(const Worker& worker, const ReadyQueue& home, Precedence* head) {
+  Move best = MoveTo(worker, *jobs[head->job], head->ordinal);
+  const Job& job = *jobs[head->job];
+  if (best.bytes < kLargeBytes || IsUrgent(job, job.tasks[head->ordinal].tail)) return best;
+  uint64_t best_ns = std::max<uint64_t>(ExpectedNs(job, job.tasks[head->ordinal]), 1);
+  home.VisitSome(head->job, limits::kMovesCosted, [&](const ReadyItem& item) {
+    if (item.inverted_priority != head->inverted_priority) return;
+    const Move move = MoveTo(worker, job, item.ordinal);
+    const uint64_t ns = std::max<uint64_t>(ExpectedNs(job, job.tasks[item.ordinal]), 1);
+    using Wide = unsigned __int128;
+    if (Wide{move.bytes} * best_ns >= Wide{best.bytes} * ns) return;
+    best = move;
+    best_ns = ns;
+    head->ordinal = item.ordinal;
+  });
+  budget -= limits::kMovesCosted;
+  return best;
 }
 
 // A long task is not bound to a worker before its inputs have to be on their way to be there when
@@ -272,24 +348,10 @@ bool State::TakeFromHomes(Worker& worker) {
 bool State::IsTooEarly(Worker& worker, const Precedence& head) {
   const Job& job = *jobs[head.job];
   if (ExpectedNs(job, job.tasks[head.ordinal]) < kLongTaskNs) return false;
-  uint64_t ends_ns = kNever;
-  uint32_t scanned = 0;
-  for (uint32_t a = worker.first_attempt; a != kNil && scanned < kAttemptsScanned;
-       a = attempts[a].next, ++scanned) {
-    const AttemptRec& attempt = attempts[a];
-    if (!attempt.slotted || attempt.yielded) continue;
-    const uint64_t since_ns = attempt.started_ns != 0 ? attempt.started_ns : attempt.assigned_ns;
-    ends_ns = std::min(ends_ns, since_ns + attempt.expected_ns);
-  }
-  budget -= scanned;
-  if (ends_ns == kNever) return false;
-  const uint64_t before_ns = config.lookahead_ns + MoveNs(worker, job, head.ordinal);
-  if (ends_ns <= now_ns + before_ns) return false;
-  const uint64_t at_ns = ends_ns - before_ns;
-  if (worker.look_ahead_ns <= now_ns || at_ns < worker.look_ahead_ns) {
-    worker.look_ahead_ns = at_ns;
-    Arm(TimerKind::kLookAhead, at_ns, worker.id.slot, 0);
-  }
+  const uint64_t ends_in_ns = FirstEndIn(*this, worker, false);
+  const uint64_t before_ns = config.lookahead_ns + MoveTo(worker, job, head.ordinal).ns;
+  if (ends_in_ns == kNever || ends_in_ns <= before_ns) return false;
+  LookAgain(*this, worker, now_ns + ends_in_ns - before_ns);
   return true;
 }
 
@@ -395,15 +457,11 @@ bool State::Balance() {
       return true;
     }
     if (worker->Closed()) return true;
-    if (worker->short_of_memory && worker->home_tasks > 0) {  // others left that to it
-      VisitHungry(1, [&](Worker& idle) {
-        MarkDirty(idle);
-        return true;
-      });
-    }
     if (worker->used.cpus_milli < worker->capacity.cpus_milli && !worker->short_of_memory) {
       SetHungry(*worker, true);
       AskBack(*worker);
+    } else if (worker->home_tasks > 0) {
+      WakeTaker();  // others left that to it
     }
     if (!worker->dirty_ahead) {
       worker->dirty_ahead = true;

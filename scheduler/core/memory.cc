@@ -22,65 +22,14 @@
 #include <algorithm>
 
 #include "common/base/muldiv.h"
+#include "scheduler/core/inputs.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
 
 namespace {
 
-uint64_t InUse(const Worker& worker) {
-  return worker.object_bytes - worker.idle_bytes + worker.promised_bytes;
-}
-
-// One input, or a few of very many that stand for all of them.
-struct Input {
-  uint64_t times = 1, of = 1;           // how many it stands for
-  uint64_t parts = 1, parts_total = 1;  // what is read of it
-  uint64_t readers = 1;                 // of the collection that it is read through
-};
-
-// Of a few edges that stand for all.
-uint32_t EdgeLooked(const TaskRec& task, uint32_t i) {
-  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
-  return task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / edges);
-}
-
 constexpr uint64_t kMuchMore = 1ull << 58;  // than any store, and far within 64 bits
-
-// A few of very many stand for all of them.
-template <typename Visit>
-void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit visit) {
-  const uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
-  for (uint32_t i = 0; i < edges; ++i) {
-    const uint32_t e = EdgeLooked(task, i);
-    Input input{.times = task.edge_count, .of = edges};
-    if (auto it = job.selections.find(e);
-        it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
-      input.parts = it->second.parts.hi - it->second.parts.lo;
-      input.parts_total = it->second.parts_total;
-    }
-    uint32_t source = job.edges[e].source;
-    if (!(source & kCollectionBit)) {
-      visit(ObjectId{job.id, source}, job.objects[source], input);
-      continue;
-    }
-    const CollectionRec& c = job.collections[source & ~kCollectionBit];
-    const uint32_t members = std::min(c.count, limits::kInputsCosted);
-    input.times *= c.count;
-    input.of *= members;
-    input.readers = std::max<uint32_t>(c.live_consumers, 1);
-    const Job* owner = state.MembersOf(job, c);
-    for (uint32_t m = 0; m < members && owner != nullptr; ++m) {
-      const Ordinal member =
-          c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride;
-      visit(ObjectId{owner->id, member}, owner->objects[member], input);
-    }
-  }
-}
-
-uint64_t BytesRead(uint64_t bytes, const Input& input) {
-  return MulDiv(MulDiv(bytes, input.parts, input.parts_total), input.times, input.of);
-}
 
 }  // namespace
 
@@ -208,13 +157,13 @@ bool State::MakesRoom(const Worker& worker, const Job& job, Ordinal ordinal,
 
 Room State::RoomFor(const Worker& worker, const Job& job, Ordinal ordinal) const {
   if (worker.store_budget_bytes == 0 ||
-      InUse(worker) + MostAddedBySizes(job, ordinal) <= worker.store_budget_bytes ||
-      InUse(worker) + MostAdded(job, ordinal) <= worker.store_budget_bytes) {
+      worker.InUse() + MostAddedBySizes(job, ordinal) <= worker.store_budget_bytes ||
+      worker.InUse() + MostAdded(job, ordinal) <= worker.store_budget_bytes) {
     return Room::kFits;
   }
   const Footprint own = FootprintOf(worker, job, ordinal);
   if (own.added() <= limits::kHeapObjectBytes ||
-      InUse(worker) + own.added() <= worker.store_budget_bytes) {
+      worker.InUse() + own.added() <= worker.store_budget_bytes) {
     return Room::kFits;
   }
   if (MakesRoom(worker, job, ordinal, own)) return Room::kMakes;
@@ -301,6 +250,7 @@ void State::Promise(Worker& worker, const Job& job, AttemptRec& attempt, uint64_
 }
 
 void State::ReturnPromise(Worker& worker, AttemptRec& attempt, bool ended) {
+  EndSend(attempt, !ended);
   worker.promised_bytes -= attempt.promised_in_bytes;
   attempt.promised_in_bytes = 0;
   if (ended && !attempt.yielded) worker.promised_bytes -= attempt.promised_out_bytes;
@@ -309,7 +259,7 @@ void State::ReturnPromise(Worker& worker, AttemptRec& attempt, bool ended) {
 
 uint64_t State::MemoryNs(const Worker& worker, uint64_t bytes) const {
   if (worker.store_budget_bytes == 0) return 0;
-  const uint64_t need = InUse(worker) + bytes;
+  const uint64_t need = worker.InUse() + bytes;
   if (need <= worker.store_budget_bytes) return 0;
   return MulDiv(std::min(need - worker.store_budget_bytes, bytes), 1'000'000'000,
                 limits::kSpillBytesPerS);

@@ -1,10 +1,11 @@
 // Where a ready task is cheapest. Costs are nanoseconds: the wait for a slot, the time to move what
-// is missing, and to spill what the store has no room for.
+// is missing, behind all that its holder has to send, and to spill what the store has no room for.
 #include <algorithm>
 #include <array>
 
 #include "common/base/hash.h"
 #include "common/base/muldiv.h"
+#include "scheduler/core/inputs.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -15,34 +16,38 @@ constexpr uint64_t kUnknownBandwidth = 1'000'000'000;  // bytes a second, until 
 constexpr uint64_t kTellingBytes = 1 << 20;  // a smaller fetch tells more of the round trip
 constexpr uint64_t kRoundTripNs = 1'000'000;
 constexpr uint64_t kMovableBytes = 64 << 10;  // less than this travels with the round trip
-constexpr uint64_t kSharedBytes = 4 << 20;    // it is worth to run where this is fetched anyway
 constexpr uint64_t kUnderWayOf = 6;           // what is under way counts as a sixth of it
 constexpr uint32_t kUnderWayKept = 4096;
 
-// Input bytes of a task by holder: the few largest inputs, a sample of a wide collection scaled up.
+// Input bytes of a task by holder.
 struct Holdings {
   struct Entry {
     uint16_t slot;
-    uint64_t bytes;
+    uint64_t bytes, coming;  // there, and under way
   };
   std::array<Entry, limits::kCandidates> entries;
   uint32_t count = 0;
   uint64_t total = 0;
 
-  void Add(uint16_t slot, uint64_t bytes) {
+  void Add(uint16_t slot, uint64_t bytes, uint64_t coming) {
     for (uint32_t i = 0; i < count; ++i) {
-      if (entries[i].slot == slot) {
-        entries[i].bytes += bytes;
-        return;
-      }
+      if (entries[i].slot != slot) continue;
+      entries[i].bytes += bytes;
+      entries[i].coming += coming;
+      return;
     }
-    if (count < entries.size()) entries[count++] = {slot, bytes};
+    if (count < entries.size()) entries[count++] = {slot, bytes, coming};
   }
-  uint64_t At(uint16_t slot) const {
+  uint64_t MissingAt(uint16_t slot) const { return LackingAt(slot, kUnderWayOf); }
+  uint64_t NotComingTo(uint16_t slot) const { return LackingAt(slot, 1); }
+
+ private:
+  uint64_t LackingAt(uint16_t slot, uint64_t coming_of) const {
     for (uint32_t i = 0; i < count; ++i) {
-      if (entries[i].slot == slot) return entries[i].bytes;
+      if (entries[i].slot == slot)
+        return total - std::min(total, entries[i].bytes + entries[i].coming / coming_of);
     }
-    return 0;
+    return total;
   }
 };
 
@@ -51,62 +56,55 @@ uint32_t UnderWayAt(ObjectId id) {
 }
 
 Holdings HoldingsOf(const State& state, const Job& job, Ordinal ordinal) {
-  const TaskRec& task = job.tasks[ordinal];
   Holdings out;
-  auto add = [&](const ObjectRec& object, uint64_t numerator, uint64_t denominator) {
-    uint64_t bytes = MulDiv(object.size_bytes, numerator, denominator);
-    out.total += bytes;
-    uint32_t seen = 0;
-    for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput;
-         r = state.replicas[r].next, ++seen) {
-      if (state.replicas[r].usable) out.Add(state.replicas[r].worker, bytes);
-    }
-  };
-  uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
-  for (uint32_t e = task.edges; e < task.edges + edges; ++e) {
-    uint64_t parts = 1, of = 1;
-    if (auto it = job.selections.find(e);
-        it != job.selections.end() && it->second.parts_total > 0 && !it->second.parts.whole()) {
-      parts = it->second.parts.hi - it->second.parts.lo;
-      of = it->second.parts_total;
-    }
-    uint32_t source = job.edges[e].source;
-    if (!(source & kCollectionBit)) {
-      const ObjectRec& object = job.objects[source];
-      add(object, parts, of);
-      if (of == 1) {
-        state.VisitUnderWay({job.id, source}, object,
-                            [&](uint16_t slot) { out.Add(slot, object.size_bytes / kUnderWayOf); });
-      }
-      continue;
-    }
-    const CollectionRec& c = job.collections[source & ~kCollectionBit];
-    uint32_t sampled = std::min(c.count, limits::kInputsCosted);
-    const Job* owner = state.MembersOf(job, c);
-    for (uint32_t i = 0; i < sampled && owner != nullptr; ++i) {
-      uint32_t member = static_cast<uint32_t>(uint64_t{c.count} * i / sampled);
-      add(owner->objects[c.first + member * c.stride], parts * c.count, of * sampled);
-    }
-  }
+  VisitInputs(state, job, job.tasks[ordinal],
+              [&](ObjectId id, const ObjectRec& object, const Input& input) {
+                const uint64_t bytes = BytesRead(object.size_bytes, input);
+                out.total += bytes;
+                uint32_t seen = 0;
+                for (uint32_t r = object.replicas; r != kNil && seen < limits::kHoldersPerInput;
+                     r = state.replicas[r].next, ++seen) {
+                  if (state.replicas[r].usable) out.Add(state.replicas[r].worker, bytes, 0);
+                }
+                if (!input.whole()) return;
+                state.VisitUnderWay(id, object, [&](uint16_t slot) { out.Add(slot, 0, bytes); });
+              });
   return out;
+}
+
+// The holder of most, of several the one with least to send; kNoSlot: nobody has anything.
+uint16_t SenderOf(const State& state, const Holdings& holdings) {
+  uint16_t sender = kNoSlot;
+  uint64_t most = 0, sending = 0;
+  for (uint32_t i = 0; i < holdings.count; ++i) {
+    const Holdings::Entry& entry = holdings.entries[i];
+    const uint64_t to_send = state.workers[entry.slot]->sending_bytes;
+    if (entry.bytes == 0 || entry.bytes < most || (entry.bytes == most && to_send >= sending))
+      continue;
+    sender = entry.slot;
+    most = entry.bytes;
+    sending = to_send;
+  }
+  return sender;
 }
 
 }  // namespace
 
 const UnderWay* State::FindUnderWay(ObjectId id, const ObjectRec& object) const {
-  if (object.size_bytes < kSharedBytes || under_way.empty()) return nullptr;
+  if (object.size_bytes < kLargeBytes || under_way.empty()) return nullptr;
   const UnderWay& found = under_way[UnderWayAt(id)];
   return found.object == id ? &found : nullptr;
 }
 
 // A newer object may take its place in the table, and a fetch may be called off: it is a hint.
-void State::NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot) {
-  if (object.size_bytes < kSharedBytes || HoldsUsable(id, object, slot)) return;
+bool State::NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot) {
+  if (object.size_bytes < kLargeBytes || HoldsUsable(id, object, slot)) return false;
   if (under_way.empty()) under_way.resize(kUnderWayKept);
   UnderWay& entry = under_way[UnderWayAt(id)];
   if (entry.object != id) entry = {id};
-  if (std::find(entry.slots.begin(), entry.slots.end(), slot) != entry.slots.end()) return;
+  if (std::find(entry.slots.begin(), entry.slots.end(), slot) != entry.slots.end()) return false;
   entry.slots[entry.next++ % entry.slots.size()] = slot;
+  return true;
 }
 
 void State::NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slot) {
@@ -117,12 +115,14 @@ void State::NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slo
   }
 }
 
+uint64_t State::BandwidthInto(const Worker& worker) const {
+  if (worker.in_bytes_per_s != 0) return worker.in_bytes_per_s;
+  return in_bytes_per_s != 0 ? in_bytes_per_s : kUnknownBandwidth;
+}
+
 uint64_t State::TransferNs(const Worker& worker, uint64_t bytes) const {
   if (bytes == 0) return 0;
-  uint64_t bandwidth = worker.in_bytes_per_s != 0 ? worker.in_bytes_per_s
-                       : in_bytes_per_s != 0      ? in_bytes_per_s
-                                                  : kUnknownBandwidth;
-  return kRoundTripNs + MulDiv(bytes, 1'000'000'000, bandwidth);
+  return kRoundTripNs + MulDiv(bytes, 1'000'000'000, BandwidthInto(worker));
 }
 
 // What an attempt fetched before it started, over the time that it took, is what the worker gets of
@@ -160,11 +160,18 @@ uint64_t State::WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) c
   return can_run ? wait : wait + task_ns / 2;
 }
 
-uint64_t State::MoveNs(const Worker& worker, const Job& job, Ordinal ordinal) {
-  Holdings holdings = HoldingsOf(*this, job, ordinal);
-  uint64_t missing = holdings.total - std::min(holdings.total, holdings.At(worker.id.slot));
-  return TransferNs(worker, missing) +
-         MemoryNs(worker, missing + ExpectedBytes(job, job.tasks[ordinal]));
+Move State::MoveTo(const Worker& worker, const Job& job, Ordinal ordinal) const {
+  const Holdings holdings = HoldingsOf(*this, job, ordinal);
+  Move out{.bytes = holdings.MissingAt(worker.id.slot)};
+  out.ns = TransferNs(worker, out.bytes) +
+           MemoryNs(worker, out.bytes + ExpectedBytes(job, job.tasks[ordinal]));
+  if (out.bytes < kLargeBytes) return out;
+  const uint16_t sender = SenderOf(*this, holdings);
+  if (sender == kNoSlot || sender == worker.id.slot) return out;
+  out.ns += SendNs(*workers[sender]);
+  out.waits =
+      holdings.NotComingTo(worker.id.slot) >= kLargeBytes && HasEnoughToSend(*workers[sender]);
+  return out;
 }
 
 uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
@@ -176,15 +183,18 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   if (holdings.total < kMovableBytes && !choosy) return kNoSlot;
   uint64_t task_ns = ExpectedNs(job, task);
   uint64_t made = ExpectedBytes(job, task);
+  const uint16_t sender = holdings.total < kLargeBytes ? kNoSlot : SenderOf(*this, holdings);
+  const uint64_t send_ns = sender == kNoSlot ? 0 : SendNs(*workers[sender]);
   uint16_t best = kNoSlot;
   uint64_t best_cost = 0;
   auto consider = [&](uint16_t slot) {
     const Worker& worker = *workers[slot];
     if (!worker.up() || worker.Closed() || slot == task.avoid || !FitsIdle(worker, task.shape))
       return;
-    uint64_t missing = holdings.total - std::min(holdings.total, holdings.At(slot));
+    uint64_t missing = holdings.MissingAt(slot);
     uint64_t cost = WaitNs(worker, task.shape, task_ns) + PreferenceNs(worker, task.shape) +
                     TransferNs(worker, missing) + MemoryNs(worker, made + missing);
+    if (missing >= kLargeBytes) cost += send_ns;
     if (best == kNoSlot || cost < best_cost || (cost == best_cost && slot < best)) {
       best = slot;
       best_cost = cost;
@@ -196,12 +206,15 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
     consider(worker.id.slot);
     return ++named == limits::kCandidates;
   });
-  VisitHungry(2, [&](const Worker& worker) {
-    consider(worker.id.slot);
-    return false;
-  });
+  // For what is large they come, when they see how much its holder has to send.
+  if (best == kNoSlot || holdings.total < kLargeBytes || MemoryNs(*workers[best], made) > 0) {
+    VisitHungry(2, [&](const Worker& worker) {
+      consider(worker.id.slot);
+      return false;
+    });
+  }
   budget -= holdings.count;
-  if (best != kNoSlot && holdings.At(best) < holdings.total) NoteInputsUnderWay(job, task, best);
+  if (best != kNoSlot && holdings.MissingAt(best) > 0) NoteInputsUnderWay(job, task, best);
   return best;
 }
 

@@ -75,6 +75,14 @@ class ReadyQueue {
   // A task of a queue that is not empty, parked or not, its job first.
   std::pair<JobId, Ordinal> Any() const;
 
+  // Some tasks of the job's lane, spread over all of them; at most `most`, in an order that only the
+  // queue's history gives.
+  template <typename Visit>
+  void VisitSome(JobId job, uint32_t most, Visit visit) const {
+    const uint32_t lane = FindLane(job);
+    if (lane != kNotInHeap) lanes_[lane].by_rank.VisitSome(most, visit);
+  }
+
   // Whether the task is where it says.
   bool Holds(const Job& job, Ordinal ordinal) const;
 

@@ -315,6 +315,9 @@ struct alignas(64) AttemptRec {
   uint64_t fetch_bytes = 0;  // of its inputs, not there when it was given a slot; 0: look-ahead
   // Its share of its worker's promised_bytes: inputs to fetch, until it starts, and outputs.
   uint64_t promised_in_bytes = 0, promised_out_bytes = 0;
+  // Until it starts: who sends it large inputs, how much, and what that one had sent before.
+  WorkerId sender;
+  uint64_t sent_bytes = 0, sent_before = 0;
 };
 
 // A worker's dealings with one shape.
@@ -373,6 +376,12 @@ struct alignas(64) Worker {
   // that a walk meets each that was there at least once.
   Segments<ObjectId, 128> held;
 
+  // What attempts elsewhere fetch from here, see links.cc.
+  uint32_t sends = 0;
+  uint64_t sending_bytes = 0;
+  uint64_t sent_bytes = 0;       // so far
+  uint64_t out_bytes_per_s = 0;  // as learned; 0: not yet
+
   // Ascending: shapes that have a slot here, and some that had one when they were last looked at.
   std::vector<uint16_t> running_shapes;
   uint64_t identity = 0, incarnation = 0;
@@ -397,6 +406,8 @@ struct alignas(64) Worker {
   std::vector<Replica> undecided;  // listed, made by attempts whose outcomes are yet to come
 
   bool up() const { return state == WorkerState::kUp; }
+  // Of its store: what is or is going to be there and is read by unfinished tasks.
+  uint64_t InUse() const { return object_bytes - idle_bytes + promised_bytes; }
   // Takes nothing new.
   bool Closed() const { return alone || reserved || quarantined || resuming; }
   bool connected() const {

@@ -21,6 +21,7 @@
 //   prefetch.cc     asking for memory that is going to be needed
 //   timers.cc       what is due
 //   placement.cc    homes and costs
+//   links.cc        what workers have to send
 //   memory.cc       what workers' stores have room for
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
 //   fair_share, ready_queue, shares.cc   who goes first
@@ -161,6 +162,23 @@ struct Footprint {
   uint64_t added() const { return outputs + fetched; }
 };
 
+// Inputs of this many bytes are large: it matters where else they are fetched to, and from whom.
+inline constexpr uint64_t kLargeBytes = 4 << 20;
+
+// What a task would take to a worker.
+struct Move {
+  uint64_t ns = 0, bytes = 0;
+  bool waits = false;  // who is to send it has enough to send for now
+};
+
+// Inputs of an attempt, in bytes: there or not, and from whom most of them come.
+struct Fetch {
+  uint64_t present = 0, missing = 0;
+  uint16_t sender = kNoSlot;
+  uint64_t sender_bytes = 0;
+  void Add(uint16_t from, uint64_t bytes);
+};
+
 // Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
 using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
 
@@ -298,7 +316,7 @@ class State {
   uint32_t AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
                       uint8_t variant, bool alone);
   Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
-                             const AttemptRec& attempt, uint64_t* present, uint64_t* missing);
+                             const AttemptRec& attempt, Fetch& fetch);
   bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
                    InputObject& input);
   uint32_t NewAttempt();
@@ -443,6 +461,7 @@ class State {
   uint32_t AdoptOutcome(Worker& worker, const Outcome& outcome);
 
   // --- placement.cc
+  uint64_t BandwidthInto(const Worker& worker) const;  // bytes a second
   uint64_t TransferNs(const Worker& worker, uint64_t bytes) const;
   const UnderWay* FindUnderWay(ObjectId id, const ObjectRec& object) const;
   template <typename Visit>
@@ -454,13 +473,20 @@ class State {
       if (!HoldsUsable(id, object, slot)) visit(slot);
     }
   }
-  void NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot);
+  // True: it was not known, and is large.
+  bool NoteUnderWay(ObjectId id, const ObjectRec& object, uint16_t slot);
   void NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slot);
   void LearnBandwidth(Worker& worker, const AttemptRec& attempt);
   uint64_t ExpectedNs(const Job& job, const TaskRec& task) const;
   uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
-  uint64_t MoveNs(const Worker& worker, const Job& job, Ordinal ordinal);
+  Move MoveTo(const Worker& worker, const Job& job, Ordinal ordinal) const;
   uint16_t ChooseHome(const Job& job, Ordinal ordinal);
+
+  // --- links.cc
+  void BeginSend(AttemptRec& attempt, const Fetch& fetch);
+  void EndSend(AttemptRec& attempt, bool arrived);
+  uint64_t SendNs(const Worker& sender) const;  // until what it has to send is sent
+  bool HasEnoughToSend(const Worker& sender) const;
 
   // --- memory.cc
   uint64_t ExpectedBytes(const Job& job, const TaskRec& task) const;  // outputs; 0: not known
@@ -497,6 +523,7 @@ class State {
   void MarkDirty(Worker& worker);
   void SetHungry(Worker& worker, bool hungry);
   void WakeFor(uint16_t shape, uint16_t home);
+  void WakeTaker();               // an idle worker looks what it could take from others' homes
   bool FillSlot(Worker& worker);  // false: nothing for it
   // Whether a task that fits the worker when idle, but has waited long, goes before all others here.
   bool WaitsLong(const Worker& worker, QueuePlace place, Precedence* head);
@@ -504,8 +531,11 @@ class State {
   bool KeptFor(const Worker& worker, uint16_t shape);
   bool FillAhead(Worker& worker);
   bool IsTooEarly(Worker& worker, const Precedence& head);
-  void PreferWhatFills(const Worker& worker, Precedence* best);
-  bool TakeFromHomes(Worker& worker);
+  bool PreferWhatFills(Worker& worker, Precedence* best);
+  bool TakeFromHomes(Worker& worker, uint16_t shape, const Precedence* like);
+  bool TakeFromHome(Worker& worker, uint16_t shape, Worker& victim, const Precedence* like);
+  Move CheapestMove(const Worker& worker, const ReadyQueue& home, Precedence* head);
+  uint64_t CpusOf(uint16_t shape) const { return shapes[shape].spec.variants[0].need.cpus_milli; }
   void Take(Worker& worker, const Precedence& item, bool slotted);
   void AskBack(Worker& worker);
   bool Balance();  // one unit; false: nothing to do

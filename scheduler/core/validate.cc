@@ -7,7 +7,7 @@ namespace taskd::scheduler {
 namespace {
 
 struct Recount {
-  std::vector<uint64_t> objects, object_bytes, idle_bytes, home, to_move;
+  std::vector<uint64_t> objects, object_bytes, idle_bytes, home, to_move, sends, sending_bytes;
   struct OfFamily {
     uint64_t ready = 0, attempts = 0, left_cpu_us = 0, outside_wants = 0, open_children = 0;
     StateCounts of_children = {};
@@ -194,7 +194,7 @@ std::string CheckChild(const State& state, const Job& job) {
   return "";
 }
 
-std::string CheckWorker(const State& state, const Worker& worker, const Recount& seen) {
+std::string CheckWorker(const State& state, const Worker& worker, Recount& seen) {
   std::string name = ToString(worker.id);
   if (worker.held.size() != seen.objects[worker.id.slot] ||
       worker.object_bytes != seen.object_bytes[worker.id.slot]) {
@@ -210,6 +210,10 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
   for (uint32_t a = worker.first_attempt; a != kNil; a = state.attempts[a].next) {
     const AttemptRec& attempt = state.attempts[a];
     if (attempt.worker != worker.id) return StrCat(name, ": an attempt of another worker");
+    if (attempt.sender && state.generations[attempt.sender.slot] == attempt.sender.generation) {
+      ++seen.sends[attempt.sender.slot];
+      seen.sending_bytes[attempt.sender.slot] += attempt.sent_bytes;
+    }
     ++attempts;
     started += attempt.started_ns != 0;
     ahead += !attempt.slotted;
@@ -256,7 +260,8 @@ std::string CheckWorker(const State& state, const Worker& worker, const Recount&
 
 std::string ValidateState(const State& state) {
   Recount seen;
-  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.idle_bytes, &seen.home, &seen.to_move})
+  for (auto* v : {&seen.objects, &seen.object_bytes, &seen.idle_bytes, &seen.home, &seen.to_move,
+                  &seen.sends, &seen.sending_bytes})
     v->resize(state.workers.size());
   StateCounts total = {};
   for (const Job* job = state.jobs.From(1); job != nullptr; job = state.jobs.From(job->id + 1)) {
@@ -316,6 +321,11 @@ std::string ValidateState(const State& state) {
     if (std::string bad = CheckWorker(state, *worker, seen); !bad.empty()) return bad;
   }
   if (gathers != state.gathers.size()) return "gathers are counted wrong";
+  for (const auto& worker : state.workers) {
+    if (worker != nullptr && (worker->sends != seen.sends[worker->id.slot] ||
+                              worker->sending_bytes != seen.sending_bytes[worker->id.slot]))
+      return StrCat(ToString(worker->id), ": what it sends is counted wrong");
+  }
   return "";
 }
 

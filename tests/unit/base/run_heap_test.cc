@@ -63,6 +63,11 @@ void Compare(uint64_t seed) {
     if (number % 500 != 0) continue;
     std::set<Item> seen;
     heap.ForEach([&](const Item& item) { ASSERT_TRUE(seen.insert(item).second); });
+    std::set<Item> some;
+    heap.VisitSome(8, [&](const Item& item) { ASSERT_TRUE(some.insert(item).second); });
+    ASSERT_LE(some.size(), 8u);
+    for (const Item& item : some) ASSERT_TRUE(model.contains(item));
+    ASSERT_EQ(some.empty(), model.empty());
     ASSERT_EQ(seen, model);
   }
 }
