@@ -66,7 +66,13 @@ inline constexpr uint32_t kReadersLooked =
 inline constexpr uint64_t kRefusedNs = 1'000'000'000;  // a worker that refused is not asked sooner
 inline constexpr uint8_t kRefusalDoublings = 8;        // of that time, while it goes on refusing
 inline constexpr uint32_t kInputsCosted = 16;          // largest inputs looked at for one placement
-inline constexpr uint32_t kMovesCosted = 8;       // tasks of a home, for one that moves cheaply
+inline constexpr uint32_t kMovesCosted = 8;  // tasks of a home, for one that moves cheaply
+// Inputs that are fetched before their task is ready: from so many on none decides alone where it runs.
+inline constexpr uint32_t kSinkInputs = 8;
+inline constexpr uint64_t kEarlyFetchNs = 1'000'000'000;  // a shorter fetch is not begun early
+inline constexpr uint32_t kEarlyGathers = 4;              // of these at once at a worker
+inline constexpr uint32_t kEarlyAsks = 4096;  // waiting at a worker; others come when it is ready
+inline constexpr uint32_t kSinksPerJob = 4096;
 inline constexpr uint32_t kReplicas = 16;         // copies of one output; fewer than kCandidates
 inline constexpr uint32_t kGathersPerWorker = 8;  // ordered at once: leaves room for tasks' inputs
 inline constexpr uint32_t kLookaheadPerAttempt = 4096;

@@ -64,6 +64,7 @@ void State::PushReady(Job& job, Ordinal ordinal) {
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   task.home = ChooseHome(job, ordinal);
+  if (!job.sinks.empty()) job.sinks.erase(ordinal);
   if (shapes[task.shape].queued++ == 0) queued_shapes.Set(task.shape, true);
   shares.TaskReady(job.family->share);
   QueueAt({task.shape, task.home}).Push(*this, job, ordinal);
@@ -469,7 +470,7 @@ bool State::Balance() {
     }
     return true;
   }
-  if (dirty_ahead.empty()) return AdvanceCopies();
+  if (dirty_ahead.empty()) return AdvanceCopies() || AdvanceEarly();
   uint16_t slot = dirty_ahead.front();
   dirty_ahead.pop_front();
   Worker* worker = WorkerAt(slot);

@@ -56,8 +56,8 @@ void State::CheckCopies(Job& job, Ordinal ordinal) {
 
 // What nobody wants any more, or will be made anew.
 void State::StopCopies(ObjectId id, ObjectRec& object) {
-  if (!object.copying) return;
   object.copying = false;
+  if (gathers.empty()) return;
   auto gather = gathers.find(id);
   if (gather == gathers.end()) return;
   Worker& target = *workers[gather->second.target.slot];
@@ -68,9 +68,11 @@ void State::StopCopies(ObjectId id, ObjectRec& object) {
 void State::EndGather(ObjectId id) {
   auto gather = gathers.find(id);
   Worker& target = *workers[gather->second.target.slot];
+  target.gathering_bytes -= gather->second.bytes;
   gathers.erase(gather);
   target.gathering.erase(id);
   SetTaker(target);
+  if (early.contains(target.id.slot)) early_open.push_back(target.id.slot);
   if (gathers.empty()) stranded_left = static_cast<uint32_t>(stranded.size());
 }
 
@@ -120,7 +122,8 @@ void State::RetryCopy(uint64_t packed, uint8_t tries) {
       {{static_cast<JobId>(packed >> 32), static_cast<Ordinal>(packed & 0xFFFFFFFFu)}, tries});
 }
 
-// Of some that may take one: on a host of its own if possible, then where least is held.
+// Of some that may take one: where the store has room and on a host of its own if possible, then where
+// least is held.
 Worker* State::ChooseTaker(ObjectId id, const ObjectRec& object) {
   auto on_host_of_holder = [&](const Worker& worker) {
     uint32_t looked = 0;
@@ -132,7 +135,7 @@ Worker* State::ChooseTaker(ObjectId id, const ObjectRec& object) {
     return false;
   };
   Worker* best = nullptr;
-  std::tuple<bool, uint64_t, uint16_t> best_key;
+  std::tuple<bool, bool, uint64_t, uint16_t> best_key;
   uint32_t candidates =
       std::min<uint32_t>(limits::kCandidates, static_cast<uint32_t>(takers.size()));
   auto next = takers.upper_bound(last_taker);
@@ -140,8 +143,10 @@ Worker* State::ChooseTaker(ObjectId id, const ObjectRec& object) {
     if (next == takers.end()) next = takers.begin();
     Worker& worker = *workers[*next];
     if (FindReplica(id, worker.id.slot) != nullptr) continue;
-    std::tuple<bool, uint64_t, uint16_t> key = {on_host_of_holder(worker), worker.object_bytes,
-                                                worker.id.slot};
+    const bool spills = worker.store_budget_bytes != 0 &&
+                        worker.InUse() + object.size_bytes > worker.store_budget_bytes;
+    std::tuple<bool, bool, uint64_t, uint16_t> key = {spills, on_host_of_holder(worker),
+                                                      worker.object_bytes, worker.id.slot};
     if (best != nullptr && best_key < key) continue;
     best = &worker;
     best_key = key;
@@ -171,15 +176,20 @@ bool State::AdvanceCopies() {
     stranded.push_back(ask);
     return true;
   }
-  gathers[ask.id] = {target->id, object->version, ask.tries};
-  target->gathering.insert(ask.id);
-  SetTaker(*target);
-  ++counters.gathers;
-  counters.gathered_bytes += object->size_bytes;
-  InputObject input{{ask.id, object->version}, object->size_bytes};
-  NameHolders(*target, ask.id, *object, 0, input);
-  Emit(action::Gather{target->stream, input});
+  OrderGather(*target, ask.id, *object, ask.tries);
   return true;
+}
+
+void State::OrderGather(Worker& target, ObjectId id, ObjectRec& object, uint8_t tries) {
+  gathers[id] = {target.id, object.version, tries, object.size_bytes};
+  target.gathering.insert(id);
+  target.gathering_bytes += object.size_bytes;
+  SetTaker(target);
+  ++counters.gathers;
+  counters.gathered_bytes += object.size_bytes;
+  InputObject input{{id, object.version}, object.size_bytes};
+  NameHolders(target, id, object, 0, input);
+  Emit(action::Gather{target.stream, input});
 }
 
 bool State::IsDrained(const Worker& worker) const {

@@ -1,8 +1,8 @@
 // What a worker's store has room for, and which tasks wait for it.
 //
-// In use are results that some unfinished task reads, and what attempts were promised: the inputs
-// that they still fetch and the outputs that are expected of them. Results that nobody waits for do
-// not count: a worker spills those first. A task that would bring this over the store's budget
+// In use are results that some unfinished task reads, what attempts were promised (the inputs that they
+// still fetch and the outputs that are expected of them), and what is gathered. Results that nobody waits
+// for do not count: a worker spills those first. A task that would bring this over the store's budget
 //
 //   * makes room if it frees about as much as it adds, by itself or with a consumer that it makes
 //     ready; an input that n unfinished tasks read counts by a n-th;

@@ -183,6 +183,7 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   if (holdings.total < kMovableBytes && !choosy) return kNoSlot;
   uint64_t task_ns = ExpectedNs(job, task);
   uint64_t made = ExpectedBytes(job, task);
+  if (const uint16_t home = SinkHome(job, ordinal); home != kNoSlot) return home;
   const uint16_t sender = holdings.total < kLargeBytes ? kNoSlot : SenderOf(*this, holdings);
   const uint64_t send_ns = sender == kNoSlot ? 0 : SendNs(*workers[sender]);
   uint16_t best = kNoSlot;
@@ -216,6 +217,50 @@ uint16_t State::ChooseHome(const Job& job, Ordinal ordinal) {
   budget -= holdings.count;
   if (best != kNoSlot && holdings.MissingAt(best) > 0) NoteInputsUnderWay(job, task, best);
   return best;
+}
+
+// Where its inputs were gathered, if to wait there is shorter than to fetch those again; else kNoSlot.
+uint16_t State::SinkHome(const Job& job, Ordinal ordinal) const {
+  if (job.sinks.empty()) return kNoSlot;
+  auto sink = job.sinks.find(ordinal);
+  if (sink == job.sinks.end() || !sink->second.home) return kNoSlot;
+  const WorkerId home = sink->second.home;
+  const TaskRec& task = job.tasks[ordinal];
+  const Worker* worker = workers[home.slot].get();
+  if (worker == nullptr || worker->id != home || !worker->up() || worker->Closed() ||
+      home.slot == task.avoid || !FitsIdle(*worker, task.shape) ||
+      WaitNs(*worker, task.shape, ExpectedNs(job, task)) >
+          TransferNs(*worker, sink->second.home_bytes)) {
+    return kNoSlot;
+  }
+  return home.slot;
+}
+
+const Worker* State::ChooseSinkHome(const Job& job, Ordinal ordinal, uint64_t all_bytes) {
+  const TaskRec& task = job.tasks[ordinal];
+  const Holdings holdings = HoldingsOf(*this, job, ordinal);
+  budget -= holdings.count;
+  const Worker* best = nullptr;
+  std::pair<uint64_t, uint16_t> best_key;
+  for (uint32_t i = 0; i < holdings.count; ++i) {
+    const uint16_t slot = holdings.entries[i].slot;
+    const Worker& worker = *workers[slot];
+    if (!worker.up() || worker.Closed() || slot == task.avoid || !FitsIdle(worker, task.shape) ||
+        (worker.store_budget_bytes != 0 && all_bytes > worker.store_budget_bytes / 2)) {
+      continue;
+    }
+    // Not where much comes for others already.
+    auto others = early.find(slot);
+    const uint64_t waiting = others == early.end() ? 0 : others->second.size();
+    const std::pair<uint64_t, uint16_t> key = {
+        MulDiv(all_bytes, holdings.MissingAt(slot), std::max<uint64_t>(holdings.total, 1)) +
+            waiting * (holdings.total / limits::kInputsCosted),
+        slot};
+    if (best != nullptr && best_key < key) continue;
+    best = &worker;
+    best_key = key;
+  }
+  return best != nullptr && IsSink(job, task, best_key.first) ? best : nullptr;
 }
 
 }  // namespace taskd::scheduler

@@ -91,6 +91,8 @@ bool TellConsumers(State& state, Job& job, Work& work, uint32_t source) {
     state.MemberChanged(job, index, work.index, work.before, work.after);
   } else {
     state.InputChanged(job, edge.consumer, source, work.before, work.after);
+    if (work.after == Presence::kAvailable && !(source & kCollectionBit))
+      state.FetchEarly(job, edge.consumer, source);
   }
   return work.cursor != kNil;
 }
@@ -103,6 +105,8 @@ void State::MemberChanged(Job& job, uint32_t index, Ordinal member, Presence bef
   CountMember(c, member, before, -1);
   CountMember(c, member, after, +1);
   CollectionMayHaveChanged(job, index);
+  if (after == Presence::kAvailable && c.live_consumers == 1 && !c.foreign())
+    FetchEarly(job, job.edges[c.consumers].consumer, member);
 }
 
 void State::CollectionMayHaveChanged(Job& job, uint32_t index) {

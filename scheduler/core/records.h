@@ -216,6 +216,14 @@ enum class ChildState : uint8_t {
 template <typename T>
 using JobTableOf = Segments<T, 4096, 16>;
 
+// A waiting task whose inputs are fetched before it is ready, see early.cc.
+struct Sink {
+  WorkerId home;      // where to; 0: not chosen
+  uint32_t made = 0;  // inputs
+  uint64_t made_bytes = 0;
+  uint64_t home_bytes = 0;  // there, or ordered
+};
+
 struct Job {
   JobId id = 0;
   uint64_t submission_hi = 0, submission_lo = 0;
@@ -246,7 +254,8 @@ struct Job {
   uint64_t running = 0, recomputed = 0, retried = 0;
   uint64_t opened_ns = 0, ended_ns = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
-  uint64_t largest_bytes = 0;  // of an object of it, so far
+  uint64_t largest_bytes = 0;                // of an object of it, so far
+  absl::flat_hash_map<Ordinal, Sink> sinks;  // looked up, never iterated
   std::vector<FailureView> failures;
   std::vector<Ordinal> wants;
   uint64_t ttl_ns = 0;         // 0: none
@@ -381,6 +390,7 @@ struct alignas(64) Worker {
   uint64_t sending_bytes = 0;
   uint64_t sent_bytes = 0;       // so far
   uint64_t out_bytes_per_s = 0;  // as learned; 0: not yet
+  uint64_t gathering_bytes = 0;  // of `gathering`
 
   // Ascending: shapes that have a slot here, and some that had one when they were last looked at.
   std::vector<uint16_t> running_shapes;
@@ -407,7 +417,7 @@ struct alignas(64) Worker {
 
   bool up() const { return state == WorkerState::kUp; }
   // Of its store: what is or is going to be there and is read by unfinished tasks.
-  uint64_t InUse() const { return object_bytes - idle_bytes + promised_bytes; }
+  uint64_t InUse() const { return object_bytes - idle_bytes + promised_bytes + gathering_bytes; }
   // Takes nothing new.
   bool Closed() const { return alone || reserved || quarantined || resuming; }
   bool connected() const {

@@ -29,6 +29,7 @@ struct Config {
   uint64_t forget_after_ns = limits::kForgetAfterNs;
   uint64_t lookahead_ns = limits::kLookaheadNs;
   uint64_t straggler_ns = limits::kStragglerNs;
+  uint64_t early_fetch_ns = limits::kEarlyFetchNs;
   uint64_t client_lease_ns = limits::kClientLeaseNs;
   uint64_t quarantine_ns = limits::kQuarantineNs;
   uint32_t ended_jobs_kept = limits::kEndedJobsKept;

@@ -22,6 +22,7 @@
 //   timers.cc       what is due
 //   placement.cc    homes and costs
 //   links.cc        what workers have to send
+//   early.cc        inputs fetched before their task is ready
 //   memory.cc       what workers' stores have room for
 //   fit.cc          variants, placement rules, cluster pools, kinds of workers
 //   fair_share, ready_queue, shares.cc   who goes first
@@ -140,6 +141,12 @@ struct Gather {
   WorkerId target;
   AttemptId version = 0;
   uint8_t tries = 0;
+  uint64_t bytes = 0;
+};
+// An input of a waiting task, to be fetched to its home.
+struct EarlyAsk {
+  ObjectId id;
+  Ordinal task = 0;  // of the same job
 };
 
 struct Recovery {
@@ -299,6 +306,7 @@ class State {
   bool LacksCopies(const Job& job, ObjectRec& object);
   void CheckCopies(Job& job, Ordinal ordinal);
   void StopCopies(ObjectId id, ObjectRec& object);
+  void OrderGather(Worker& target, ObjectId id, ObjectRec& object, uint8_t tries);
   void EndGather(ObjectId id);
   void SetTaker(Worker& worker);
   void GatherEnded(const Worker& worker, const ObjectVersion& object, uint8_t tries);
@@ -481,12 +489,22 @@ class State {
   uint64_t WaitNs(const Worker& worker, uint16_t shape, uint64_t task_ns) const;
   Move MoveTo(const Worker& worker, const Job& job, Ordinal ordinal) const;
   uint16_t ChooseHome(const Job& job, Ordinal ordinal);
+  uint16_t SinkHome(const Job& job, Ordinal ordinal) const;
+  // For a task that waits, and is going to read about `all_bytes`; null: none yet.
+  const Worker* ChooseSinkHome(const Job& job, Ordinal ordinal, uint64_t all_bytes);
 
   // --- links.cc
   void BeginSend(AttemptRec& attempt, const Fetch& fetch);
   void EndSend(AttemptRec& attempt, bool arrived);
   uint64_t SendNs(const Worker& sender) const;  // until what it has to send is sent
   bool HasEnoughToSend(const Worker& sender) const;
+
+  // --- early.cc
+  void FetchEarly(Job& job, Ordinal ordinal, Ordinal input);
+  bool IsSink(const Job& job, const TaskRec& task, uint64_t bytes) const;
+  void AskForAll(Job& job, Ordinal ordinal);
+  void AskEarly(Sink& sink, ObjectId id, Ordinal task);
+  bool AdvanceEarly();
 
   // --- memory.cc
   uint64_t ExpectedBytes(const Job& job, const TaskRec& task) const;  // outputs; 0: not known
@@ -703,7 +721,9 @@ class State {
   absl::btree_map<ObjectId, Gather> gathers;
   absl::btree_set<uint16_t> takers;  // workers that are up and may be told to gather more
   uint16_t last_taker = 0;
-  uint32_t drainers = 0;  // workers that are to leave
+  absl::btree_map<uint16_t, std::deque<EarlyAsk>> early;  // by home, not ordered yet
+  std::deque<uint16_t> early_open;                        // homes that may take more of these
+  uint32_t drainers = 0;                                  // workers that are to leave
   absl::btree_set<Timer> timers;
   std::vector<JobId> changed_jobs;
   absl::btree_map<uint16_t, Recovery> recoveries;

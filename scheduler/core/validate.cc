@@ -242,11 +242,14 @@ std::string CheckWorker(const State& state, const Worker& worker, Recount& seen)
   }
   if (worker.to_move != seen.to_move[worker.id.slot])
     return StrCat(name, ": replicas to move are counted wrong");
+  uint64_t gathering = 0;
   for (ObjectId id : worker.gathering) {
     auto gather = state.gathers.find(id);
     if (gather == state.gathers.end() || gather->second.target != worker.id)
       return StrCat(name, ": gathers what nobody ordered");
+    gathering += gather->second.bytes;
   }
+  if (gathering != worker.gathering_bytes) return StrCat(name, ": gathered bytes are wrong");
   bool may_take = worker.up() && worker.gathering.size() < limits::kGathersPerWorker;
   if (may_take != state.takers.contains(worker.id.slot))
     return StrCat(name, ": wrongly asked to gather, or not");

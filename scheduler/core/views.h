@@ -211,6 +211,7 @@ struct Counters {
   uint64_t quarantines = 0;
   uint64_t gathers = 0, gathers_failed = 0;  // orders to copy an object to another worker
   uint64_t gathered_bytes = 0;               // ordered
+  uint64_t early_gathers = 0;                // of these, of inputs of tasks that are not ready yet
   uint64_t recoveries = 0,
            recovery_ns_total = 0;  // from the loss to the last task put back by it being done
   LatencyHistogram ready_to_assigned;

@@ -83,9 +83,13 @@ void Core(const Counters& c, io::MetricsPage& page) {
           c.quarantines);
   page.Gauge("taskd_scheduler_workers_quarantined", "Workers that are set aside now.",
              static_cast<double>(c.quarantined));
-  counter("gathers_total",
-          "Copies ordered for their own sake: of what a drained worker holds, or a task asks for.",
-          c.gathers);
+  counter(
+      "gathers_total",
+      "Copies ordered for their own sake: of what a drained worker holds, a task asks for, or one "
+      "is going to read.",
+      c.gathers);
+  counter("early_gathers_total", "Of these, inputs of tasks that wait for others.",
+          c.early_gathers);
   counter("gathers_failed_total", "Of these, orders that no holder could serve.", c.gathers_failed);
   counter("gathered_bytes_total", "Bytes that these orders ask for.", c.gathered_bytes);
   counter("tasks_recomputed_total", "Finished tasks run again to rebuild lost objects.",

@@ -160,7 +160,18 @@ void Cluster::Deliver(std::vector<Action>& actions) {
     } else if (auto* cancel = std::get_if<action::Cancel>(&any)) {
       result_.error = StrCat("an attempt is cancelled: ", ToString(cancel->attempt));
     } else if (auto* release = std::get_if<action::Free>(&any)) {
-      Drop(at(release->stream), release->object.object);
+      Worker& worker = at(release->stream);
+      std::erase(worker.gathers, release->object.object);
+      StopDownload(worker, release->object.object);
+      Drop(worker, release->object.object);
+    } else if (auto* gather = std::get_if<action::Gather>(&any)) {
+      Worker& worker = at(gather->stream);
+      if (!worker.held.contains(gather->object.id.object)) {
+        worker.gathers.push_back(gather->object.id.object);
+        continue;
+      }
+      worker.report.replicas_added.push_back({gather->object.id, gather->object.size_bytes, 0});
+      Report(worker);
     } else if (auto* reply = std::get_if<action::Reply>(&any)) {
       if (reply->code != 0) result_.error = reply->message;
     }
@@ -200,22 +211,43 @@ void Cluster::StartTasks(Worker& worker) {
 
 void Cluster::StartDownloads(Worker& worker) {
   std::map<uint32_t, uint32_t> from;
-  for (const auto& [object, flow] : worker.downloads) ++from[downloads_.at(flow).source];
+  auto start = [&](ObjectId object) {
+    if (worker.held.contains(object) || worker.downloads.contains(object)) return;
+    uint32_t source = Made(object).worker;
+    if (from[source] >= kDownloadsOfSource) return;
+    ++from[source];
+    uint32_t target = static_cast<uint32_t>(&worker - workers_.data());
+    network_.Start(++last_flow_, source, target, BytesOf(object));
+    downloads_[last_flow_] = {target, source, object};
+    worker.downloads[object] = last_flow_;
+    result_.moved_bytes += BytesOf(object);
+  };
   for (const auto& [rank, attempt] : worker.attempts) {
     if (attempt.running) continue;
     for (ObjectId object : attempt.inputs) {
       if (worker.downloads.size() >= kDownloads) return;
-      if (worker.held.contains(object) || worker.downloads.contains(object)) continue;
-      uint32_t source = Made(object).worker;
-      if (from[source] >= kDownloadsOfSource) continue;
-      ++from[source];
-      uint32_t target = static_cast<uint32_t>(&worker - workers_.data());
-      network_.Start(++last_flow_, source, target, BytesOf(object));
-      downloads_[last_flow_] = {target, source, object};
-      worker.downloads[object] = last_flow_;
-      result_.moved_bytes += BytesOf(object);
+      start(object);
     }
   }
+  for (ObjectId object : worker.gathers) {
+    if (worker.downloads.size() >= kDownloads) return;
+    start(object);
+  }
+}
+
+void Cluster::StopDownload(Worker& worker, ObjectId object) {
+  auto it = worker.downloads.find(object);
+  if (it == worker.downloads.end()) return;
+  auto needed = [&](const auto& objects) {
+    return std::find(objects.begin(), objects.end(), object) != objects.end();
+  };
+  if (needed(worker.gathers) ||
+      std::any_of(worker.attempts.begin(), worker.attempts.end(),
+                  [&](const auto& attempt) { return needed(attempt.second.inputs); }))
+    return;
+  network_.Stop(it->second);
+  downloads_.erase(it->second);
+  worker.downloads.erase(it);
 }
 
 void Cluster::Arrive(uint64_t flow) {
@@ -223,6 +255,7 @@ void Cluster::Arrive(uint64_t flow) {
   downloads_.erase(flow);
   Worker& worker = workers_[download.worker];
   worker.downloads.erase(download.object);
+  std::erase(worker.gathers, download.object);
   Store(worker, download.object);
   for (auto& [rank, attempt] : worker.attempts) {
     if (std::find(attempt.inputs.begin(), attempt.inputs.end(), download.object) ==
@@ -261,18 +294,7 @@ void Cluster::End(Worker& worker, const AttemptRef& ref, AttemptEnd end) {
   worker.report.outcomes.push_back(std::move(outcome));
   Report(worker);
   // A download that nobody here needs any more is stopped.
-  for (ObjectId object : attempt.inputs) {
-    auto it = worker.downloads.find(object);
-    if (it == worker.downloads.end()) continue;
-    bool needed = std::any_of(worker.attempts.begin(), worker.attempts.end(), [&](auto& other) {
-      const auto& inputs = other.second.inputs;
-      return std::find(inputs.begin(), inputs.end(), object) != inputs.end();
-    });
-    if (needed) continue;
-    network_.Stop(it->second);
-    downloads_.erase(it->second);
-    worker.downloads.erase(it);
-  }
+  for (ObjectId object : attempt.inputs) StopDownload(worker, object);
 }
 
 void Cluster::Finish(const Running& running) {

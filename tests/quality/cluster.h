@@ -7,6 +7,7 @@
 #define TASKD_TESTS_QUALITY_CLUSTER_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <queue>
 #include <set>
@@ -87,6 +88,7 @@ class Cluster {
     std::set<ObjectId> held;
     uint64_t read_bytes = 0;                 // of these, what some unfinished task reads
     std::map<ObjectId, uint64_t> downloads;  // flow
+    std::deque<ObjectId> gathers;            // ordered for their own sake, after all inputs
     scheduler::event::WorkerReport report;   // what the scheduler does not know yet
   };
   struct MadeBy {
@@ -110,6 +112,7 @@ class Cluster {
   void Finish(const Running& running);
   void Arrive(uint64_t flow);
   void StartDownloads(Worker& worker);
+  void StopDownload(Worker& worker, ObjectId object);  // if it goes, and nobody there needs it
   void StartTasks(Worker& worker);
   void Report(Worker& worker) { reporting_.insert(&worker - workers_.data()); }
   uint64_t BytesOf(ObjectId object) const;

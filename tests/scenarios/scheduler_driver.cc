@@ -127,6 +127,7 @@ class SchedulerDriver : public Driver {
         static_cast<uint32_t>(words.Number("ended_jobs", config.ended_jobs_kept));
     config.forgotten_jobs_kept =
         static_cast<uint32_t>(words.Number("forgotten_jobs", config.forgotten_jobs_kept));
+    config.early_fetch_ns = words.Duration("early_fetch", config.early_fetch_ns);
     config.lookahead_ns = words.Duration("lookahead", config.lookahead_ns);
     return config;
   }

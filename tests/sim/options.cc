@@ -49,6 +49,8 @@ void DrawCluster(Prng& rng, Options& o) {
   Prng quarantine(Mix64(o.seed) ^ 0xBAD);
   o.scheduler.quarantine_ns = Pick(quarantine, {50 * kMs, 1 * kSec, limits::kQuarantineNs});
   o.scheduler.client_lease_ns = Pick(leases, {20 * kMs, 100 * kMs, 1 * kSec, 30 * kSec});
+  Prng early(Mix64(o.seed) ^ 0xEA51);
+  o.scheduler.early_fetch_ns = Pick(early, {uint64_t{1}, 20 * kMs, limits::kEarlyFetchNs});
   o.heartbeat_ns = o.scheduler.silent_ns / 5;
   o.worker.fetches_total = static_cast<uint32_t>(Pick(rng, {1u, 2u, limits::kFetchesTotal}));
   o.worker.fetches_per_peer =

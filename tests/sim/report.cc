@@ -128,6 +128,7 @@ std::string Table(const Stats& s) {
   Row(out, "journal records replayed", s.records_replayed);
   Row(out, "attempts adopted", s.attempts_adopted);
   Row(out, "quarantines", s.quarantines);
+  Row(out, "inputs fetched early", s.early_gathers);
   Row(out, "jobs forgotten early", s.forgotten_early);
   Row(out, "imports", s.imports);
   Row(out, "datasets published", s.datasets_published);
@@ -251,6 +252,7 @@ std::string Unmet(const Stats& s) {
     if (s.worker_actions[i] == 0 && kWorkerActions[i] != std::string_view("DropAll"))
       out += StrCat("  worker's action ", kWorkerActions[i], "\n");
   }
+  if (s.early_gathers == 0) out += "  inputs fetched early\n";
   for (FailureClass f :
        {FailureClass::kCrashLimit, FailureClass::kInputFailed, FailureClass::kUnschedulable}) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)

@@ -72,6 +72,7 @@ struct Stats {
   uint64_t records_lost = 0, records_replayed = 0;
   uint64_t attempts_adopted = 0;
   uint64_t quarantines = 0;      // of workers
+  uint64_t early_gathers = 0;    // of inputs of tasks that were not ready
   uint64_t forgotten_early = 0;  // jobs, while others went on
   uint64_t yields = 0;           // said to the scheduler
   uint64_t submissions = 0;      // batches that tasks submitted

@@ -70,6 +70,7 @@ void SimScheduler::CountCore() {
     stats.workers_lost[i] += counters.workers_lost[i];
   stats.attempts_adopted += counters.attempts_adopted;
   stats.quarantines += counters.quarantines;
+  stats.early_gathers += counters.early_gathers;
 }
 
 void SimScheduler::Crash() {
