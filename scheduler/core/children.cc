@@ -217,14 +217,13 @@ bool State::AdvanceCancelChildren(Job& job, Work& work) {
   if (job.child == ChildState::kDiscarded) {
     Discard(child);
   } else {
-    CancelWhole(child, 0);
-    // It may have ended, and what its tasks submitted may not.
-    if (!child.cancelled) Enqueue({.kind = WorkKind::kCancelChildren, .job = child.id});
+    CancelUnlessCancelled(child, 0);  // also when it has ended: nothing of it is made again
   }
   return true;
 }
 
-// Once nothing of it goes on, what its tasks submitted is gone, and no dataset keeps it. While the journal is read its record says so.
+// Once nothing of it goes on, what its tasks submitted is gone, and no dataset keeps it. While the
+// journal is read its record says so.
 void State::ForgetIfDiscarded(Job& job) {
   if (job.child == ChildState::kDiscarded && job.children.empty() && job.ended &&
       job.datasets == 0 && job.retries_pending == 0 && !restoring)

@@ -229,7 +229,11 @@ void State::On(event::CancelJob& e) {
 }
 
 void State::CancelWhole(Job& job, Token token) {
-  if (job.cancelled || (job.ended && job.retries_pending == 0)) return;
+  if (!job.ended || job.retries_pending > 0) CancelUnlessCancelled(job, token);
+}
+
+void State::CancelUnlessCancelled(Job& job, Token token) {
+  if (job.cancelled) return;
   job.cancelled = true;
   job.seal_asked = true;
   Emit(action::Journal{.kind = action::RecordKind::kCancelJob, .job = job.id, .token = token});

@@ -643,6 +643,7 @@ class State {
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
   void CancelWhole(Job& job, Token token);
+  void CancelUnlessCancelled(Job& job, Token token);
   uint16_t InternShape(const Batch::Shape& spec);
   void AppendBatch(Job& job, const Batch& batch);
   void RefuseForChild(Token token, const Job& job);

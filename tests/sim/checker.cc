@@ -428,7 +428,7 @@ void Checker::ForgetUnneeded() {
       bool elsewhere = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& other) {
         return in_reach(other, id) && other.holds.contains(id);
       });
-      if (!elsewhere && world_.FindJobPlan(id.object.job) != nullptr && MayBeUnneeded(id.object)) {
+      if (!elsewhere && Known(id.object) && MayBeUnneeded(id.object)) {
         unneeded.push_back(id);
       }
     }

@@ -108,8 +108,8 @@ bool Checker::WantedByDataset(ObjectId id, Wants wants) const {
 // A job is cancelled when somebody asked for it, or by the core when its client has left.
 void Checker::CheckCancel(JobId job) {
   if (world_.families.IsChild(job)) {
-    const JobId above = world_.families.ParentOf(job).task.job;
-    if (!JobOf(above).cancelled) Fail(StrCat("job ", job, " is cancelled before job ", above));
+    const JobId root = world_.families.RootOf(job);
+    if (!JobOf(root).cancelled) Fail(StrCat("job ", job, " is cancelled before job ", root));
     return;
   }
   if (world_.FindJobPlan(job) == nullptr) {  // its client left before it was told the number
