@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/check.h"
 #include "common/io/http.h"
 #include "worker/core/worker_core.h"
 #include "worker/data/data_server.h"
