@@ -10,9 +10,10 @@ namespace taskd::worker {
 
 void WorkerCore::Impl::OnExecSubmit(const event::ExecSubmit& event) {
   uint32_t slot = FindAttempt(event.attempt);
-  if (slot == kNoSlot || !Begun(attempts_[slot].phase) || attempts_[slot].disowned) return;
+  if (slot == kNoSlot || !Begun(attempts_[slot].phase)) return;
   Attempt& attempt = attempts_[slot];
   attempt.submits = true;
+  if (attempt.disowned) return;
   attempt.early = event.early;
   if (!event.early) {
     ++attempt.submitted;

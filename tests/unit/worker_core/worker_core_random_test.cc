@@ -82,7 +82,24 @@ class World {
   void Do(const action::StartExec& a) {
     Note(9, a.attempt.task.ordinal);
     EXPECT_TRUE(running_.insert(a.attempt).second) << "runs twice";
-    EXPECT_LE(running_.size(), 4u);
+    EXPECT_LE(running_.size() - waiting_.size(), 4u);
+  }
+  void Do(const action::SendSubmit& a) {
+    Note(15, a.attempt.task.ordinal, a.number, a.early);
+    EXPECT_TRUE(kept_.contains(a.attempt)) << "sends what it has released";
+  }
+  void Do(const action::SendYield& a) {
+    Note(16, a.attempt.task.ordinal, a.awaits.size());
+    EXPECT_LE(a.session, session_);
+  }
+  void Do(const action::ResumeExec& a) {
+    Note(17, a.attempt.task.ordinal);
+    EXPECT_EQ(waiting_.erase(a.attempt), running_.contains(a.attempt)) << "it did not wait";
+    EXPECT_LE(running_.size() - waiting_.size(), 4u);
+  }
+  void Do(const action::ReleaseSubmission& a) {
+    Note(18, a.attempt.task.ordinal);
+    EXPECT_EQ(kept_.erase(a.attempt), 1u) << "released twice";
   }
   void Do(const action::KillExec& a) {
     Note(10, a.attempt.task.ordinal);
@@ -172,13 +189,48 @@ class World {
     } else {
       done.outputs.resize(prng_.Below(3), {100, 7});
     }
+    if (waiting_.contains(*it) && done.end != AttemptEnd::kCancelled) return;
     killed_.erase(*it);
+    waiting_.erase(*it);
+    asking_.erase(*it);
     running_.erase(it);
     Send(std::move(done));
   }
 
+  // It submits, always early or always held, or waits.
+  void BodySays() {
+    if (running_.empty()) return;
+    auto it = running_.begin();
+    std::advance(it, prng_.Below(running_.size()));
+    if (waiting_.contains(*it) || asking_.contains(*it)) return;
+    if (prng_.Chance(400)) {
+      event::ExecYield yield{*it, {}};
+      for (uint64_t n = prng_.Below(3); n > 0; --n) yield.awaits.push_back(SomeObject().object);
+      waiting_.insert(*it);
+      return Send(std::move(yield));
+    }
+    const bool early = it->task.ordinal % 2 == 0;
+    kept_.insert(*it);
+    if (early) ++asking_[*it];
+    Send(event::ExecSubmit{*it, early});
+  }
+
+  void AnswerBody(bool well) {
+    if (!asking_.empty() && prng_.Chance(500)) {
+      const AttemptRef attempt = asking_.begin()->first;
+      const auto number = static_cast<uint32_t>(prng_.Below(3));
+      const bool taken = prng_.Chance(700);
+      asking_.erase(attempt);
+      return Send(event::SubmitAnswered{SomeSession(), attempt, number, taken});
+    }
+    if (waiting_.empty()) return;
+    auto it = waiting_.begin();
+    std::advance(it, prng_.Below(waiting_.size()));
+    Send(event::Resume{well ? session_ : SomeSession(), *it});
+  }
+
   void RandomEvent() {
-    switch (prng_.Below(17)) {
+    switch (prng_.Below(21)) {
       case 0:
       case 1:
       case 2:
@@ -206,6 +258,12 @@ class World {
         return Send(event::SessionDown{session_});
       case 15:
         return Send(event::Gather{SomeSession(), SomeInput()});
+      case 16:
+      case 17:
+        return BodySays();
+      case 18:
+      case 19:
+        return AnswerBody(false);
       default:
         if (prng_.Chance(700)) return;
         // A reset forgets outcomes: their numbers are not acknowledged later.
@@ -221,6 +279,7 @@ class World {
       Step();
       if (fetches_.empty() && running_.empty() && c.fetching + c.queued + c.running == 0) break;
       AnswerFetch(true);
+      AnswerBody(true);
       EndBody();
     }
     Step();
@@ -229,6 +288,7 @@ class World {
     const Counters& c = core_.counters();
     EXPECT_EQ(c.fetching + c.queued + c.running, 0u) << "something is stuck";
     EXPECT_EQ(c.outcomes_unacked, 0u);
+    EXPECT_TRUE(kept_.empty()) << "a submission is kept for nobody";
     Send(event::Shutdown{});
     for (int i = 0; i < 100; ++i) Step();
     EXPECT_TRUE(stopped_);
@@ -242,6 +302,9 @@ class World {
   std::map<FetchId, action::StartFetch> fetches_;
   std::set<LocalKey> under_way_;
   std::set<AttemptRef> running_, killed_;
+  std::set<AttemptRef> waiting_;  // of the running ones: without resources
+  std::set<AttemptRef> kept_;     // what they submitted is
+  std::map<AttemptRef, uint32_t> asking_;
   bool stopped_ = false;
 };
 
