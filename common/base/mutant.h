@@ -1,8 +1,8 @@
 // Defects that can be planted into the production cores, to prove that the simulator finds them.
 //
 // The macro is the constant `false` in the production libraries, so that no instruction of them
-// differs from code without it. The cores are built a second time with TASKD_MUTANTS, where it
-// asks which one mutant lives: see tests/sim.
+// differs from code without it. Files that use it are built a second time with TASKD_MUTANTS, where
+// it asks which one mutant lives: see tests/sim. Only they may include this, never a header.
 #ifndef TASKD_COMMON_BASE_MUTANT_H_
 #define TASKD_COMMON_BASE_MUTANT_H_
 

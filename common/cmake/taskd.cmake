@@ -44,9 +44,14 @@ function(taskd_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT 300)
 endfunction()
 
-# taskd_precompile(TARGET HEADER): for targets whose files all parse the same hot header.
-function(taskd_precompile name header)
-  target_precompile_headers(${name} PRIVATE ${header})
+# taskd_precompile(TARGET HEADER...): for targets whose files all parse the same hot headers.
+# taskd_precompile(TARGET REUSE_FROM OTHER): what OTHER has precompiled already; both need the same flags.
+function(taskd_precompile name)
+  if("${ARGV1}" STREQUAL "REUSE_FROM")
+    target_precompile_headers(${name} REUSE_FROM ${ARGV2})
+  else()
+    target_precompile_headers(${name} PRIVATE ${ARGN})
+  endif()
   # Else ccache does not see what the precompiled header was made of, and may serve a stale object.
   target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 endfunction()

@@ -107,6 +107,8 @@ def check_includes(path, lines):
                 yield number, f"{own} may not include {name}"
         if in_any(path, NO_WIRE) and WIRE.match(name):
             yield number, f"no gRPC, no protobuf here: {name}"
+        if name == "common/base/mutant.h" and path.endswith(".h"):
+            yield number, f"no header may include {name}: only the files that use it are built with defects"
         if pure and PURE_BANNED_INCLUDES.match(name):
             yield number, f"pure code may not include {name}"
         if pure and PURE_ONLY_EXCEPTED_INCLUDES.match(name) and (path, name) not in PURE_INCLUDE_EXCEPTIONS:

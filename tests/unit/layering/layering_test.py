@@ -29,6 +29,8 @@ CASES = [
     ("scheduler/shell/a.cc", '#include "scheduler/core/state.h"\n#include "common/rpc/wire.h"', None),
     ("worker/data/a.cc", '#include "worker/store/store.h"\n#include <grpcpp/grpcpp.h>', None),
     ("tests/unit/common/a.cc", '#include "cli/taskctl/table.h"', None),
+    ("scheduler/core/a.cc", '#include "common/base/mutant.h"', None),
+    ("scheduler/core/a.h", '#include "common/base/mutant.h"', "no header may include common/base/mutant.h"),
     # the wire
     ("worker/core/a.h", '#include "taskd/v1/types.pb.h"', "no gRPC"),
     ("common/base/a.h", "#include <grpcpp/grpcpp.h>", "no gRPC"),
