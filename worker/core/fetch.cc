@@ -83,6 +83,7 @@ void WorkerCore::Impl::StartFetch(WorkerId worker) {
   const FetchId id = ++last_fetch_;
   Fetch& fetch = fetches_[id];
   fetch.peer = worker;
+  fetch.session = session_;
   action::StartFetch start = {id, worker, {}};
   uint64_t bytes = 0;
   while (!peer.queue.empty() && fetch.pieces.size() < limits::kFetchItems &&
@@ -159,7 +160,9 @@ void WorkerCore::Impl::OnFetchItem(const Fetch& fetch, uint32_t index,
   if (!fetch.cancelled &&
       item.status != FetchStatus::kBusy) {  // a cancelled request says nothing of its holder
     for (Candidate& c : piece.candidates) {
-      if (c.worker == fetch.peer) c = {c.worker, true, item.status == FetchStatus::kMissing};
+      if (c.worker != fetch.peer || c.session > fetch.session) continue;
+      c.bad = true;
+      c.missing = item.status == FetchStatus::kMissing;
     }
   }
   Route(index);

@@ -29,13 +29,16 @@ void WorkerCore::Impl::EndGather(uint32_t index) {
   Unpin(index);
 }
 
-// Those that were tried. None named: the scheduler believed that it is here.
+// Those that were tried, by names that still are what they were. None named: the scheduler believed
+// that it is here.
 std::vector<BadHolder> WorkerCore::Impl::BadHolders(const Piece& piece) const {
   std::vector<BadHolder> bad;
+  bool of_old = false;
   for (const Candidate& c : piece.candidates) {
-    if (c.bad) bad.push_back({piece.key.id, c.worker, c.missing});
+    of_old |= c.session != session_;
+    if (c.bad && c.session == session_) bad.push_back({piece.key.id, c.worker, c.missing});
   }
-  if (bad.empty()) bad.push_back({piece.key.id, self_, true});
+  if (bad.empty() && !of_old) bad.push_back({piece.key.id, self_, true});
   return bad;
 }
 

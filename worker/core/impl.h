@@ -89,7 +89,8 @@ enum class PieceState : uint8_t {
 struct Candidate {
   WorkerId worker;
   bool bad = false;
-  bool missing = false;  // it said so
+  bool missing = false;   // it said so
+  SessionId session = 0;  // that named it: a scheduler that has restarted gives names anew
 };
 
 struct Waiter {
@@ -115,7 +116,8 @@ struct Piece {
 
 struct Fetch {
   WorkerId peer;
-  uint32_t in_use = 0;  // items whose piece has users
+  SessionId session = 0;  // in which it was asked
+  uint32_t in_use = 0;    // items whose piece has users
   bool cancelled = false;
   bool abandoned = false;  // asked for another cluster: what arrives is not what its name says now
   std::vector<uint32_t> pieces;

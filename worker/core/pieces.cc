@@ -60,9 +60,13 @@ void WorkerCore::Impl::AddHolders(Piece& piece, const InputObject& object) {
   if (piece.state == PieceState::kGone) piece.candidates.clear();  // those of an older assignment
   for (WorkerId holder : object.holders) {
     if (!holder) break;
-    const bool known = std::any_of(piece.candidates.begin(), piece.candidates.end(),
-                                   [&](const Candidate& c) { return c.worker == holder; });
-    if (!known) piece.candidates.push_back({holder, false, false});
+    const auto known = std::find_if(piece.candidates.begin(), piece.candidates.end(),
+                                    [&](const Candidate& c) { return c.worker == holder; });
+    if (known == piece.candidates.end()) {
+      piece.candidates.push_back({holder, false, false, session_});
+    } else if (known->session != session_) {
+      *known = {holder, false, false, session_};
+    }
   }
 }
 
@@ -205,7 +209,7 @@ void WorkerCore::Impl::OnReplicaLost(const ObjectVersion& object) {
     return;
   }
   piece.state = PieceState::kGone;
-  for (Candidate& c : piece.candidates) c = {c.worker, false, false};
+  for (Candidate& c : piece.candidates) c.bad = c.missing = false;
   work_.push_back({Work::Kind::kLost, index, 0, {}});
 }
 
