@@ -80,8 +80,9 @@ void State::ReturnPools(const Batch::Variant& variant) {
 void State::WakeForPool(const ClusterPool& pool) {
   ResumeForPools();
   for (uint16_t shape : pool.shapes) {
-    if (shapes[shape].queued > 0) WakeFor(shape, kNoSlot);
+    if (shapes[shape].queued > 0 || SuspectOf(shape) != nullptr) WakeFor(shape, kNoSlot);
   }
+  for (uint16_t slot : reserved) MarkDirty(*workers[slot]);  // a suspect may have waited for it
 }
 
 void State::On(event::SetPool& e) {

@@ -194,6 +194,13 @@ std::string CheckChild(const State& state, const Job& job) {
   return "";
 }
 
+bool SomeSuspectCanRun(const State& state, const Worker& worker) {
+  return std::any_of(state.suspects.begin(), state.suspects.end(), [&](TaskId id) {
+    const Job& job = *state.FindJob(id.job);
+    return state.CanRun(worker, job.tasks[id.ordinal].shape) && !job.family->share.at_limit();
+  });
+}
+
 std::string CheckWorker(const State& state, const Worker& worker, Recount& seen) {
   std::string name = ToString(worker.id);
   if (worker.held.size() != seen.objects[worker.id.slot] ||
@@ -242,6 +249,9 @@ std::string CheckWorker(const State& state, const Worker& worker, Recount& seen)
   }
   if (worker.to_move != seen.to_move[worker.id.slot])
     return StrCat(name, ": replicas to move are counted wrong");
+  if (worker.reserved && worker.up() && !worker.dirty && worker.attempts == worker.yielded &&
+      SomeSuspectCanRun(state, worker))
+    return StrCat(name, ": kept for a task that could run there");
   uint64_t gathering = 0;
   for (ObjectId id : worker.gathering) {
     auto gather = state.gathers.find(id);
