@@ -404,17 +404,7 @@ void State::Orphan(uint32_t index) {
   // result.
   if (over_limit && !workers[attempt.worker.slot]->leaving) return;
   SetOrphaned(attempt, true);
-  if (over_limit) {
-    KeepFailure(job, {{job.id, attempt.task},
-                      attempt.id,
-                      FailureClass::kCrashLimit,
-                      0,
-                      attempt.worker,
-                      StrCat(task.crashes,
-                             " workers were lost while it ran; raise its crash limit if they "
-                             "were lost for another reason")});
-    return FailTask(job, attempt.task, FailureClass::kCrashLimit, attempt.task);
-  }
+  if (over_limit) return FailByCrashes(job, attempt.task, attempt.worker);
   JoinRecovery(task);
   Requeue(job, attempt.task, 0);
 }

@@ -130,11 +130,30 @@ void State::On(event::SubmitFromTask& e) {
     ++job->family->open_children;
     jobs.Add(std::move(fresh));
   }
+  const Ordinal first = child->tasks.size();
   AppendBatch(*child, e.batch);
+  InheritCrashes(*job, *child, first);
   ++child->batches;
   Emit(action::Journal{
       .kind = action::RecordKind::kSubmit, .job = child->id, .number = e.number, .token = e.token});
   Answer(e.token, 0, "", child->id, child->batches);
+}
+
+// What an impure task submits anew is taken for what it submitted before. Else a task in it that kills
+// its worker, and the submitter's results with that, would begin with a clean slate for ever.
+void State::InheritCrashes(const Job& job, Job& child, Ordinal first) {
+  const Ordinal submitter = child.parent.task.ordinal;
+  for (auto it = job.children.lower_bound({submitter, 0});
+       it != job.children.end() && it->first.first == submitter; ++it) {
+    const Job& before = *jobs[it->second];
+    if (before.child != ChildState::kAccepted || &before == &child) continue;
+    const Ordinal end = std::min(child.tasks.size(), before.tasks.size());
+    for (Ordinal t = first; t < end; ++t) {
+      child.tasks[t].crashes = before.tasks[t].crashes;
+      child.tasks[t].doubts = before.tasks[t].doubts;
+    }
+    budget -= end - std::min(first, end);
+  }
 }
 
 // Whether all that a finished attempt submitted is here. If not, the outcome says why when that is

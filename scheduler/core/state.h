@@ -353,6 +353,7 @@ class State {
 
   // --- suspects.cc
   uint32_t CrashLimit(const Job& job, const TaskRec& task) const;
+  void FailByCrashes(Job& job, Ordinal ordinal, WorkerId last);
   bool IsSuspect(const Job& job, const TaskRec& task) const;
   void PushSuspect(Job& job, Ordinal ordinal);
   void PopSuspect(Job& job, Ordinal ordinal);
@@ -594,6 +595,7 @@ class State {
   std::string CheckSubmitter(const event::SubmitFromTask& e);
   std::string CheckSubmission(const event::SubmitFromTask& e, const Job& child) const;
   std::string CheckMade(const Batch& batch) const;
+  void InheritCrashes(const Job& job, Job& child, Ordinal first);
   Progress* CountedIn(Job& job);  // null: nothing but itself counts it
   void CountOutside(Job& job, int32_t by);
   Job* ChildFor(const Job& job, Ordinal ordinal, AttemptId attempt) const;

@@ -6,6 +6,7 @@
 // worker without attempts takes it; when none is, one that comes by for work is emptied.
 #include <algorithm>
 
+#include "common/base/text.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -19,6 +20,19 @@ uint32_t State::CrashLimit(const Job& job, const TaskRec& task) const {
 bool State::IsSuspect(const Job& job, const TaskRec& task) const {
   return task.doubts >= limits::kDoubtsKept ||
          (task.crashes > 0 && task.crashes + 1u >= CrashLimit(job, task));
+}
+
+void State::FailByCrashes(Job& job, Ordinal ordinal, WorkerId last) {
+  const TaskRec& task = job.tasks[ordinal];
+  KeepFailure(job, {{job.id, ordinal},
+                    task.last_attempt,
+                    FailureClass::kCrashLimit,
+                    0,
+                    last,
+                    StrCat(task.crashes,
+                           " workers were lost while it ran; raise its crash limit if they were "
+                           "lost for another reason")});
+  FailTask(job, ordinal, FailureClass::kCrashLimit, ordinal);
 }
 
 void State::PushSuspect(Job& job, Ordinal ordinal) {

@@ -67,6 +67,9 @@ void State::Settle(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   bool ready = task.missing == 0 && task.away == 0;
   if (ready && task.state == TaskState::kWaiting) {
+    // What it was submitted in place of had crashed so often.
+    if (task.crashes > 0 && task.tries == 0 && task.crashes >= CrashLimit(job, task))
+      return FailByCrashes(job, ordinal, {});
     SetTaskState(job, task, TaskState::kReady);
     task.ready_ns = now_ns;
     PushReady(job, ordinal);

@@ -464,11 +464,14 @@ void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
   if (failure == FailureClass::kCrashLimit) {
     uint32_t limit = options.crash_limit == 0 ? limits::kDefaultCrashLimit : options.crash_limit;
     if ((options.retry_on & scheduler::Batch::kRetryLost) == 0) limit = 1;
+    // What an impure task submits anew goes on with the crashes of what it submitted before.
     uint32_t crashes = 0;
-    for (AttemptId attempt : task.attempts) {
-      const Attempt& at = attempts_[{id, attempt}];
-      // Also one whose worker was given up and came back: its outcome was late.
-      crashes += (at.started || at.alone) && (!at.ended || at.excused) ? 1 : 0;
+    for (JobId same : world_.families.JobsOf(world_.PlanOf(id.job))) {
+      for (AttemptId attempt : FindTask({same, id.ordinal})->attempts) {
+        const Attempt& at = attempts_[{{same, id.ordinal}, attempt}];
+        // Also one whose worker was given up and came back: its outcome was late.
+        crashes += (at.started || at.alone) && (!at.ended || at.excused) ? 1 : 0;
+      }
     }
     if (crashes < limit)
       Fail(StrCat(ToString(id), " is over its crash limit of ", limit, " after ", crashes));
