@@ -166,6 +166,8 @@ struct Assignment {
 struct OutputInfo {
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
+  // Not made, but delegated: it is this object of what the attempt submitted.
+  Ordinal delegated = kNoOrdinal;
   bool operator==(const OutputInfo&) const = default;
 };
 

@@ -163,9 +163,10 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
         times = edge.parts.hi - edge.parts.lo;
       }
     }
-    auto add = [&](Job& owner, Ordinal source) {
-      ObjectRec& object = owner.objects[source];
-      InputObject input{{{owner.id, source}, object.version}, object.size_bytes};
+    auto add = [&](const Job& owner, Ordinal source) {
+      const ObjectId id = Behind(owner, source);
+      ObjectRec& object = jobs[id.job]->objects[id.ordinal];
+      InputObject input{{id, object.version}, object.size_bytes};
       bool here = NameHolders(worker, input.id.object, object, ordinal, input);
       // What comes there already, for another attempt, is sent once.
       const bool comes = !here && divisor == 1 && object.size_bytes >= kLargeBytes &&

@@ -261,6 +261,7 @@ void State::ReleaseOutputs(Worker& worker, const Outcome& outcome) {
   const TaskRec& task = job->tasks[outcome.attempt.task.ordinal];
   for (uint32_t i = 0; i < task.output_count && i < outcome.outputs.size(); ++i) {
     ObjectId id{job->id, task.first_output + i};
+    if (outcome.outputs[i].delegated != kNoOrdinal) continue;
     // An unacked outcome follows the whole inventory: what that did not list was lost meanwhile.
     if (worker.reconciling && !worker.listed.contains({id, outcome.attempt.attempt})) continue;
     ReportReplica(worker, {{id, outcome.attempt.attempt}});

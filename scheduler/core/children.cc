@@ -84,7 +84,8 @@ std::string State::CheckMade(const Batch& batch) const {
   for (const Batch::Collection& c : batch.collections) {
     for (uint32_t i = 0; i < c.count && c.job != 0; ++i) {
       const ObjectId id{c.job, c.first + i * c.stride};
-      if (jobs[id.job]->objects[id.ordinal].version != 0) continue;
+      const ObjectRec* behind = FindObject(Behind(*jobs[c.job], id.ordinal));
+      if (behind != nullptr && behind->version != 0) continue;
       return StrCat("object ", ToString(id),
                     " has not been made yet: what a task submits reads its own objects, and others "
                     "that exist");
@@ -165,9 +166,13 @@ bool State::HasSubmission(const Job& job, const AttemptRec& attempt, Outcome& ou
     outcome.message = StrCat("what it submitted was refused: ", refused->second);
     return false;
   }
-  if (outcome.submitted == 0) return true;
-  const Job* child = ChildFor(job, attempt.task, attempt.id);
-  return child != nullptr && child->batches >= outcome.submitted;
+  const Job* child = outcome.submitted == 0 ? nullptr : ChildFor(job, attempt.task, attempt.id);
+  if (outcome.submitted > 0 && (child == nullptr || child->batches < outcome.submitted))
+    return false;
+  outcome.message = CheckDelegated(outcome, child);
+  if (outcome.message.empty()) return true;
+  outcome.failure = FailureClass::kOutputMissing;
+  return false;
 }
 
 // The attempt's finish is accepted.
@@ -178,7 +183,10 @@ void State::AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt) {
        it != job.children.end() && it->first.first == ordinal; ++it) {
     Job& child = *jobs[it->second];
     if (&child != chosen) {
-      if (child.child == ChildState::kAccepted || it->first.second == attempt) Discard(child);
+      if (child.child == ChildState::kAccepted || it->first.second == attempt) {
+        EndAliasesOf(job, ordinal, child.id);
+        Discard(child);
+      }
     } else if (child.pending()) {
       if (child.child == ChildState::kHeld) {
         Enqueue({.kind = WorkKind::kStartTasks,

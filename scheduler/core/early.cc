@@ -56,7 +56,7 @@ void State::FetchEarly(Job& job, Ordinal ordinal, Ordinal input) {
   Sink& sink = job.sinks[ordinal];
   ++sink.made;
   sink.made_bytes += bytes;
-  if (sink.home) return AskEarly(sink, {job.id, input}, ordinal);
+  if (sink.home) return AskEarly(sink, {job.id, input}, {job.id, ordinal});
   const uint64_t all =
       MulDivAtMost(sink.made_bytes, std::max<uint64_t>(inputs, sink.made), sink.made, kMostBytes);
   if (!IsSink(job, task, all)) return;
@@ -75,7 +75,7 @@ void State::AskForAll(Job& job, Ordinal ordinal) {
     ++looked;
     const ObjectRec& object = job.objects[input];
     if (object.presence == Presence::kAvailable && object.size_bytes >= kEarlyBytes)
-      AskEarly(sink, {job.id, input}, ordinal);
+      AskEarly(sink, {job.id, input}, {job.id, ordinal});
   };
   const uint32_t end = task.edges + task.edge_count;
   for (uint32_t e = task.edges; e < end && looked < limits::kEarlyAsks; ++e) {
@@ -91,13 +91,15 @@ void State::AskForAll(Job& job, Ordinal ordinal) {
   budget -= looked;
 }
 
-void State::AskEarly(Sink& sink, ObjectId id, Ordinal task) {
+void State::AskEarly(Sink& sink, ObjectId id, TaskId task) {
   const Worker* home = FindWorker(sink.home);
   if (home == nullptr || !home->up()) {
     sink.home = {};  // another one is chosen with the next input
     sink.home_bytes = 0;
     return;
   }
+  id = Behind(*jobs[id.job], id.ordinal);
+  if (id == ObjectId{}) return;
   const ObjectRec& object = *FindObject(id);
   if (HoldsUsable(id, object, home->id.slot)) {
     sink.home_bytes += object.size_bytes;
@@ -130,15 +132,16 @@ bool State::AdvanceEarly() {
   } else {
     early_open.push_back(slot);
   }
-  Job* job = FindJob(ask.id.job);
-  if (job == nullptr) return true;
-  auto sink = job->sinks.find(ask.task);
+  Job* job = FindJob(ask.task.job);
+  ObjectRec* input = FindObject(ask.id);
+  if (job == nullptr || input == nullptr) return true;
+  auto sink = job->sinks.find(ask.task.ordinal);
   if (sink == job->sinks.end() || sink->second.home != home->id) return true;
-  if (job->tasks[ask.task].state != TaskState::kWaiting) {
+  if (job->tasks[ask.task.ordinal].state != TaskState::kWaiting) {
     job->sinks.erase(sink);
     return true;
   }
-  ObjectRec& object = job->objects[ask.id.ordinal];
+  ObjectRec& object = *input;
   if (object.usable == 0 || HoldsUsable(ask.id, object, slot) || gathers.contains(ask.id))
     return true;
   // Half of a store is left to what runs.

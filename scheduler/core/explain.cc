@@ -174,10 +174,9 @@ WaitReason ReasonOf(const State& state, const Job& job, Ordinal ordinal, Reasons
       for (uint32_t e = task.edges; e < task.edges + std::min<uint32_t>(task.edge_count, kFew);
            ++e) {
         uint32_t source = job.edges[e].source;
-        if (!(source & kCollectionBit) && job.objects[source].presence == Presence::kMissing &&
-            job.objects[source].version != 0) {
-          return WaitReason::kInputRebuild;
-        }
+        if (source & kCollectionBit || job.objects[source].presence != Presence::kMissing) continue;
+        const ObjectRec* object = state.FindObject(state.Behind(job, source));
+        if (object != nullptr && object->version != 0) return WaitReason::kInputRebuild;
       }
       return WaitReason::kInputs;
     case TaskState::kReady:
@@ -204,29 +203,29 @@ void FindRoot(const State& state, Reasons& reasons, const Job* job, Ordinal ordi
     out.root = {job->id, ordinal};
     out.root_state = task.state;
     if (task.state != TaskState::kWaiting || task.starting) break;
-    Ordinal next = kNoOrdinal;
-    const Job* owner = job;
-    for (uint32_t e = task.edges; e < task.edges + task.edge_count && next == kNoOrdinal; ++e) {
+    ObjectId next;
+    for (uint32_t e = task.edges; e < task.edges + task.edge_count && next.job == 0; ++e) {
       uint32_t source = job->edges[e].source;
       if (state.SourcePresence(*job, source) == Presence::kAvailable) continue;
       if (!(source & kCollectionBit)) {
-        owner = job;
-        next = job->objects[source].producer;
+        next = state.Behind(*job, source);
         continue;
       }
       const CollectionRec& c = job->collections[source & ~kCollectionBit];
-      owner = state.MembersOf(*job, c);
+      const Job* owner = state.MembersOf(*job, c);
       const uint32_t looked = owner == nullptr ? 0 : std::min(c.count, limits::kQueryRecords);
       for (uint32_t i = 0; i < looked; ++i) {
-        const ObjectRec& member = owner->objects[c.first + i * c.stride];
-        if (member.presence == Presence::kAvailable) continue;
-        next = member.producer;
+        const Ordinal member = c.first + i * c.stride;
+        if (owner->objects[member].presence == Presence::kAvailable) continue;
+        next = state.Behind(*owner, member);
         break;
       }
     }
-    if (next == kNoOrdinal || owner->tasks[next].state == TaskState::kDone) break;
-    job = owner;
-    ordinal = next;
+    const ObjectRec* missing = state.FindObject(next);
+    const Job* maker = state.FindJob(next.job);
+    if (missing == nullptr || maker->tasks[missing->producer].state == TaskState::kDone) break;
+    job = maker;
+    ordinal = missing->producer;
   }
   out.root_reason = ReasonOf(state, *job, out.root.ordinal, reasons);
 }
@@ -234,11 +233,15 @@ void FindRoot(const State& state, Reasons& reasons, const Job* job, Ordinal ordi
 void ExplainInputs(const State& state, Reasons& reasons, const Job& job, const TaskRec& task,
                    Explanation& out) {
   auto add = [&](const Job& owner, Ordinal ordinal) {
-    const ObjectRec& object = owner.objects[ordinal];
-    if (object.presence == Presence::kAvailable || out.inputs.size() >= kFew) return;
+    if (owner.objects[ordinal].presence == Presence::kAvailable || out.inputs.size() >= kFew)
+      return;
+    const ObjectId behind = state.Behind(owner, ordinal);
+    const ObjectRec* object = state.FindObject(behind);
+    if (object == nullptr) return;  // of a job that was forgotten
+    const Job& maker = *state.FindJob(behind.job);
     WaitingInputView view{
-        {owner.id, ordinal}, owner.tasks[object.producer].state, object.version != 0};
-    FindRoot(state, reasons, &owner, object.producer, view);
+        {owner.id, ordinal}, maker.tasks[object->producer].state, object->version != 0};
+    FindRoot(state, reasons, &maker, object->producer, view);
     out.inputs.push_back(view);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {

@@ -109,7 +109,12 @@ void State::ExpireJob(JobId id) {
 bool State::ForgetObject(Job& job, Work& work) {
   // Once round the worklist: what it reads of others is let go first.
   if (!work.begun) {
+    if (work.index < job.imports.size()) {
+      LetGoImport(job, job.imports[work.index++]);
+      return true;
+    }
     work.begun = true;
+    work.index = 0;
     Enqueue(work);
     return false;
   }

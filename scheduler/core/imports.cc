@@ -116,22 +116,22 @@ uint32_t State::TellImporter(Job& job, Ordinal object, uint32_t below, Presence 
 }
 
 Ordinal State::CulpritFor(const Job& job, Ordinal ordinal, uint32_t source) const {
-  const Ordinal object = DeadObject(job, source);
-  return object == kNoOrdinal ? ordinal : CulpritOfTask(job, job.objects[object].producer);
+  const ObjectId dead = DeadBehind(job, source);
+  return dead.job == job.id ? CulpritOfTask(job, job.objects[dead.ordinal].producer) : ordinal;
 }
 
 FailureView State::ImportFailure(const Job& job, Ordinal ordinal, uint32_t source) const {
-  const CollectionRec& c = job.collections[source & ~kCollectionBit];
   FailureView failure{.task = {job.id, ordinal},
                       .attempt = job.tasks[ordinal].last_attempt,
                       .failure = FailureClass::kInputFailed};
-  const Job* owner = MembersOf(job, c);
+  const ObjectId dead = DeadBehind(job, source);
+  const Job* owner = FindJob(dead.job);
   if (owner == nullptr) {
     failure.message = "an input is of a job that was forgotten";
   } else {
-    failure.message = StrCat("object ", ToString(ObjectId{owner->id, c.dead_member}),
-                             " of another job will not be made: see task ",
-                             ToString(TaskId{owner->id, owner->objects[c.dead_member].producer}));
+    failure.message =
+        StrCat("object ", ToString(dead), " of another job will not be made: see task ",
+               ToString(TaskId{owner->id, owner->objects[dead.ordinal].producer}));
   }
   return failure;
 }

@@ -25,6 +25,16 @@ inline uint32_t EdgeLooked(const TaskRec& task, uint32_t i) {
   return task.edges + static_cast<uint32_t>(uint64_t{task.edge_count} * i / limits::kInputsCosted);
 }
 
+// Of an alias, what is behind it.
+template <typename Visit>
+void VisitInput(const State& state, const Job& job, Ordinal ordinal, Input input, Visit& visit) {
+  const ObjectRec& object = job.objects[ordinal];
+  if (!object.alias) return visit(ObjectId{job.id, ordinal}, object, input);
+  input.readers *= std::max<uint32_t>(object.live_consumers, 1);
+  const ObjectId id = state.Behind(job, ordinal);
+  if (const ObjectRec* behind = state.FindObject(id)) visit(id, *behind, input);
+}
+
 // visit(ObjectId, const ObjectRec&, const Input&)
 template <typename Visit>
 void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit visit) {
@@ -39,7 +49,7 @@ void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit 
     }
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      visit(ObjectId{job.id, source}, job.objects[source], input);
+      VisitInput(state, job, source, input, visit);
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
@@ -51,7 +61,7 @@ void VisitInputs(const State& state, const Job& job, const TaskRec& task, Visit 
     for (uint32_t m = 0; m < members && owner != nullptr; ++m) {
       const Ordinal member =
           c.first + static_cast<uint32_t>(uint64_t{c.count} * m / members) * c.stride;
-      visit(ObjectId{owner->id, member}, owner->objects[member], input);
+      VisitInput(state, *owner, member, input, visit);
     }
   }
 }

@@ -106,6 +106,19 @@ void State::RefuseForChild(Token token, const Job& job) {
          job.id);
 }
 
+namespace {
+
+// As the job numbers it: among a batch's collections there may be others since.
+uint32_t SourceOf(const Job& job, const Batch::Edge& edge) {
+  if (job.aliases == 0 || !(edge.source & kCollectionBit)) return edge.source;
+  const uint32_t number = edge.source & ~kCollectionBit;
+  const auto numbered = static_cast<uint32_t>(job.numbered.size());
+  if (number < numbered) return job.numbered[number] | kCollectionBit;
+  return (static_cast<uint32_t>(job.collections.size()) + number - numbered) | kCollectionBit;
+}
+
+}  // namespace
+
 void State::AppendBatch(Job& job, const Batch& batch) {
   NoteTakenIn(job);
   for (const Batch::Shape& spec : batch.shapes) job.shapes.push_back(InternShape(spec));
@@ -128,7 +141,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
     Ordinal ordinal = job.tasks.size();
     for (uint32_t i = 0; i < t.edge_count; ++i, ++edge) {
       const Batch::Edge& e = batch.edges[edge];
-      job.edges.Append({.source = e.source, .next = kNil, .consumer = ordinal});
+      job.edges.Append({.source = SourceOf(job, e), .next = kNil, .consumer = ordinal});
       if (e.slot != i || !e.parts.whole()) {
         job.selections[task.edges + i] = {e.slot, e.parts, e.parts_total};
       }
@@ -149,6 +162,7 @@ void State::AppendBatch(Job& job, const Batch& batch) {
   // Edges of collections come after those of tasks; both are complete before the first task of the
   // batch starts.
   for (const Batch::Collection& c : batch.collections) {
+    if (job.aliases != 0) job.numbered.push_back(static_cast<uint32_t>(job.collections.size()));
     if (c.job != 0) {
       AppendImport(job, c);
       continue;

@@ -111,7 +111,9 @@ void State::NoteInputsUnderWay(const Job& job, const TaskRec& task, uint16_t slo
   uint32_t edges = std::min(task.edge_count, limits::kInputsCosted);
   for (uint32_t e = task.edges; e < task.edges + edges; ++e) {
     uint32_t source = job.edges[e].source;
-    if (!(source & kCollectionBit)) NoteUnderWay({job.id, source}, job.objects[source], slot);
+    if (source & kCollectionBit) continue;
+    const ObjectId id = Behind(job, source);
+    if (const ObjectRec* object = FindObject(id)) NoteUnderWay(id, *object, slot);
   }
 }
 

@@ -10,6 +10,7 @@ namespace taskd::scheduler {
 
 Presence State::Actual(const Job& job, const ObjectRec& object) const {
   if (object.usable > 0) return Presence::kAvailable;
+  if (object.alias) return job.BehindAlias(object).presence;
   const TaskRec& producer = job.tasks[object.producer];
   // Also of a task that failed when it should run again: somebody may hold it.
   if (object.unclaimed && Ended(producer.state)) return Presence::kAway;
@@ -126,6 +127,7 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
     work.after = state.Actual(job, object);
     object.announced = false;
     object.presence = work.after;
+    if (object.alias) state.NoteBehind(job, work.index);
     // Also when it came and went before this item's turn: nobody was told, and it is still to be
     // made.
     if (work.after == Presence::kMissing) state.MakeIfWanted(job, work.index);
@@ -165,6 +167,7 @@ bool AnnounceCollection(State& state, Job& job, Work& work) {
     c.announced = false;
     c.presence = work.after;
     if (work.before == work.after) return false;
+    if (c.alias != kNoOrdinal) state.PresenceMayHaveChanged(job, c.alias);
     bool told = c.live_consumers > 0 || work.before == Presence::kDead || state.restoring;
     work.cursor = told ? c.consumers : kNil;
     return work.cursor != kNil;
@@ -193,7 +196,8 @@ bool DemandAway(State& state, Job& job, Work& work) {
     work.cursor = object.consumers;
     work.limit = object.exported ? job.last_importer + 1 : 0;
   }
-  if (state.Actual(job, object) != Presence::kAway || !state.PastRerun(object)) return false;
+  if (state.Actual(job, object) != Presence::kAway || !state.IsPastRerun({job.id, work.index}))
+    return false;
   bool needed = object.outside_wants > 0;
   if (work.cursor != kNil) {
     needed |= NeededNow(job, job.edges[work.cursor].consumer);
@@ -201,12 +205,14 @@ bool DemandAway(State& state, Job& job, Work& work) {
   } else if (auto it = job.importers.lower_bound(work.limit); it != job.importers.begin()) {
     work.limit = (--it)->first;
     const Job& reader = *state.FindJob(it->second.job);
-    needed |= reader.collections[it->second.collection].Has(work.index) &&
-              NeededNow(reader, it->second.collection | kCollectionBit);
+    const CollectionRec& c = reader.collections[it->second.collection];
+    if (c.alias != kNoOrdinal && c.Has(work.index))
+      state.Enqueue({.kind = WorkKind::kDemandAway, .job = reader.id, .index = c.alias});
+    needed |= c.Has(work.index) && NeededNow(reader, it->second.collection | kCollectionBit);
   } else {
     work.limit = 0;
   }
-  if (needed) state.RunAgain(job, object.producer);
+  if (needed) state.MakeAgain({job.id, work.index});
   return !needed && (work.cursor != kNil || work.limit > 0);
 }
 
@@ -225,7 +231,8 @@ bool State::Sweep(Job& job, Work& work) {
   if (work.index < objects) {
     FreeIfUnwanted(job, work.index);
   } else if (work.index - objects < job.imports.size()) {
-    LetGoImport(job, job.imports[work.index - objects]);
+    const Import& import = job.imports[work.index - objects];
+    if (job.collections[import.collection].alias == kNoOrdinal) LetGoImport(job, import);
   }
   return ++work.index < objects + job.imports.size();
 }

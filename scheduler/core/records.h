@@ -109,13 +109,13 @@ static_assert(sizeof(ReplicaRec) + sizeof(ObjectId) <= 20, "with its entry in `h
 
 struct ObjectRec {
   uint64_t size_bytes = 0;
-  uint32_t crc32c = 0;
+  uint32_t crc32c = 0;    // of an alias: the collection that stands for what is behind it
   AttemptId version = 0;  // accepted; 0: never made
   Ordinal producer = 0;
   uint32_t consumers = kNil;    // edges
   uint32_t live_consumers = 0;  // unfinished tasks, and collections that have some
   uint32_t replicas = kNil;
-  uint32_t outside_wants : 20 = 0;  // of clients and datasets
+  uint32_t outside_wants : 19 = 0;  // of clients, datasets and attempts that yielded
   Presence presence : 2 = Presence::kMissing;
   bool graph_want : 1 = false;
   bool in_collection : 1 = false;
@@ -126,6 +126,7 @@ struct ObjectRec {
   bool copying : 1 = false;    // see copies.cc
   bool unclaimed : 1 = false;  // of an earlier start, and no worker has named a replica of it yet
   bool freed : 1 = false;      // its version was: a report of it crossed that order
+  bool alias : 1 = false;      // delegated to an object of a child, see delegate.cc
   bool idle : 1 = false;       // has replicas that no unfinished task reads, see Worker::idle_bytes
   uint16_t usable = 0;         // replicas that are
 };
@@ -143,7 +144,9 @@ struct CollectionRec {
   Ordinal dead_member = kNoOrdinal;
   Presence presence = Presence::kMissing;
   bool announced = false;
-  bool held = false;  // foreign, and of an open job, which counts as a consumer
+  bool held = false;  // foreign, and counts as a consumer: of an open job, or of a wanted alias
+  Ordinal alias = kNoOrdinal;  // stands for what is behind this object of the same job
+  ObjectId behind;             // of an alias that is there or away: the end of its chain; else none
 
   bool foreign() const { return job != 0; }
   bool Has(Ordinal member) const { return ObjectRange{job, first, count, stride}.Contains(member); }
@@ -241,6 +244,8 @@ struct Job {
   JobTableOf<ObjectRec> objects;
   JobTableOf<EdgeRec> edges;
   std::vector<CollectionRec> collections;
+  uint32_t aliases = 0;            // ever
+  std::vector<uint32_t> numbered;  // collections of batches, when there are some of aliases between
   std::vector<Import> imports;
   absl::btree_map<uint32_t, Importer> importers;  // the newest has the largest key
   uint32_t last_importer = 0;
@@ -273,6 +278,10 @@ struct Job {
       retry_asked;  // tasks that the retry under way looked up; looked up, never iterated
   std::vector<TakenIn> taken_in;  // by first task
 
+  CollectionRec& BehindAlias(const ObjectRec& alias) { return collections[alias.crc32c]; }
+  const CollectionRec& BehindAlias(const ObjectRec& alias) const {
+    return collections[alias.crc32c];
+  }
   bool is_root() const { return child == ChildState::kRoot; }
   // Its attempt's fate is not known.
   bool pending() const { return child == ChildState::kHeld || child == ChildState::kEarly; }

@@ -8,8 +8,8 @@
 
 namespace taskd::scheduler {
 
-ObjectRec* State::FindObject(ObjectId id) {
-  Job* job = FindJob(id.job);
+ObjectRec* State::FindObject(ObjectId id) const {
+  Job* job = jobs.Find(id.job);
   return job != nullptr && id.ordinal < job->objects.size() ? &job->objects[id.ordinal] : nullptr;
 }
 
@@ -86,6 +86,10 @@ void State::DropReplicas(Job& job, ObjectId id) {
 void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
   ObjectRec& object = job.objects[ordinal];
   bool wanted = Wanted(job, object);
+  if (object.alias) {
+    if (!wanted) HoldBehind(job, object, false);
+    return;
+  }
   if (object.replicas != kNil && !wanted) DropReplicas(job, {job.id, ordinal});
   if (object.unclaimed &&
       !wanted) {  // an earlier start freed it, or its holder will hear on its return
@@ -97,7 +101,7 @@ void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
   }
 }
 
-bool State::PastRerun(const ObjectRec& object) {
+bool State::PastRerun(const ObjectRec& object) const {
   if (object.unclaimed) return false;
   for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
     WorkerState state = workers[replicas[r].worker]->state;
@@ -115,6 +119,7 @@ namespace {
 
 void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];
+  if (object.alias) return MakeAliasIfWanted(job, ordinal);
   if (job.tasks[object.producer].state != TaskState::kDone || !Wanted(job, object)) return;
   if (TASKD_MUTANT(kLineageSkipped) && IsLastOfSeveral(job, ordinal)) return;
   Presence actual = Actual(job, object);
@@ -129,7 +134,7 @@ void State::ReportReplica(Worker& worker, const Replica& replica) {
   ObjectRec* object = FindObject(id);
   // A report that crossed the order to free it is no replica.
   if (object != nullptr && object->version == replica.id.version && !object->freed &&
-      Wanted(*jobs[id.job], *object)) {
+      !object->alias && Wanted(*jobs[id.job], *object)) {
     AddReplica(worker, id, worker.connected());
     return;
   }

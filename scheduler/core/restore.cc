@@ -137,6 +137,11 @@ absl::Status State::ReplayRequest(const action::Journal& record, Event* request)
 
 void State::ReplayFinish(Job& job, const action::Journal& record) {
   TaskRec& task = job.tasks[record.number];
+  // It had been put back to make again what was lost: that is in no record.
+  if (task.state == TaskState::kDone && job.aliases > 0) {
+    DropImpure(job, task);
+    WorkOff();
+  }
   AcceptChild(job, record.number, record.attempt);
   // Of a cancelled job it came late, and was wanted by nobody. Else the task had been put back: a
   // retry takes along what fails while it is at work.
@@ -148,6 +153,10 @@ void State::ReplayFinish(Job& job, const action::Journal& record) {
   for (uint16_t i = 0; i < task.output_count && i < record.outputs.size(); ++i) {
     if (std::find(record.kept.begin(), record.kept.end(), i) != record.kept.end()) continue;
     ObjectRec& object = job.objects[task.first_output + i];
+    if (record.outputs[i].delegated != kNoOrdinal) {
+      Delegate(job, task.first_output + i, record.attempt, record.outputs[i].delegated);
+      continue;
+    }
     object.version = record.attempt;
     object.size_bytes = record.outputs[i].size_bytes;
     job.largest_bytes = std::max(job.largest_bytes, object.size_bytes);

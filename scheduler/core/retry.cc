@@ -120,16 +120,17 @@ uint32_t State::DeadSource(const Job& job, const TaskRec& task) const {
   return kNil;
 }
 
-// Of a dead source. The member of a collection that is noted may have come back.
-Ordinal State::DeadObject(const Job& job, uint32_t source) const {
-  if (!(source & kCollectionBit)) return source;
+// What of a dead source is; {}: its job was forgotten. The member of a collection that is noted may
+// have come back.
+ObjectId State::DeadBehind(const Job& job, uint32_t source) const {
+  if (!(source & kCollectionBit)) return Behind(job, source);
   const CollectionRec& c = job.collections[source & ~kCollectionBit];
-  if (c.foreign()) return kNoOrdinal;
-  for (uint32_t i = 0; i < c.count && job.objects[c.dead_member].presence != Presence::kDead; ++i) {
-    if (job.objects[c.first + i * c.stride].presence == Presence::kDead)
-      return c.first + i * c.stride;
-  }
-  return c.dead_member;
+  const Job* owner = MembersOf(job, c);
+  if (owner == nullptr) return {};
+  Ordinal dead = c.dead_member;
+  for (uint32_t i = 0; i < c.count && owner->objects[dead].presence != Presence::kDead; ++i)
+    dead = c.first + i * c.stride;
+  return Behind(*owner, dead);
 }
 
 // Of a task that failed or was cancelled. The one noted may have been put back while another input
@@ -141,9 +142,9 @@ Ordinal State::CulpritOfTask(const Job& job, Ordinal ordinal) const {
     if (Failed(job.tasks[task.culprit])) return task.culprit;
     uint32_t dead = DeadSource(job, task);
     if (dead == kNil) return ordinal;
-    const Ordinal object = DeadObject(job, dead);
-    if (object == kNoOrdinal) return ordinal;
-    ordinal = job.objects[object].producer;
+    const ObjectId object = DeadBehind(job, dead);
+    if (object.job != job.id) return ordinal;
+    ordinal = job.objects[object.ordinal].producer;
   }
   return ordinal;
 }
@@ -169,10 +170,13 @@ void State::RetryTask(Job& job, Ordinal ordinal, const Work& work) {
 void State::RetryInputs(Job& job, const TaskRec& task, bool cancelled_too) {
   auto ask = [&](Ordinal object) {
     if (job.objects[object].presence != Presence::kDead) return;
-    Ordinal producer = job.objects[object].producer;
-    if (!job.retry_asked.insert(producer).second) return;
-    ++job.retries_pending;
-    Work work = WalkOf(WorkKind::kRetryRange, job.id, {producer, 1});
+    const ObjectId behind = Behind(job, object);
+    Job* maker = FindJob(behind.job);
+    if (maker == nullptr || maker->forgetting) return;
+    Ordinal producer = maker->objects[behind.ordinal].producer;
+    if (!maker->retry_asked.insert(producer).second) return;
+    ++maker->retries_pending;
+    Work work = WalkOf(WorkKind::kRetryRange, maker->id, {producer, 1});
     work.cancelled_too = cancelled_too;
     work.inputs_too = true;
     Enqueue(work);
@@ -200,6 +204,7 @@ void State::EndRetry(Job& job) {
 void State::ReviveTask(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   if (task.culprit == ordinal) DropFailure(job, ordinal);
+  DropImpure(job, task);
   Reopen(job);
   SetTaskState(job, task, TaskState::kWaiting);
   task.starting = true;

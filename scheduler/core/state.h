@@ -3,6 +3,7 @@
 //   jobs.cc         batches, sealing, cancelling, the end of a job
 //   imports.cc      inputs that are objects of other jobs; datasets
 //   children.cc     what tasks submit
+//   delegate.cc     outputs that are objects of what a task submitted
 //   yield.cc        attempts that wait without resources
 //   clients.cc      wants of clients, their leases and ephemeral jobs
 //   history.cc      forgetting: by command, time to live, or because the history is full
@@ -146,7 +147,7 @@ struct Gather {
 // An input of a waiting task, to be fetched to its home.
 struct EarlyAsk {
   ObjectId id;
-  Ordinal task = 0;  // of the same job
+  TaskId task;
 };
 
 struct Recovery {
@@ -249,6 +250,7 @@ class State {
   void LinkInputs(Job& job, const TaskRec& task);
   void Reopen(Job& job);
   void RunAgain(Job& job, Ordinal ordinal);
+  void DropImpure(Job& job, const TaskRec& task);
   void InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence before, Presence after);
   void CheckStillNeeded(Job& job, Ordinal ordinal);
   void DemandAwayInputs(Job& job, Ordinal ordinal);
@@ -271,7 +273,7 @@ class State {
   // --- retry.cc
   std::string CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const;
   uint32_t DeadSource(const Job& job, const TaskRec& task) const;  // kNil: none
-  Ordinal DeadObject(const Job& job, uint32_t source) const;       // kNoOrdinal: of another job
+  ObjectId DeadBehind(const Job& job, uint32_t source) const;
   Ordinal CulpritOfTask(const Job& job, Ordinal ordinal) const;
   void RetryWhole(Job& job, bool cancelled_too);
   void PutBackCancelled(Job& job);
@@ -299,7 +301,7 @@ class State {
   void FreeIfUnwanted(Job& job, Ordinal object);
   void MakeIfWanted(Job& job, Ordinal object);
   void ReportReplica(Worker& worker, const Replica& replica);
-  ObjectRec* FindObject(ObjectId id);
+  ObjectRec* FindObject(ObjectId id) const;  // null: it is not known
 
   // --- copies.cc
   void SetToMove(Worker& worker, ReplicaRec& replica, bool to_move);
@@ -388,7 +390,7 @@ class State {
   bool AdvanceWorkerObjects(Work& work);
   bool AdvanceWorkerAttempts(Work& work);
   bool AdvanceRehome(Work& work);
-  bool PastRerun(const ObjectRec& object);
+  bool PastRerun(const ObjectRec& object) const;
   void ReconcileAttempt(Worker& worker, AttemptRef ref, bool running);
   void StartRecovery(uint64_t lost_ns);
   void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) {
@@ -504,7 +506,7 @@ class State {
   void FetchEarly(Job& job, Ordinal ordinal, Ordinal input);
   bool IsSink(const Job& job, const TaskRec& task, uint64_t bytes) const;
   void AskForAll(Job& job, Ordinal ordinal);
-  void AskEarly(Sink& sink, ObjectId id, Ordinal task);
+  void AskEarly(Sink& sink, ObjectId id, TaskId task);
   bool AdvanceEarly();
 
   // --- memory.cc
@@ -607,6 +609,19 @@ class State {
   bool AdvanceCancelChildren(Job& job, Work& work);
   void ForgetIfDiscarded(Job& job);
   void RetryChildren(Job& job, bool cancelled_too);
+
+  // --- delegate.cc
+  ObjectId Behind(const Job& job, Ordinal object) const;
+  void NoteBehind(Job& job, Ordinal object);
+  std::string CheckDelegated(const Outcome& outcome, const Job* child) const;
+  bool Delegate(Job& job, Ordinal object, AttemptId attempt, Ordinal to);
+  void EndAlias(Job& job, Ordinal object);
+  void EndAliasesOf(Job& job, Ordinal ordinal, JobId child);
+  void HoldBehind(Job& job, const ObjectRec& alias, bool hold);
+  void MakeAliasIfWanted(Job& job, Ordinal object);
+  bool IsPastRerun(ObjectId id) const;  // of an object, or of what is behind it
+  void MakeAgain(ObjectId id);
+  void FollowDelegated(Job& job, Ordinal ordinal, uint32_t source);
 
   // --- yield.cc
   void On(event::YieldAttempt& e);

@@ -8,19 +8,24 @@
 namespace taskd::scheduler {
 
 namespace {
+bool HasUsable(const State& state, const Job& job, Ordinal ordinal) {
+  const ObjectRec* behind = state.FindObject(state.Behind(job, ordinal));
+  return behind != nullptr && behind->usable > 0;
+}
+
 // Asked in the midst of events: the task's own counts may not have been told yet.
 bool HasInputs(const State& state, const Job& job, const TaskRec& task) {
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
     if (!(source & kCollectionBit)) {
-      if (job.objects[source].usable == 0) return false;
+      if (!HasUsable(state, job, source)) return false;
       continue;
     }
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
     const Job* owner = state.MembersOf(job, c);
     if (owner == nullptr) return false;
     for (uint32_t i = 0; i < c.count; ++i) {
-      if (owner->objects[c.first + i * c.stride].usable == 0) return false;
+      if (!HasUsable(state, *owner, c.first + i * c.stride)) return false;
     }
   }
   return true;

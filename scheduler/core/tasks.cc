@@ -88,8 +88,9 @@ void State::InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence be
   if (task.starting) return;
   if (Ended(task.state)) {
     // While the journal is read, what failed tasks had made before is away, not dead.
-    if ((before == Presence::kDead || restoring) && after != Presence::kDead)
-      FollowCulprit(job, ordinal);
+    if (after == Presence::kDead) return;
+    if (before == Presence::kDead && task.culprit == ordinal) FollowDelegated(job, ordinal, source);
+    if (before == Presence::kDead || restoring) FollowCulprit(job, ordinal);
     return;
   }
   auto count = [&task](Presence presence, int32_t by) {
@@ -108,9 +109,8 @@ void State::InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence be
 void State::DemandAwayInputs(Job& job, Ordinal ordinal) {
   const TaskRec& task = job.tasks[ordinal];
   auto demand = [&](Job& owner, Ordinal input) {
-    const ObjectRec& object = owner.objects[input];
-    if (Actual(owner, object) == Presence::kAway && PastRerun(object))
-      RunAgain(owner, object.producer);
+    const ObjectId id{owner.id, input};
+    if (Actual(owner, owner.objects[input]) == Presence::kAway && IsPastRerun(id)) MakeAgain(id);
   };
   for (uint32_t e = task.edges; e < task.edges + task.edge_count; ++e) {
     uint32_t source = job.edges[e].source;
@@ -134,13 +134,7 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   task.starting = true;
   Reopen(job);
   task.again = Again::kAsked;
-  // What is left of it does not go with what the new run will make.
-  if (job.options[task.option].impure) {
-    for (uint32_t i = 0; i < task.output_count; ++i) {
-      DropReplicas(job, {job.id, task.first_output + i});
-      job.objects[task.first_output + i].freed = true;
-    }
-  }
+  DropImpure(job, task);
   JoinRecovery(task);
   // Its inputs are wanted from now on; what of them is gone is asked for when the item comes, not
   // from here: a chain of a million tasks is no recursion.
@@ -150,6 +144,20 @@ void State::RunAgain(Job& job, Ordinal ordinal) {
   for (uint32_t i = 0; i < task.output_count; ++i)
     PresenceMayHaveChanged(job, task.first_output + i);
   Enqueue({.kind = WorkKind::kRestartTask, .job = job.id, .index = ordinal});
+}
+
+// What is left of an impure task does not go with what its new run will make.
+void State::DropImpure(Job& job, const TaskRec& task) {
+  if (!job.options[task.option].impure) return;
+  for (uint32_t i = 0; i < task.output_count; ++i) {
+    ObjectRec& object = job.objects[task.first_output + i];
+    if (object.alias) {
+      EndAlias(job, task.first_output + i);
+    } else {
+      DropReplicas(job, {job.id, task.first_output + i});
+      object.freed = true;
+    }
+  }
 }
 
 // It had ended, and has something to do again.
@@ -171,7 +179,7 @@ void State::CheckStillNeeded(Job& job, Ordinal ordinal) {
   if (task.again == Again::kNo) return;
   for (uint32_t i = 0; i < task.output_count; ++i) {
     const ObjectRec& object = job.objects[task.first_output + i];
-    if (object.usable == 0 && Wanted(job, object)) return;
+    if (object.usable == 0 && !object.alias && Wanted(job, object)) return;
   }
   EndTask(job, ordinal, TaskState::kDone);
 }
@@ -220,8 +228,12 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
   for (uint16_t i = 0; i < task.output_count; ++i) {
     ObjectId id{job.id, task.first_output + i};
     ObjectRec& object = job.objects[id.ordinal];
+    if (outcome.outputs[i].delegated != kNoOrdinal) {
+      if (!Delegate(job, id.ordinal, attempt.id, outcome.outputs[i].delegated)) kept.push_back(i);
+      continue;
+    }
     // Bodies are deterministic: a replica that is there is as good as the new one.
-    if (object.usable > 0 || (object.version != 0 && !Wanted(job, object))) {
+    if (object.usable > 0 || object.alias || (object.version != 0 && !Wanted(job, object))) {
       Emit(action::Free{worker.stream, {id, attempt.id}});
       kept.push_back(i);
       continue;
@@ -305,7 +317,7 @@ void State::CancelTask(Job& job, Ordinal ordinal) {
     bool lost = false;
     for (uint32_t i = 0; i < task.output_count; ++i) {
       const ObjectRec& object = job.objects[task.first_output + i];
-      lost |= Actual(job, object) == Presence::kMissing && Wanted(job, object);
+      lost |= !object.alias && Actual(job, object) == Presence::kMissing && Wanted(job, object);
     }
     if (!lost) return;
   }

@@ -21,6 +21,23 @@ struct Recount {
 // Everything that was told has had its effects.
 bool Quiet(const State& state) { return state.worklist.empty() && state.commands.empty(); }
 
+std::string CheckAlias(const State& state, const Job& job, Ordinal ordinal) {
+  const ObjectRec& object = job.objects[ordinal];
+  std::string name = ToString(ObjectId{job.id, ordinal});
+  const CollectionRec& c = job.BehindAlias(object);
+  if (object.replicas != kNil || object.unclaimed)
+    return StrCat(name, ": delegated, and has replicas");
+  if (c.alias != ordinal) return StrCat(name, ": what is behind it does not know it");
+  if (!Quiet(state)) return "";
+  if (c.held != state.Wanted(job, object))
+    return StrCat(name, ": wanted, and what is behind it is not held, or the reverse");
+  if (c.behind == ObjectId{}) return "";
+  const Job* next = state.FindJob(c.job);
+  if (next == nullptr || c.behind != state.Behind(*next, c.first))
+    return StrCat(name, ": something else is behind it");
+  return "";
+}
+
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const ObjectRec& object = job.objects[ordinal];
   std::string name = ToString(ObjectId{job.id, ordinal});
@@ -56,6 +73,7 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
   if (!object.announced && object.presence != state.Actual(job, object)) {
     return StrCat(name, ": its presence changed and nobody is told");
   }
+  if (object.alias) return CheckAlias(state, job, ordinal);
   if (!Quiet(state)) return "";
   if (object.replicas != kNil && !state.Wanted(job, object))
     return StrCat(name, ": unwanted and not freed");

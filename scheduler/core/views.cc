@@ -135,16 +135,22 @@ std::vector<TaskView> SchedulerCore::ListTasks(JobId id, uint32_t state_mask, Or
 }
 
 std::optional<ObjectView> SchedulerCore::GetObject(ObjectId id) const {
-  ObjectRec* object = state_->FindObject(id);
+  const ObjectRec* object = state_->FindObject(id);
   if (object == nullptr) return std::nullopt;
-  const Job& job = *state_->FindJob(id.job);
   ObjectView view;
   view.object = id;
+  view.wanted = state_->Wanted(*state_->FindJob(id.job), *object);
+  if (const ObjectId behind = state_->Behind(*state_->FindJob(id.job), id.ordinal);
+      behind != ObjectId{}) {
+    id = behind;
+    object = state_->FindObject(id);
+  }
+  view.behind = id;
+  const Job& job = *state_->FindJob(id.job);
   view.version = object->version;
   view.size_bytes = object->size_bytes;
   view.crc32c = object->crc32c;
   view.available = object->usable > 0;
-  view.wanted = state_->Wanted(job, *object);
   view.producer = {id.job, object->producer};
   view.producer_state = job.tasks[object->producer].state;
   for (uint32_t r = object->replicas; r != kNil; r = state_->replicas[r].next) {

@@ -136,6 +136,8 @@ struct Explanation {
 
 struct ObjectView {
   ObjectId object;
+  ObjectId behind;  // the same; of one that was delegated, what holders have: all below is of that
+
   AttemptId version = 0;  // 0: never made
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;

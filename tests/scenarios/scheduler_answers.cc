@@ -96,6 +96,7 @@ std::string AskObject(const SchedulerCore& core, const SchedulerNames& names, Ob
       o->version == 0 ? "never_made" : StrCat("#", Text(o->version), "~", o->size_bytes);
   if (o->available) out += " available";
   if (o->wanted) out += " wanted";
+  if (o->behind != id) out += " behind=" + names.TextOf(o->behind);
   if (!o->holders.empty()) out += " @" + HoldersText(names, o->holders);
   return out;
 }

@@ -417,7 +417,11 @@ Outcome SchedulerDriver::ParseOutcome(const Words& words) {
     o.submitted = static_cast<uint32_t>(words.Number("submitted", 0));
     const auto sizes = Split(words.Get("size"), ',');
     for (uint32_t i = 0; i < names_.OutputCount(o.attempt.task); ++i) {
-      o.outputs.push_back({i < sizes.size() ? ParseBytesOf(sizes[i]) : 100, kUsualCrc});
+      if (i < sizes.size() && sizes[i].starts_with('>')) {  // delegated
+        o.outputs.push_back({.delegated = names_.ParseObject(sizes[i].substr(1)).ordinal});
+      } else {
+        o.outputs.push_back({i < sizes.size() ? ParseBytesOf(sizes[i]) : 100, kUsualCrc});
+      }
     }
   } else if (verb == "fail") {
     o.end = AttemptEnd::kFailed;
@@ -499,7 +503,7 @@ std::string SchedulerDriver::TextOfAction(const action::Journal& a) {
   }
   if (a.failure != FailureClass::kNone) out += StrCat(" ", Name(a.failure));
   for (uint32_t i = 0; i < a.outputs.size(); ++i) {
-    out += StrCat(i == 0 ? " out=" : ",", SizeText(a.outputs[i].size_bytes, a.outputs[i].crc32c));
+    out += (i == 0 ? " out=" : ",") + OutputText(a.outputs[i]);
   }
   return out;
 }

@@ -201,4 +201,9 @@ std::string SizeText(uint64_t size_bytes, uint32_t crc32c) {
   return crc32c == kUsualCrc ? StrCat(size_bytes) : StrCat(size_bytes, ":", crc32c);
 }
 
+std::string OutputText(const OutputInfo& output) {
+  return output.delegated == kNoOrdinal ? SizeText(output.size_bytes, output.crc32c)
+                                        : StrCat(">", output.delegated);
+}
+
 }  // namespace taskd::scenario

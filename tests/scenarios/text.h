@@ -64,6 +64,7 @@ FailureClass ParseFailureClass(std::string_view text);
 
 inline constexpr uint32_t kUsualCrc = 7;  // not shown
 std::string SizeText(uint64_t size_bytes, uint32_t crc32c);
+std::string OutputText(const OutputInfo& output);  // ">2": delegated to object 2
 
 }  // namespace taskd::scenario
 

@@ -257,7 +257,11 @@ class WorkerDriver : public Driver {
     done.message = words.Get("msg");
     if (verb == "done") {
       for (const std::string& size : Split(words.Get("size", "100"), ',')) {
-        done.outputs.push_back({ParseBytesOf(size), kUsualCrc});
+        if (size.starts_with('>')) {  // delegated
+          done.outputs.push_back({.delegated = static_cast<Ordinal>(std::stoul(size.substr(1)))});
+        } else {
+          done.outputs.push_back({ParseBytesOf(size), kUsualCrc});
+        }
       }
     } else if (verb == "failed") {
       done.end = AttemptEnd::kFailed;
@@ -297,8 +301,7 @@ class WorkerDriver : public Driver {
     if (o.run_ns != 0) out += StrCat(" run=", TimeText(o.run_ns));
     if (o.fetched_bytes != 0) out += StrCat(" fetched=", o.fetched_bytes);
     if (!o.outputs.empty()) {
-      out += " out=" + Join(o.outputs, ",",
-                            [](const OutputInfo& i) { return SizeText(i.size_bytes, i.crc32c); });
+      out += " out=" + Join(o.outputs, ",", OutputText);
     }
     if (o.submitted != 0) out += StrCat(" submitted=", o.submitted);
     if (!o.bad_holders.empty()) {

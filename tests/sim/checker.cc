@@ -125,8 +125,8 @@ void Checker::Replay(const scheduler::action::Journal& r) {
   if (world_.FindJobPlan(r.job) == nullptr) return;
   if (r.kind == RecordKind::kRetryTasks) {
     for (JobId of : world_.families.FamilyOf(r.job)) {
-      if (of != r.job && !r.tasks.empty()) continue;
       retries_[of] = JobOf(of).retried = true;
+      if (of != r.job && !r.tasks.empty()) continue;
       if (r.number == 1 && !JobOf(of).discarded) JobOf(of).cancelled = false;
     }
   }
@@ -147,9 +147,10 @@ void Checker::Replay(const scheduler::action::Journal& r) {
 }
 
 // A retry may have put back a consumer of it.
-bool Checker::MayBeRetriedFor(ObjectId id) const {
+bool Checker::MayBeRetriedFor(ObjectId id) {
   const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-  return retries_.contains(id.job) ||
+  const ObjectId alias = StandsFor(id);
+  return retries_.contains(id.job) || (alias != ObjectId{} && MayBeRetriedFor(alias)) ||
          std::any_of(plan.consumers_elsewhere.begin(), plan.consumers_elsewhere.end(),
                      [this](const auto& reader) {
                        const auto& jobs = world_.families.JobsOf(reader.job);
@@ -352,6 +353,7 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
     FindTask(id)->finish_came = drained_;
     const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
     for (uint16_t i = 0; i < plan.output_count; ++i) {
+      if (outcome.outputs[i].delegated != kNoOrdinal) continue;
       ObjectVersion made{{id.job, plan.first_output + i}, outcome.attempt.attempt};
       // An outcome that was kept for a new session follows the inventory: what is not there has
       // been lost since.
@@ -402,8 +404,8 @@ void Checker::On(const event::WorkerClosed& e) {
 
 void Checker::On(const event::RetryTasks& e) {
   if (!jobs_.contains(e.job)) return;
+  // Of named tasks, what is behind their inputs is put back, too.
   for (JobId job : world_.families.FamilyOf(e.job)) {
-    if (job != e.job && !e.tasks.empty()) continue;
     retries_[job] = false;
     JobOf(job).retried = true;
   }
@@ -482,9 +484,10 @@ void Checker::GiveUpInputs(JobId id) {
   for (const TaskPlan& task : world_.FindJobPlan(id)->tasks) {
     for (const EdgePlan& e : task.edges) {
       for (Ordinal o : e.objects) {
-        const ObjectId input{world_.families.Resolve(id, e.job), o};
-        if (input.job == 0) continue;
-        Object& object = JobOf(input.job).objects[o];
+        const JobId owner = world_.families.Resolve(id, e.job);
+        if (owner == 0) continue;
+        const ObjectId input = Behind({owner, o});
+        Object& object = JobOf(input.job).objects[input.ordinal];
         object.gone |= std::none_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
           return peer.connected && peer.holds.contains({input, object.version});
         });

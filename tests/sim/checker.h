@@ -194,7 +194,7 @@ class Checker {
   void OnDatasetRecord(const scheduler::action::Journal& a);
   void DatasetsAtRest();
   bool HasBatch(JobId job, uint32_t number);
-  bool MayBeRetriedFor(ObjectId id) const;
+  bool MayBeRetriedFor(ObjectId id);
   void ClientsAtRest();
   void OnRestartOfClients();
   void CheckCancel(JobId job);
@@ -215,14 +215,22 @@ class Checker {
   bool CanBeDiscarded(JobId job);
   void LoseJobs();
   bool Known(ObjectId id) const;  // else a crash took it along
+  // Of an output that was delegated; ObjectId{}: it was not, or not yet.
+  ObjectId NextBehind(ObjectId id);
+  ObjectId Behind(ObjectId id);     // the end of the chain; itself, if it was not delegated
+  ObjectId StandsFor(ObjectId id);  // the other way round, one step
+  bool IsDelegated(ObjectId id) { return NextBehind(id) != ObjectId{}; }
+  bool IsKept(ObjectId id);  // at the end, under whatever name
   const SimClient& ClientOf(JobId job) const;
 
   void CheckJobEnd(uint32_t plan);
   uint64_t CheckTasksEnd(JobId id);  // how many have failed
   void CheckTaskEnd(TaskId id);
-  bool ImportExplains(TaskId id) const;
+  bool ImportExplains(TaskId id);
+  bool MakerExplains(ObjectId input, TaskId reader);
   bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
+  void CheckWanted(ObjectId id, const ObjectPlan& plan);
   void CheckStores();
   void CheckCopies(ObjectId id, uint32_t wanted);
 

@@ -1,5 +1,6 @@
 // What tasks submit: when it may be discarded, and what of it a crash takes along.
 #include <algorithm>
+#include <optional>
 
 #include "common/base/text.h"
 #include "tests/sim/checker.h"
@@ -67,6 +68,44 @@ void Checker::OnDiscard(JobId job) {
   ++world_.stats.discards;
   Job& record = JobOf(job);
   record.discarded = record.cancelled = record.cancelled_once = record.sealed = true;
+}
+
+ObjectId Checker::NextBehind(ObjectId id) {
+  const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+  const TaskId task{id.job, plan.task};
+  if (plan.delegated == kNoOrdinal || FindTask(task)->accepted == 0) return {};
+  // When an impure task is to run again what it delegated is let go, without a message.
+  if (OptionsOf(task).impure) {
+    std::optional<scheduler::ObjectView> view = world_.scheduler.core().GetObject(id);
+    if (!view.has_value() || view->behind == id) return {};
+  }
+  for (JobId child : world_.families.ChildrenOf(task)) {
+    if (JobOf(child).sealed && !JobOf(child).discarded) return {child, plan.delegated};
+  }
+  return {};
+}
+
+ObjectId Checker::Behind(ObjectId id) {
+  for (ObjectId next = NextBehind(id); next != ObjectId{}; next = NextBehind(id)) id = next;
+  return id;
+}
+
+ObjectId Checker::StandsFor(ObjectId id) {
+  const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
+  if (plan.stands_for == kNoOrdinal || !world_.families.IsChild(id.job)) return {};
+  const ObjectId alias{world_.families.ParentOf(id.job).task.job, plan.stands_for};
+  return NextBehind(alias) == id ? alias : ObjectId{};
+}
+
+bool Checker::IsKept(ObjectId id) {
+  for (; id != ObjectId{}; id = StandsFor(id)) {
+    const Job& job = JobOf(id.job);
+    const bool of_graph = world_.FindJobPlan(id.job)->objects[id.ordinal].wanted;
+    if ((of_graph && !job.forgotten && !job.discarded) || WantedByClient(id, Wants::kCertain) ||
+        WantedByDataset(id, Wants::kCertain))
+      return true;
+  }
+  return false;
 }
 
 bool Checker::Known(ObjectId id) const {

@@ -68,7 +68,7 @@ void Add(S& s, const worker::event::FetchDone::Item& i) {
 }
 template <typename S>
 void Add(S& s, const OutputInfo& o) {
-  s.Add(o.size_bytes), s.Add(uint64_t{o.crc32c});
+  s.Add(o.size_bytes), s.Add(uint64_t{o.crc32c}), s.Add(uint64_t{o.delegated});
 }
 template <typename S>
 void Add(S& s, const scheduler::OrdinalRange& r) {

@@ -77,15 +77,24 @@ bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit
   return false;
 }
 
-// Something that it reads of another job was never made, or was not for a while.
-bool Checker::ImportExplains(TaskId id) const {
+// It was never made, or was not for a while; or what is behind it.
+bool Checker::MakerExplains(ObjectId input, TaskId reader) {
+  for (; input != ObjectId{}; input = NextBehind(input)) {
+    if (input.job == reader.job) continue;
+    const Ordinal maker = world_.FindJobPlan(input.job)->objects[input.ordinal].task;
+    auto view = world_.scheduler.core().GetTask({input.job, maker});
+    if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(input.job).retried)
+      return true;
+  }
+  return false;
+}
+
+// Something that it reads of another job.
+bool Checker::ImportExplains(TaskId id) {
   for (const EdgePlan& e : world_.FindJobPlan(id.job)->tasks[id.ordinal].edges) {
     const JobId job = world_.families.Resolve(id.job, e.job);
-    if (job == id.job) continue;
     for (Ordinal o : e.objects) {
-      auto view = world_.scheduler.core().GetTask({job, world_.plan.jobs[e.job].objects[o].task});
-      if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(job).retried)
-        return true;
+      if (MakerExplains({job, o}, id)) return true;
     }
   }
   return false;
@@ -142,6 +151,22 @@ void Checker::CheckObjectEnd(ObjectId id, const ObjectPlan& plan) {
   const scheduler::SchedulerCore& core = world_.scheduler.core();
   std::optional<scheduler::ObjectView> view = core.GetObject(id);
   if (!view.has_value()) return Fail(StrCat("the core does not know ", ToString(id)));
+  if (core.GetTask({id.job, plan.task})->state != TaskState::kDone) return;
+  if (const ObjectId behind = Behind(id); behind != id) {
+    if (view->behind != behind)
+      return Fail(StrCat(ToString(id), " was delegated, and the core says to ",
+                         ToString(view->behind), ", not to ", ToString(behind)));
+    const ObjectPlan& other = world_.FindJobPlan(behind.job)->objects[behind.ordinal];
+    if (other.value != plan.value) return Fail(StrCat(ToString(behind), " has another value"));
+    return CheckWanted(behind, other);
+  }
+  CheckWanted(id, plan);
+}
+
+// Under its own name, by whatever name it is wanted.
+void Checker::CheckWanted(ObjectId id, const ObjectPlan& plan) {
+  const scheduler::SchedulerCore& core = world_.scheduler.core();
+  std::optional<scheduler::ObjectView> view = core.GetObject(id);
   if (core.GetTask({id.job, plan.task})->state != TaskState::kDone) return;
   if (!view->available || view->holders.empty())
     return Fail(StrCat(ToString(id), " is wanted, but nobody has it"));
@@ -215,9 +240,7 @@ void Checker::CheckStores() {
     for (const auto& [key, blob] : worker->store()) {
       ObjectId id = key.id.object;
       if (!Known(id)) return Fail(StrCat(worker->Line(), ": leaks ", ToString(id)));
-      const ObjectPlan& plan = world_.FindJobPlan(id.job)->objects[id.ordinal];
-      bool wanted = (plan.wanted && !JobOf(id.job).forgotten && !JobOf(id.job).discarded) ||
-                    WantedByClient(id, Wants::kCertain) || WantedByDataset(id, Wants::kCertain);
+      const bool wanted = IsKept(id);
       bool current = JobOf(id.job).objects[id.ordinal].version == key.id.version;
       if (!key.parts.whole() || !wanted || !current) {
         return Fail(StrCat(worker->Line(), ": leaks ", ToString(id), " version ", key.id.version,

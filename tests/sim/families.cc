@@ -12,6 +12,7 @@ bool Families::Open(JobId job, uint32_t plan) {
 void Families::OpenChild(JobId job, uint32_t plan, const AttemptRef& parent) {
   plans_[job] = plan;
   parents_[job] = parent;
+  children_[parent.task].push_back(job);
   of_plan_[plan].push_back(job);
 }
 
@@ -23,6 +24,7 @@ void Families::LoseChildren() {
     lost_[job] = plan;
   }
   parents_.clear();
+  children_.clear();
 }
 
 uint32_t Families::PlanOf(JobId job) const {
@@ -44,12 +46,10 @@ std::vector<JobId> Families::FamilyOf(JobId root) const {
   return out;
 }
 
-std::vector<JobId> Families::ChildrenOf(TaskId task) const {
-  std::vector<JobId> out;
-  for (const auto& [job, parent] : parents_) {
-    if (parent.task == task) out.push_back(job);
-  }
-  return out;
+const std::vector<JobId>& Families::ChildrenOf(TaskId task) const {
+  static const std::vector<JobId> kNone;
+  auto found = children_.find(task);
+  return found == children_.end() ? kNone : found->second;
 }
 
 JobId Families::Resolve(JobId reader, uint32_t plan) const {

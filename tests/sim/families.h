@@ -32,7 +32,7 @@ class Families {
   JobId RootOf(JobId job) const;
   // The client's job and all that was submitted below it.
   std::vector<JobId> FamilyOf(JobId root) const;
-  std::vector<JobId> ChildrenOf(TaskId task) const;
+  const std::vector<JobId>& ChildrenOf(TaskId task) const;
   // Which job a task of `reader` means by one of the plan: its own, one above it, or a client's.
   JobId Resolve(JobId reader, uint32_t plan) const;
   // Some attempt of it was a child once.
@@ -42,6 +42,7 @@ class Families {
   std::vector<std::vector<JobId>> of_plan_;
   std::map<JobId, uint32_t> plans_;
   std::map<JobId, AttemptRef> parents_;
+  std::map<TaskId, std::vector<JobId>> children_;
   std::map<JobId, uint32_t> lost_;
 };
 

@@ -30,8 +30,10 @@ class JobBuilder {
       if (e.job == parent) readable_.insert(readable_.end(), e.objects.begin(), e.objects.end());
     }
     Independent(1 + rng_.Below(3));
+    DrawDelegated(plan_.jobs[parent], task);
     const uint64_t tasks = rng_.Below(10);
     while (job_.tasks.size() < tasks) Grow();
+    DrawDelegated(plan_.jobs[parent], task);
     DrawWants();
     CutBatches();
   }
@@ -182,7 +184,7 @@ class JobBuilder {
       o.task = ordinal;
       o.parts = parts;
       o.size_bytes = rng_.Chance(50) ? 0 : rng_.Below(options_.max_output_bytes) + 1;
-      o.value = OutputValue(options_.seed, job_index_, ordinal, i, digest);
+      o.value = o.made = OutputValue(options_.seed, job_index_, ordinal, i, digest);
       job_.objects.push_back(o);
     }
     t.edges = std::move(edges);
@@ -227,6 +229,23 @@ class JobBuilder {
     }
     job_.collections.push_back(wanted);
     return static_cast<uint32_t>(job_.collections.size() - 1);
+  }
+  // Some outputs of the task that submits this job are its newest objects: each takes over what the
+  // output is to be, before anybody reads it here.
+  void DrawDelegated(JobPlan& parent, Ordinal task) {
+    const TaskPlan& submitter = parent.tasks[task];
+    Ordinal to = static_cast<Ordinal>(job_.objects.size());
+    for (Ordinal o = submitter.first_output; o < submitter.first_output + submitter.output_count;
+         ++o) {
+      ObjectPlan& output = parent.objects[o];
+      if (output.delegated != kNoOrdinal || to == 0 || !rng_.Chance(300)) continue;
+      ObjectPlan& target = job_.objects[--to];
+      if (target.stands_for != kNoOrdinal || !target.consumers.empty()) continue;
+      output.delegated = to;
+      target.stands_for = o;
+      target.parts = output.parts;
+      target.value = output.value;
+    }
   }
   // An input of the task that submits this job.
   EdgePlan OfParent() {

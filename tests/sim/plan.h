@@ -40,7 +40,10 @@ struct ObjectPlan {
   uint32_t parts = 0;  // 0: not cut
   uint64_t size_bytes = 0;
   uint64_t value = 0;   // the oracle
+  uint64_t made = 0;    // what its task computes; `value` differs when something is delegated to it
   bool wanted = false;  // by the graph
+  Ordinal delegated = kNoOrdinal;   // its task does not make it: it is this object of the child
+  Ordinal stands_for = kNoOrdinal;  // the other way round, of the task that submits this job
   std::vector<Ordinal> consumers;
   struct Elsewhere {
     uint32_t job = 0;  // of the plan

@@ -136,6 +136,7 @@ std::string Table(const Stats& s) {
   Row(out, "submissions of tasks", s.submissions);
   Row(out, "yields", s.yields);
   Row(out, "of these discarded", s.discards);
+  Row(out, "outputs delegated to them", s.delegations);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);
@@ -260,11 +261,11 @@ std::string Unmet(const Stats& s) {
   }
   for (uint64_t n : {s.records_lost, s.records_replayed, s.attempts_adopted, s.quarantines, s.twins,
                      s.late_wants, s.forgotten_early, s.imports, s.datasets_published,
-                     s.datasets_dropped, s.submissions, s.discards, s.yields})
+                     s.datasets_dropped, s.submissions, s.discards, s.delegations, s.yields})
     if (n == 0)
       out +=
           "  records lost or replayed, adoptions, quarantines, twins, late wants, jobs forgotten "
-          "early, imports, datasets or submissions\n";
+          "early, imports, datasets, submissions or delegations\n";
   return out;
 }
 

@@ -77,6 +77,7 @@ struct Stats {
   uint64_t yields = 0;           // said to the scheduler
   uint64_t submissions = 0;      // batches that tasks submitted
   uint64_t discards = 0;         // of what they submitted
+  uint64_t delegations = 0;      // of outputs to what they submitted
   uint64_t imports = 0;          // sent: inputs of other jobs, datasets among them
   uint64_t datasets_published = 0, datasets_dropped = 0;
   std::array<std::array<uint64_t, 7>, 7> task_moves = {};    // by TaskState; 0: not there

@@ -179,7 +179,8 @@ void Checker::CheckInputs(const Assignment& a) {
     }
     for (uint32_t i = 0; i < edge.count; ++i) {
       const InputObject& input = a.objects[edge.first + i];
-      ObjectId id{world_.families.Resolve(a.attempt.task.job, expected.job), expected.objects[i]};
+      const ObjectId id =
+          Behind({world_.families.Resolve(a.attempt.task.job, expected.job), expected.objects[i]});
       const ObjectPlan& object = world_.FindJobPlan(id.job)->objects[id.ordinal];
       if (input.id.object != id)
         return Fail(StrCat(what, ": edge ", e, " names another object than the task's"));
@@ -228,6 +229,7 @@ void Checker::CheckRerun(const Assignment& a) {
   bool lost = false, needed = false, retried = retries_.contains(id.job);
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
     // Freed and wanted again in one step: no message tells of it when its holder is out of reach.
+    if (IsDelegated({id.job, o})) continue;
     retried |= MayBeRetriedFor({id.job, o});
     if (!job.objects[o].gone && HasReadable({id.job, o})) continue;
     lost = true;
@@ -296,7 +298,7 @@ bool Checker::IsMadeAnew(TaskId task, ObjectId but) {
   if (!view.has_value() || view->state != TaskState::kDone) return true;
   const TaskPlan& plan = world_.FindJobPlan(task.job)->tasks[task.ordinal];
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
-    if (o != but.ordinal && !HasReadable({task.job, o})) return true;
+    if (o != but.ordinal && !HasReadable({task.job, o}) && !IsDelegated({task.job, o})) return true;
   }
   return false;
 }
@@ -402,6 +404,7 @@ void Checker::On(const action::Journal& a) {
 bool Checker::SomethingGone(TaskId id) {
   const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
+    if (IsDelegated({id.job, o})) continue;
     if (JobOf(id.job).objects[o].gone || !HasReadable({id.job, o})) return true;
   }
   return false;
@@ -499,6 +502,11 @@ std::string Checker::WhoNeeds(ObjectId id, Closure& closure) {
   if (!job.cancelled && !job.sealed) return "the open job";
   if (WantedByDataset(id, closure.wants)) return "a dataset";
   std::string rebuild;
+  if (const ObjectId alias = StandsFor(id); alias != ObjectId{}) {
+    std::string who = WhoNeeds(alias, closure);
+    if (!who.empty() && !who.ends_with("again")) return who;
+    rebuild = std::move(who);
+  }
   for (Ordinal consumer : plan.consumers) {
     std::string why = WhyRun({id.job, consumer}, closure);
     if (why.ends_with("again")) {
@@ -556,7 +564,7 @@ std::string Checker::WhyRun(TaskId id, Closure& closure) {
     // What only workers that are away hold is made again when a task waits for nothing else.
     bool lost =
         closure.wants == Wants::kCertain ? KnownLost({id.job, o}) : !HasReadable({id.job, o});
-    if (!lost) continue;
+    if (!lost || IsDelegated({id.job, o})) continue;
     std::string who = WhoNeeds({id.job, o}, closure);
     if (!who.empty()) why = StrCat("because of ", who, ", ", ToString(id), " has to run again");
   }

@@ -91,8 +91,7 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   if (slot == kNoSlot || !Begun(attempts_[slot].phase)) return;
   Attempt& attempt = attempts_[slot];
   if (attempt.disowned || stopping_) {
-    if (event.end == AttemptEnd::kFinished)
-      DropOutputs(attempt, static_cast<uint32_t>(event.outputs.size()));
+    if (event.end == AttemptEnd::kFinished) DropOutputs(attempt, event.outputs);
     EndSilently(slot);
     return;
   }
@@ -103,7 +102,7 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   outcome.message = std::move(event.message);
   outcome.run_ns = event.run_ns;
   if (event.end == AttemptEnd::kFinished && event.outputs.size() != attempt.output_count) {
-    DropOutputs(attempt, static_cast<uint32_t>(event.outputs.size()));
+    DropOutputs(attempt, event.outputs);
     outcome.end = AttemptEnd::kFailed;
     outcome.failure = FailureClass::kOutputMissing;
     outcome.message =
@@ -121,6 +120,7 @@ void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<Out
   const Ordinal first = attempt.first_output;
   for (uint32_t i = 0; i < outputs.size(); ++i) {
     LocalKey key = {{{ref.task.job, first + i}, ref.attempt}, {}};
+    if (outputs[i].delegated != kNoOrdinal) continue;
     if (FindPiece(key) != kNoSlot) continue;  // only this attempt makes this version
     BecomeLocal(NewPiece(key), outputs[i].size_bytes, outputs[i].crc32c);
   }
@@ -128,8 +128,9 @@ void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<Out
 
 // What an executor made beyond its task's outputs has no name here: the next ordinal is another
 // task's, whose bytes may lie in the store already while its end is still in our queue.
-void WorkerCore::Impl::DropOutputs(const Attempt& attempt, uint32_t count) {
-  for (uint32_t i = 0; i < std::min(count, attempt.output_count); ++i) {
+void WorkerCore::Impl::DropOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs) {
+  for (uint32_t i = 0; i < std::min<size_t>(outputs.size(), attempt.output_count); ++i) {
+    if (outputs[i].delegated != kNoOrdinal) continue;
     LocalKey key = {{{attempt.ref().task.job, attempt.first_output + i}, attempt.ref().attempt},
                     {}};
     if (FindPiece(key) == kNoSlot) Emit(action::Drop{key});

@@ -81,8 +81,8 @@ struct FetchDone {
   std::vector<Item> items;
 };
 
-// From an executor: the body ended and is reaped. With kFinished its outputs are in the store as
-// versions of this attempt; else nothing of it is.
+// From an executor: the body ended and is reaped. With kFinished those of its outputs that it did not
+// delegate are in the store as versions of this attempt; else nothing of it is.
 struct ExecDone {
   AttemptRef attempt;
   // kFinished, kFailed, kCancelled (it was killed on our order) or kStuck (an input was lost: see

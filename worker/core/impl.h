@@ -189,7 +189,7 @@ class WorkerCore::Impl {
   void OnCancel(const AttemptRef& ref);
   void OnExecDone(event::ExecDone& event);
   void KeepOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
-  void DropOutputs(const Attempt& attempt, uint32_t count);
+  void DropOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
   void StartWhatFits();
   void Start(uint32_t slot);
   void Enqueue(uint32_t slot);
