@@ -50,8 +50,7 @@ uint32_t State::AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId 
   task.moved = false;
   if (task.again == Again::kAsked) {
     task.again = Again::kAssigned;
-    ++job.recomputed;
-    if (Progress* total = CountedIn(job)) ++total->recomputed;
+    CountIn(job, [](Progress& p) { ++p.recomputed; });
     ++counters.tasks_recomputed;
   }
   return index;
@@ -79,12 +78,10 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   if (slotted) attempt.fetch_bytes = fetch.missing;
   Promise(worker, job, attempt, fetch.missing);
   BeginSend(attempt, fetch);
-  job.bytes_saved += fetch.present;
-  job.bytes_moved += fetch.missing;
-  if (Progress* total = CountedIn(job)) {
-    total->bytes_saved += fetch.present;
-    total->bytes_moved += fetch.missing;
-  }
+  CountIn(job, [&fetch](Progress& p) {
+    p.bytes_saved += fetch.present;
+    p.bytes_moved += fetch.missing;
+  });
   counters.bytes_saved += fetch.present;
   counters.bytes_moved += fetch.missing;
 }

@@ -38,6 +38,7 @@ void State::SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead) {
 void State::TakeSlot(Worker& worker, AttemptRec& attempt) {
   ShapeLoad& load = Load(worker, attempt.shape);
   worker.used += VariantOf(attempt).need;
+  UsePools(VariantOf(attempt));
   ++load.slotted;
   if (load.listed) return;
   load.listed = true;
@@ -45,12 +46,14 @@ void State::TakeSlot(Worker& worker, AttemptRec& attempt) {
   running.insert(std::lower_bound(running.begin(), running.end(), attempt.shape), attempt.shape);
 }
 
+void State::LeaveSlot(Worker& worker, AttemptRec& attempt) {
+  worker.used -= VariantOf(attempt).need;
+  --Load(worker, attempt.shape).slotted;
+  ReturnPools(VariantOf(attempt));
+}
+
 void State::Charge(Worker& worker, AttemptRec& attempt) {
-  if (attempt.slotted) {
-    TakeSlot(worker, attempt);
-    UsePools(VariantOf(attempt));
-    return;
-  }
+  if (attempt.slotted) return TakeSlot(worker, attempt);
   ShapeLoad& load = Load(worker, attempt.shape);
   ++worker.ahead;
   load.ahead_ns += attempt.expected_ns;
@@ -59,17 +62,12 @@ void State::Charge(Worker& worker, AttemptRec& attempt) {
 }
 
 void State::Uncharge(Worker& worker, AttemptRec& attempt) {
-  ShapeLoad& load = Load(worker, attempt.shape);
-  if (attempt.slotted) {
-    if (attempt.yielded) {
-      --worker.yielded;
-    } else {
-      worker.used -= VariantOf(attempt).need;
-      --load.slotted;
-      ReturnPools(VariantOf(attempt));
-    }
+  if (attempt.slotted && attempt.yielded) {
+    --worker.yielded;
     return;
   }
+  if (attempt.slotted) return LeaveSlot(worker, attempt);
+  ShapeLoad& load = Load(worker, attempt.shape);
   --worker.ahead;
   load.ahead_ns -= attempt.expected_ns;
   --load.ahead;
@@ -278,8 +276,7 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
     for (uint32_t i = 0; i < task.retries && backoff < limits::kBackoffMaxNs; ++i) backoff *= 2;
     ++task.retries;
     task.avoid = attempt.worker.slot;  // it may be the worker's fault
-    ++job.retried;
-    if (Progress* total = CountedIn(job)) ++total->retried;
+    CountIn(job, [](Progress& p) { ++p.retried; });
     ++counters.tasks_retried;
     Emit(action::Journal{
         action::RecordKind::kRetry, job.id, ordinal, attempt.id, outcome.failure, {}});
@@ -374,8 +371,7 @@ void State::Absolve(TaskRec& task, AttemptRec& attempt) {
 }
 
 void State::CountRunning(Job& job, int32_t by) {
-  job.running += by;
-  if (Progress* total = CountedIn(job)) total->running += by;
+  CountIn(job, [by](Progress& p) { p.running += by; });
   counters.running += by;
   Changed(job);
 }

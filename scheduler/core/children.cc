@@ -30,10 +30,6 @@ bool Replaces(const Job& job, Ordinal ordinal) {
 }
 }  // namespace
 
-Progress* State::CountedIn(Job& job) {
-  return job.is_root() || job.child == ChildState::kDiscarded ? nullptr : &job.family->of_children;
-}
-
 void State::CountOutside(Job& job, int32_t by) {
   job.outside_wants += by;
   job.family->outside_wants += by;
@@ -212,10 +208,11 @@ void State::LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt) {
 void State::Discard(Job& child) {
   if (child.child == ChildState::kDiscarded || child.forgetting) return;
   Progress& total = child.family->of_children;
-  for (size_t i = 0; i < child.counts.size(); ++i) total.counts[i] -= child.counts[i];
-  total.running -= child.running;
+  // What was done for it stays counted.
+  for (size_t i = 0; i < total.counts.size(); ++i) total.counts[i] -= child.progress.counts[i];
+  total.running -= child.progress.running;
   child.child = ChildState::kDiscarded;
-  Job& root = *jobs[child.family->root];
+  Job& root = RootOf(child);
   std::erase_if(root.failures, [&](const FailureView& f) { return f.task.job == child.id; });
   Emit(action::Journal{.kind = action::RecordKind::kDiscard, .job = child.id});
   child.cancelled = child.seal_asked = true;
@@ -225,10 +222,16 @@ void State::Discard(Job& child) {
   Changed(root);
 }
 
-bool State::CancelledAbove(const Job& job) const {
+// From the job itself up to its root, the first that `is` so; null: none.
+template <typename Is>
+const Job* State::FirstAbove(const Job& job, Is is) const {
   const Job* above = &job;
-  while (!above->cancelled && !above->is_root()) above = jobs[above->parent.task.job];
-  return above->cancelled;
+  while (!is(*above) && !above->is_root()) above = jobs[above->parent.task.job];
+  return is(*above) ? above : nullptr;
+}
+
+bool State::CancelledAbove(const Job& job) const {
+  return FirstAbove(job, [](const Job& above) { return above.cancelled; }) != nullptr;
 }
 
 // One a call: what tasks of a cancelled or discarded job submitted goes the same way.
@@ -265,9 +268,8 @@ void State::RetryChildren(Job& job, bool cancelled_too) {
     Job& child = *jobs[*it];
     if (child.child != ChildState::kAccepted || child.forgetting) continue;
     if (child.cancelled && !cancelled_too) continue;
-    const Job* above = &child;
-    while (above != &job && !above->is_root()) above = jobs[above->parent.task.job];
-    if (above == &job) RetryWhole(child, cancelled_too);
+    if (FirstAbove(child, [&job](const Job& above) { return &above == &job; }) != nullptr)
+      RetryWhole(child, cancelled_too);
   }
 }
 

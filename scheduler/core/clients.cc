@@ -32,20 +32,18 @@ void State::On(event::SetWants& e) {
 void State::AddWant(ObjectId id) {
   Job& job = *jobs[id.job];
   ObjectRec& object = job.objects[id.ordinal];
-  ++object.outside_wants;
   ++counters.client_wants;
-  CountOutside(job, +1);
   Presence actual = Actual(job, object);
   if (actual == Presence::kAvailable || actual == Presence::kDead) Emit(action::ObjectChanged{id});
-  MakeIfWanted(job, id.ordinal);
+  CountOutside(job, +1);
+  Hold(job, id.ordinal);
 }
 
 void State::DropWant(ObjectId id) {
   --counters.client_wants;
   Job* job = FindJob(id.job);
   if (job == nullptr) return;  // forgotten meanwhile
-  --job->objects[id.ordinal].outside_wants;
-  FreeIfUnwanted(*job, id.ordinal);
+  LetGo(*job, id.ordinal);
   CountOutside(*job, -1);
 }
 

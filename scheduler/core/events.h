@@ -25,6 +25,8 @@ struct OrdinalRange {
   uint32_t count = 0;
   uint32_t stride = 1;
   bool operator==(const OrdinalRange&) const = default;
+
+  uint64_t last() const { return first + uint64_t{count - 1} * stride; }  // of one or more
 };
 
 // Objects first, first + stride, ... of a job, `count` of them.
@@ -38,6 +40,7 @@ struct ObjectRange {
   bool Contains(Ordinal object) const {
     return object >= first && (object - first) % stride == 0 && (object - first) / stride < count;
   }
+  uint64_t last() const { return first + uint64_t{count - 1} * stride; }  // of one or more
 };
 
 // One batch of a graph as columns of rows. Indices are the job's; intake has checked every one of

@@ -20,7 +20,7 @@ JobState StateOf(const Job& job) {
   if (!job.ended) return JobState::kRunning;
   auto some = [&job](TaskState state) {
     const auto s = static_cast<size_t>(state);
-    return job.counts[s] > 0 || (job.is_root() && job.family->of_children.counts[s] > 0);
+    return job.progress.counts[s] > 0 || (job.is_root() && job.family->of_children.counts[s] > 0);
   };
   return some(TaskState::kFailed)      ? JobState::kFailed
          : some(TaskState::kCancelled) ? JobState::kCancelled
@@ -70,7 +70,7 @@ void State::On(event::ForgetJob& e) {
 
 // Of a job whose state of being ended or wanted may have changed.
 void State::Reclassify(Job& job) {
-  if (!job.is_root()) return Reclassify(*jobs[job.family->root]);
+  if (!job.is_root()) return Reclassify(RootOf(job));
   bool idle = job.ended && !job.forgetting && job.family->outside_wants == 0;
   if (idle && job.expired) return BeginForget(job);
   if (idle != job.idle) {
@@ -182,7 +182,7 @@ void State::KeepCompact(Job& job) {
 }
 
 void State::ForgetRecords(Job& job) {
-  for (size_t i = 0; i < job.counts.size(); ++i) counters.tasks[i] -= job.counts[i];
+  for (size_t i = 0; i < job.progress.counts.size(); ++i) counters.tasks[i] -= job.progress.counts[i];
   if (job.is_root()) {
     KeepCompact(job);
   } else {

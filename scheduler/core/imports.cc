@@ -17,36 +17,28 @@ namespace {
 
 constexpr uint32_t kInvalid = 3, kNotFound = 5, kAlreadyExists = 6;  // gRPC status codes
 
-uint64_t LastOf(const ObjectRange& range) {
-  return range.first + uint64_t{range.count - 1} * range.stride;
-}
-
 // "" or what is wrong with it.
 std::string CheckRange(const Job* job, const ObjectRange& range) {
   if (job == nullptr || job->forgetting)
     return StrCat("there is no job ", range.job, ", or it was forgotten");
-  if (range.count == 0 || range.stride == 0 || LastOf(range) >= job->objects.size()) {
+  if (range.count == 0 || range.stride == 0 || range.last() >= job->objects.size()) {
     return StrCat("job ", range.job, " has ", job->objects.size(), " objects, not ", range.count,
                   " from ", range.first, " on in steps of ", range.stride);
   }
   return "";
 }
 
+OrdinalRange Ordinals(const ObjectRange& range) {
+  return {range.first, range.count, range.stride};
+}
+
 // The dataset's objects that are asked for; a range of no objects: it has not so many.
 ObjectRange Within(const ObjectRange& dataset, const Batch::Collection& asked) {
   if (asked.count == 0) return dataset;
   const ObjectRange numbers{0, asked.first, asked.count, std::max<uint32_t>(asked.stride, 1)};
-  if (LastOf(numbers) >= dataset.count) return {dataset.job};
+  if (numbers.last() >= dataset.count) return {dataset.job};
   return {dataset.job, dataset.first + asked.first * dataset.stride, asked.count,
           numbers.stride * dataset.stride};
-}
-
-Work WalkOf(WorkKind kind, const ObjectRange& range) {
-  return {.kind = kind,
-          .job = range.job,
-          .index = range.first,
-          .cursor = range.stride,
-          .limit = static_cast<uint32_t>(LastOf(range) + 1)};
 }
 
 }  // namespace
@@ -205,7 +197,7 @@ void State::On(event::PublishDataset& e) {
   if (fresh) {
     ++job->datasets;
     CountOutside(*job, +1);
-    Enqueue(WalkOf(WorkKind::kHoldDataset, e.objects));
+    Enqueue(WalkOf(WorkKind::kHoldDataset, job->id, Ordinals(e.objects)));
     Emit(action::Journal{
         .kind = action::RecordKind::kPublishDataset, .job = job->id, .token = e.token});
   }
@@ -220,21 +212,11 @@ void State::On(event::DropDataset& e) {
   Job& job = *jobs[objects.job];
   datasets.erase(known);
   Emit(action::Journal{.kind = action::RecordKind::kDropDataset, .job = job.id, .token = e.token});
-  Enqueue(WalkOf(WorkKind::kLetGoDataset, objects));
+  Enqueue(WalkOf(WorkKind::kLetGoDataset, job.id, Ordinals(objects)));
   --job.datasets;
   CountOutside(job, -1);
   ForgetIfDiscarded(job);
   Answer(e.token, 0, "", job.id);
-}
-
-void State::HoldForDataset(Job& job, Ordinal object, bool hold) {
-  if (hold) {
-    ++job.objects[object].outside_wants;
-    MakeIfWanted(job, object);
-  } else {
-    --job.objects[object].outside_wants;
-    FreeIfUnwanted(job, object);
-  }
 }
 
 }  // namespace taskd::scheduler

@@ -20,7 +20,7 @@ void State::Changed(Job& job) {
   if (job.changed) return;
   job.changed = true;
   changed_jobs.push_back(job.id);
-  if (!job.is_root()) Changed(*jobs[job.family->root]);
+  if (!job.is_root()) Changed(RootOf(job));
 }
 
 void State::On(event::OpenJob& e) {
@@ -183,10 +183,10 @@ void State::AppendBatch(Job& job, const Batch& batch) {
     job.collections.push_back(record);
   }
   uint64_t added = job.tasks.size() - first_task;
-  job.counts[static_cast<size_t>(TaskState::kWaiting)] += added;
+  CountIn(job, [added](Progress& p) {
+    p.counts[static_cast<size_t>(TaskState::kWaiting)] += added;
+  });
   counters.tasks[static_cast<size_t>(TaskState::kWaiting)] += added;
-  if (Progress* total = CountedIn(job))
-    total->counts[static_cast<size_t>(TaskState::kWaiting)] += added;
   Changed(job);
   if (added > 0 && job.child != ChildState::kHeld) {
     Enqueue({.kind = WorkKind::kStartTasks,
@@ -265,7 +265,7 @@ void State::CheckJobEnd(Job& job) {
   Changed(job);
   if (!job.is_root()) {
     --job.family->open_children;
-    CheckJobEnd(*jobs[job.family->root]);
+    CheckJobEnd(RootOf(job));
     return ForgetIfDiscarded(job);
   }
   --counters.jobs_open;

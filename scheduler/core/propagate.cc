@@ -326,7 +326,7 @@ bool State::Advance(Work& work) {
       return AdvanceCancelChildren(job, work);
     case WorkKind::kHoldDataset:
     case WorkKind::kLetGoDataset:
-      HoldForDataset(job, work.index, work.kind == WorkKind::kHoldDataset);
+      work.kind == WorkKind::kHoldDataset ? Hold(job, work.index) : LetGo(job, work.index);
       return NextOfRange(work);
     case WorkKind::kForgetObjects:
       return ForgetObject(job, work);

@@ -179,7 +179,7 @@ struct TakenIn {
 
 // What a client sees of a job as it goes on.
 struct Progress {
-  StateCounts counts = {};
+  StateCounts counts = {};  // of tasks, by state
   uint64_t running = 0, recomputed = 0, retried = 0;
   uint64_t bytes_moved = 0, bytes_saved = 0;
 };
@@ -255,10 +255,8 @@ struct Job {
   absl::flat_hash_map<uint32_t, Selection> selections;  // by edge; looked up, never iterated
   absl::flat_hash_map<Ordinal, std::vector<AttemptView>>
       history;  // ends other than a first finish; likewise
-  StateCounts counts = {};
-  uint64_t running = 0, recomputed = 0, retried = 0;
+  Progress progress;
   uint64_t opened_ns = 0, ended_ns = 0;
-  uint64_t bytes_moved = 0, bytes_saved = 0;
   uint64_t largest_bytes = 0;                // of an object of it, so far
   absl::flat_hash_map<Ordinal, Sink> sinks;  // looked up, never iterated
   std::vector<FailureView> failures;
@@ -285,7 +283,7 @@ struct Job {
   bool is_root() const { return child == ChildState::kRoot; }
   // Its attempt's fate is not known.
   bool pending() const { return child == ChildState::kHeld || child == ChildState::kEarly; }
-  uint64_t unfinished() const { return counts[1] + counts[2] + counts[3]; }
+  uint64_t unfinished() const { return progress.counts[1] + progress.counts[2] + progress.counts[3]; }
 };
 
 // A client that wants something or has ephemeral jobs.

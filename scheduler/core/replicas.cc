@@ -129,6 +129,17 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   }
 }
 
+// From outside of the graph: a client, a dataset, or an attempt that yielded for it.
+void State::Hold(Job& job, Ordinal ordinal) {
+  ++job.objects[ordinal].outside_wants;
+  MakeIfWanted(job, ordinal);
+}
+
+void State::LetGo(Job& job, Ordinal ordinal) {
+  --job.objects[ordinal].outside_wants;
+  FreeIfUnwanted(job, ordinal);
+}
+
 void State::ReportReplica(Worker& worker, const Replica& replica) {
   ObjectId id = replica.id.object;
   ObjectRec* object = FindObject(id);

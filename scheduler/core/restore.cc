@@ -197,7 +197,7 @@ void State::ReplayFinalFailure(Job& job, const action::Journal& record) {
 void State::ReplayRetry(Job& job, const action::Journal& record) {
   TaskRec& task = job.tasks[record.number];
   ++task.retries;
-  ++job.retried;
+  CountIn(job, [](Progress& p) { ++p.retried; });
   task.last_attempt = std::max(task.last_attempt, record.attempt);
 }
 

@@ -19,27 +19,15 @@ bool Failed(const TaskRec& task) {
   return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
 }
 
-uint64_t LastOf(const OrdinalRange& range) {
-  return range.first + uint64_t{range.count - 1} * range.stride;
-}
-
-// An item that walks the range: `cursor` is its stride.
-Work WalkOf(WorkKind kind, JobId job, const OrdinalRange& range) {
-  return {.kind = kind,
-          .job = job,
-          .index = range.first,
-          .cursor = range.stride,
-          .limit = range.count == 0 ? range.first : static_cast<uint32_t>(LastOf(range) + 1)};
-}
 }  // namespace
 
 // "" or what is wrong with them.
 std::string State::CheckRanges(const Job& job, const std::vector<OrdinalRange>& ranges) const {
   for (const OrdinalRange& range : ranges) {
     if (range.stride == 0) return "tasks are to be named with a stride of at least 1";
-    if (range.count == 0 || LastOf(range) < job.tasks.size()) continue;
+    if (range.count == 0 || range.last() < job.tasks.size()) continue;
     return StrCat("job ", job.id, " has ", job.tasks.size(), " tasks; there are none from ",
-                  range.first, " to ", LastOf(range));
+                  range.first, " to ", range.last());
   }
   return "";
 }

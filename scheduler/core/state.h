@@ -59,136 +59,9 @@
 #include "scheduler/core/scheduler_core.h"
 #include "scheduler/core/shape_set.h"
 #include "scheduler/core/views.h"
+#include "scheduler/core/work.h"
 
 namespace taskd::scheduler {
-
-enum class WorkKind : uint8_t {
-  kStartTasks,      // job, index..limit: link and count the inputs of new tasks
-  kRestartTask,     // job, index: count the inputs of a done task that has to run again
-  kStillNeeded,     // job, index: call off its running again if nothing of it is lost any more
-  kAnnounceObject,  // job, index: tell consumers that the presence changed
-  kAnnounceCollection,
-  kReleaseMembers,  // job, index: the collection has no unfinished consumer any more
-  kAcquireMembers,  // job, index: it has one again
-  kDemandAway,      // job, index: consumers that lack nothing else have this away object rebuilt
-  kCancelTasks,     // job
-  kCancelRange,     // job, index..limit by cursor
-  kRetryRange,      // job, index..limit by cursor, cancelled_too, inputs_too
-  kCancelChildren,  // job, index and limit by cursor: what its tasks submitted
-  kRevisitWants,    // job: make again what the graph wants
-  kReviveTask,      // job, index: a failed task that starts anew
-  kForgetObjects,   // job: free all
-  kForgetRecords,   // job
-  kDropHusk,        // the first of `husks`
-  kDropClient,      // index, limit: halves of its id: its lease is over
-  kHoldDataset,     // job, index..limit by cursor: want each
-  kLetGoDataset,    // likewise, the other way round
-  kSweepObjects,    // job: free what nobody wants
-  kFailShape,       // index: the shape: its rule names no worker that is left
-  kEndByInput,      // job, index: an input was found dead while the journal was read
-  kEndGrace,        // job, index: what no worker has claimed since the restart is lost
-  kCheckDrained,    // worker: whether it holds and runs nothing that anyone needs
-  kWorkerDrain,     // worker: what only it holds is copied elsewhere
-  kWorkerAway,      // worker: its replicas cannot be read
-  kWorkerDemand,    // worker: past rerun_after
-  kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
-  kWorkerForget,    // worker: drop its replicas, free its slot
-  kWorkerOrphan,    // worker: its attempts may run elsewhere
-  kWorkerDropAttempts,  // worker: its attempts are lost
-  kWorkerRehome,        // worker: give its home queues back
-  kUnpark,              // job: its family is below its limit of attempts again
-};
-
-struct Work {
-  WorkKind kind = WorkKind::kStartTasks;
-  JobId job = 0;  // or the worker's slot
-  uint32_t index = 0;
-  uint32_t cursor = kNil;
-  uint32_t limit = 0;
-  bool begun = false;
-  bool cancelled_too = false, inputs_too = false;
-  Presence before = Presence::kMissing, after = Presence::kMissing;
-};
-
-enum class TimerKind : uint8_t {
-  kClientLease,
-  kForgetJob,
-  kBackoff,
-  kSilent,
-  kRerun,
-  kForget,
-  kRefused,
-  kStraggler,
-  kGrace,
-  kHold,
-  kCopy,
-  kQuarantine,
-  kLookAhead
-};
-struct Timer {
-  uint64_t at_ns = 0;
-  TimerKind kind = TimerKind::kBackoff;
-  uint64_t a = 0, b = 0;  // job, task | worker slot, epoch | client, epoch | object, tries
-  auto operator<=>(const Timer&) const = default;
-};
-
-// An object of which copies may lack.
-struct CopyAsk {
-  ObjectId id;
-  uint8_t tries = 0;  // gathers that failed in a row
-};
-// A worker has been told to fetch an object.
-struct Gather {
-  WorkerId target;
-  AttemptId version = 0;
-  uint8_t tries = 0;
-  uint64_t bytes = 0;
-};
-// An input of a waiting task, to be fetched to its home.
-struct EarlyAsk {
-  ObjectId id;
-  TaskId task;
-};
-
-struct Recovery {
-  uint64_t lost_ns = 0;
-  uint64_t outstanding = 0;  // tasks put back by the loss that are not done yet
-};
-
-// What a task does to a worker's store, see memory.cc.
-enum class Room : uint8_t {
-  kFits,
-  kMakes,  // does not fit, and frees as much as it adds
-  kGrows,  // goes after what makes room
-  kWaits,  // until attempts there have ended
-};
-
-// Bytes that a task would add to a worker's store, and take from it by its end.
-struct Footprint {
-  uint64_t outputs = 0, fetched = 0;
-  uint64_t freed = 0;  // its share of inputs that others read too
-  uint64_t added() const { return outputs + fetched; }
-};
-
-// Inputs of this many bytes are large: it matters where else they are fetched to, and from whom.
-inline constexpr uint64_t kLargeBytes = 4 << 20;
-
-// What a task would take to a worker.
-struct Move {
-  uint64_t ns = 0, bytes = 0;
-  bool waits = false;  // who is to send it has enough to send for now
-};
-
-// Inputs of an attempt, in bytes: there or not, and from whom most of them come.
-struct Fetch {
-  uint64_t present = 0, missing = 0;
-  uint16_t sender = kNoSlot;
-  uint64_t sender_bytes = 0;
-  void Add(uint16_t from, uint64_t bytes);
-};
-
-// Of an object with many replicas: the replica before a worker's in its list; kNil: it is the first.
-using WideIndex = absl::flat_hash_map<uint16_t, uint32_t>;  // looked up, never iterated
 
 class Reasons;
 
@@ -300,6 +173,8 @@ class State {
   void DropReplicas(Job& job, ObjectId id);  // frees them at their workers
   void FreeIfUnwanted(Job& job, Ordinal object);
   void MakeIfWanted(Job& job, Ordinal object);
+  void Hold(Job& job, Ordinal object);
+  void LetGo(Job& job, Ordinal object);
   void ReportReplica(Worker& worker, const Replica& replica);
   ObjectRec* FindObject(ObjectId id) const;  // null: it is not known
 
@@ -342,6 +217,7 @@ class State {
   void CancelAttempts(TaskRec& task);
   void SetAhead(const Worker& worker, uint16_t shape, uint32_t ahead);
   void TakeSlot(Worker& worker, AttemptRec& attempt);
+  void LeaveSlot(Worker& worker, AttemptRec& attempt);
   void Charge(Worker& worker, AttemptRec& attempt);
   void Uncharge(Worker& worker, AttemptRec& attempt);
   void PromoteAhead(Worker& worker);
@@ -574,7 +450,6 @@ class State {
   std::string ResolveImports(const Job& job, Batch& batch) const;  // "" or what is wrong
   void AppendImport(Job& job, const Batch::Collection& from);
   uint32_t TellImporter(Job& job, Ordinal object, uint32_t below, Presence before, Presence after);
-  void HoldForDataset(Job& job, Ordinal object, bool hold);
   void LetGoImport(Job& job, const Import& import);
   void EndImport(Job& job, const Import& import);
   void CutImporter(Job& job);
@@ -598,13 +473,21 @@ class State {
   std::string CheckSubmission(const event::SubmitFromTask& e, const Job& child) const;
   std::string CheckMade(const Batch& batch) const;
   void InheritCrashes(const Job& job, Job& child, Ordinal first);
-  Progress* CountedIn(Job& job);  // null: nothing but itself counts it
+  static bool IsCounted(const Job& job) { return job.child != ChildState::kDiscarded; }
+  // count(Progress&), in the job and in its family.
+  template <typename Count>
+  static void CountIn(Job& job, Count count) {
+    count(job.progress);
+    if (!job.is_root() && IsCounted(job)) count(job.family->of_children);
+  }
   void CountOutside(Job& job, int32_t by);
   Job* ChildFor(const Job& job, Ordinal ordinal, AttemptId attempt) const;
   bool HasSubmission(const Job& job, const AttemptRec& attempt, Outcome& outcome);
   void AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void Discard(Job& child);
+  template <typename Is>
+  const Job* FirstAbove(const Job& job, Is is) const;
   bool CancelledAbove(const Job& job) const;
   bool AdvanceCancelChildren(Job& job, Work& work);
   void ForgetIfDiscarded(Job& job);
@@ -657,6 +540,7 @@ class State {
   // --- jobs.cc
   Job* FindJob(JobId id) { return jobs.Find(id); }
   const Job* FindJob(JobId id) const { return jobs.Find(id); }
+  Job& RootOf(const Job& job) const { return *jobs[job.family->root]; }
   void Changed(Job& job);
   void CheckJobEnd(Job& job);
   void CancelWhole(Job& job, Token token);

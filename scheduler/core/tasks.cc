@@ -10,7 +10,6 @@ namespace taskd::scheduler {
 
 void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
   const TaskState before = task.state;
-  --job.counts[static_cast<size_t>(before)];
   --counters.tasks[static_cast<size_t>(task.state)];
   if (HalvesLeft(task.state) != HalvesLeft(state)) {
     const uint64_t told_us = ToldCpuUs(job, task);
@@ -19,12 +18,11 @@ void State::SetTaskState(Job& job, TaskRec& task, TaskState state) {
                    told_us * HalvesLeft(task.state) / 2);
   }
   task.state = state;
-  ++job.counts[static_cast<size_t>(state)];
   ++counters.tasks[static_cast<size_t>(state)];
-  if (Progress* total = CountedIn(job)) {
-    --total->counts[static_cast<size_t>(before)];
-    ++total->counts[static_cast<size_t>(state)];
-  }
+  CountIn(job, [&](Progress& p) {
+    --p.counts[static_cast<size_t>(before)];
+    ++p.counts[static_cast<size_t>(state)];
+  });
   Changed(job);
 }
 
@@ -166,7 +164,7 @@ void State::Reopen(Job& job) {
   job.ended = false;
   if (!job.is_root()) {
     ++job.family->open_children;
-    return Reopen(*jobs[job.family->root]);
+    return Reopen(RootOf(job));
   }
   --counters.jobs_ended;
   ++counters.jobs_open;
@@ -268,8 +266,8 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
 
 // Culprits with text, as many as are shown.
 void State::KeepFailure(Job& job, FailureView failure) {
-  if (CountedIn(job) != nullptr) {
-    Job& root = *jobs[job.family->root];
+  if (!job.is_root() && IsCounted(job)) {
+    Job& root = RootOf(job);
     if (root.failures.size() < limits::kFailuresKept) root.failures.push_back(failure);
   }
   if (job.failures.size() < limits::kFailuresKept) job.failures.push_back(std::move(failure));
@@ -277,7 +275,7 @@ void State::KeepFailure(Job& job, FailureView failure) {
 
 void State::DropFailure(Job& job, Ordinal ordinal) {
   const TaskId task{job.id, ordinal};
-  for (Job* of : {&job, jobs[job.family->root]})
+  for (Job* of : {&job, &RootOf(job)})
     std::erase_if(of->failures, [&](const FailureView& f) { return f.task == task; });
 }
 

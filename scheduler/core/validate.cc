@@ -312,7 +312,7 @@ std::string ValidateState(const State& state) {
       for (size_t i = 0; i < counts.size(); ++i) seen.family->of_children[i] += counts[i];
     }
     if (std::string bad = CheckChild(state, *job); !bad.empty()) return bad;
-    if (counts != job->counts) return StrCat("job ", job->id, ": task counts are wrong");
+    if (counts != job->progress.counts) return StrCat("job ", job->id, ": task counts are wrong");
     for (size_t i = 0; i < counts.size(); ++i) total[i] += counts[i];
     if (!Quiet(state)) continue;
     if (!job->family->parked.empty() && !job->family->share.at_limit())

@@ -40,14 +40,13 @@ void State::Await(AttemptRef ref, ObjectId id, Awaits& mine) {
   if (object == nullptr || jobs[id.job]->forgetting) return;
   Job& job = *jobs[id.job];
   mine.objects.push_back(id);
-  ++object->outside_wants;
-  CountOutside(job, +1);
   const Presence actual = Actual(job, *object);
   if (actual != Presence::kAvailable && actual != Presence::kDead) {
     ++mine.left;
     awaiters[id].push_back(ref);
   }
-  MakeIfWanted(job, id.ordinal);
+  CountOutside(job, +1);
+  Hold(job, id.ordinal);
 }
 
 void State::DropAwaits(AttemptRef ref) {
@@ -60,8 +59,7 @@ void State::DropAwaits(AttemptRef ref) {
     }
     Job* job = FindJob(id.job);
     if (job == nullptr) continue;  // forgotten meanwhile
-    --job->objects[id.ordinal].outside_wants;
-    FreeIfUnwanted(*job, id.ordinal);
+    LetGo(*job, id.ordinal);
     CountOutside(*job, -1);
   }
   awaits.erase(found);
@@ -84,9 +82,7 @@ void State::GiveBack(Worker& worker, AttemptRec& attempt) {
   attempt.yielded = true;
   ++worker.yielded;
   if (std::exchange(attempt.alone, false)) worker.alone = false;
-  worker.used -= VariantOf(attempt).need;
-  --Load(worker, attempt.shape).slotted;
-  ReturnPools(VariantOf(attempt));
+  LeaveSlot(worker, attempt);
   worker.promised_bytes -= attempt.promised_out_bytes;
   if (attempt.orphaned) return;
   Family& family = *jobs[attempt.job]->family;
@@ -98,7 +94,6 @@ void State::Resume(Worker& worker, AttemptRec& attempt) {
   attempt.yielded = false;
   --worker.yielded;
   TakeSlot(worker, attempt);
-  UsePools(VariantOf(attempt));
   worker.promised_bytes += attempt.promised_out_bytes;
   if (!attempt.orphaned) shares.AttemptCounts(jobs[attempt.job]->family->share);
   attempt.state = AttemptState::kRunning;
