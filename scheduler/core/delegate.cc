@@ -120,12 +120,24 @@ void State::MakeAgain(ObjectId id) {
 // is its own culprit, and follows what was put back in the same family.
 void State::FollowDelegated(Job& job, Ordinal ordinal, uint32_t source) {
   const TaskRec& task = job.tasks[ordinal];
-  const bool delegated = source & kCollectionBit
-                             ? !job.collections[source & ~kCollectionBit].foreign()
-                             : job.objects[source].alias;
-  if (!delegated || task.failure != FailureClass::kInputFailed || job.cancelled) return;
+  if (task.failure != FailureClass::kInputFailed || job.cancelled) return;
+  // Not when a lost result just returned, and who was to make it is as dead as before.
+  auto put_back = [&](Ordinal input) {
+    const ObjectId behind = Behind(job, input);
+    const ObjectRec* object = FindObject(behind);
+    return behind.job != job.id && object != nullptr &&
+           !Failed(jobs[behind.job]->tasks[object->producer]);
+  };
   budget -= task.edge_count;
-  if (DeadSource(job, task) == kNil) ReviveTask(job, ordinal);
+  bool follows = !(source & kCollectionBit) && put_back(source);
+  if (source & kCollectionBit) {
+    const CollectionRec& c = job.collections[source & ~kCollectionBit];
+    for (uint32_t i = 0; i < c.count && !c.foreign() && !follows; ++i) {
+      follows = put_back(c.first + i * c.stride);
+      --budget;
+    }
+  }
+  if (follows && DeadSource(job, task) == kNil) ReviveTask(job, ordinal);
 }
 
 }  // namespace taskd::scheduler

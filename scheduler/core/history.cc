@@ -182,7 +182,8 @@ void State::KeepCompact(Job& job) {
 }
 
 void State::ForgetRecords(Job& job) {
-  for (size_t i = 0; i < job.progress.counts.size(); ++i) counters.tasks[i] -= job.progress.counts[i];
+  for (size_t i = 0; i < job.progress.counts.size(); ++i)
+    counters.tasks[i] -= job.progress.counts[i];
   if (job.is_root()) {
     KeepCompact(job);
   } else {

@@ -28,9 +28,7 @@ std::string CheckRange(const Job* job, const ObjectRange& range) {
   return "";
 }
 
-OrdinalRange Ordinals(const ObjectRange& range) {
-  return {range.first, range.count, range.stride};
-}
+OrdinalRange Ordinals(const ObjectRange& range) { return {range.first, range.count, range.stride}; }
 
 // The dataset's objects that are asked for; a range of no objects: it has not so many.
 ObjectRange Within(const ObjectRange& dataset, const Batch::Collection& asked) {
@@ -157,6 +155,7 @@ void State::EndImport(Job& job, const Import& import) {
   CollectionRec& c = job.collections[import.collection];
   Job* owner = MembersOf(job, c);
   c.job = kNoJob;
+  c.behind = {};
   if (owner == nullptr) return;
   owner->importers.erase(import.key);
   if (owner->family != job.family) CountOutside(*owner, -1);

@@ -183,9 +183,8 @@ void State::AppendBatch(Job& job, const Batch& batch) {
     job.collections.push_back(record);
   }
   uint64_t added = job.tasks.size() - first_task;
-  CountIn(job, [added](Progress& p) {
-    p.counts[static_cast<size_t>(TaskState::kWaiting)] += added;
-  });
+  CountIn(job,
+          [added](Progress& p) { p.counts[static_cast<size_t>(TaskState::kWaiting)] += added; });
   counters.tasks[static_cast<size_t>(TaskState::kWaiting)] += added;
   Changed(job);
   if (added > 0 && job.child != ChildState::kHeld) {

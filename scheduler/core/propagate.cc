@@ -294,6 +294,9 @@ bool State::Advance(Work& work) {
     case WorkKind::kEndByInput:
       EndIfInputDead(job, work.index);
       return false;
+    case WorkKind::kFollowCulprit:
+      FollowCulprit(job, work.index);
+      return false;
     case WorkKind::kStillNeeded:
       CheckStillNeeded(job, work.index);
       return false;

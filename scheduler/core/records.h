@@ -283,7 +283,9 @@ struct Job {
   bool is_root() const { return child == ChildState::kRoot; }
   // Its attempt's fate is not known.
   bool pending() const { return child == ChildState::kHeld || child == ChildState::kEarly; }
-  uint64_t unfinished() const { return progress.counts[1] + progress.counts[2] + progress.counts[3]; }
+  uint64_t unfinished() const {
+    return progress.counts[1] + progress.counts[2] + progress.counts[3];
+  }
 };
 
 // A client that wants something or has ephemeral jobs.

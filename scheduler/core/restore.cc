@@ -148,6 +148,7 @@ void State::ReplayFinish(Job& job, const action::Journal& record) {
   if (task.state == TaskState::kFailed || task.state == TaskState::kCancelled) {
     if (job.cancelled) return;
     ReviveTask(job, record.number);
+    WorkOff();  // who failed by it follows, before it is there again
   }
   task.last_attempt = std::max(task.last_attempt, record.attempt);
   for (uint16_t i = 0; i < task.output_count && i < record.outputs.size(); ++i) {
@@ -177,8 +178,10 @@ void State::ReplayFinalFailure(Job& job, const action::Journal& record) {
   if (task.state == TaskState::kCancelled) return;
   // A retry was at work, had put its culprit back, and took it along.
   if (record.failure == FailureClass::kInputFailed && record.culprit != record.number &&
-      record.culprit < job.tasks.size() && job.tasks[record.culprit].state != TaskState::kFailed)
+      record.culprit < job.tasks.size() && job.tasks[record.culprit].state != TaskState::kFailed) {
+    task.retries = 0;
     return;
+  }
   task.failure = record.failure;
   task.culprit = record.culprit;
   if (task.state == TaskState::kFailed) return;  // taken along, and failed again
@@ -227,6 +230,10 @@ void State::EndRestore() {
   for (TaskId id : std::exchange(postponed, {})) {
     if (FindJob(id.job) != nullptr)
       Enqueue({.kind = WorkKind::kEndByInput, .job = id.job, .index = id.ordinal});
+  }
+  for (TaskId id : std::exchange(unfollowed, {})) {
+    if (FindJob(id.job) != nullptr)
+      Enqueue({.kind = WorkKind::kFollowCulprit, .job = id.job, .index = id.ordinal});
   }
   // Clients have as long as after any other break to come back to their jobs.
   for (const auto& [id, client] : clients) {

@@ -14,11 +14,6 @@ namespace {
 constexpr uint32_t kInvalid = 3, kFailedPrecondition = 9;  // gRPC status codes
 
 constexpr uint32_t kCulpritDepth = 64;
-
-bool Failed(const TaskRec& task) {
-  return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
-}
-
 }  // namespace
 
 // "" or what is wrong with them.
@@ -215,7 +210,12 @@ void State::ReviveTask(Job& job, Ordinal ordinal) {
 void State::FollowCulprit(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   if (!Failed(task) || task.culprit == kNoOrdinal || task.culprit == ordinal) return;
-  if (job.cancelled || Failed(job.tasks[task.culprit])) return;
+  if (job.cancelled) return;
+  if (Failed(job.tasks[task.culprit])) {
+    // Its own record may come only after what made this one follow.
+    if (restoring) unfollowed.push_back({job.id, ordinal});
+    return;
+  }
   budget -= task.edge_count;
   uint32_t dead = DeadSource(job, task);
   if (dead == kNil) return ReviveTask(job, ordinal);

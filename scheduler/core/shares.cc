@@ -69,7 +69,8 @@ bool State::AdvanceUnpark(Work& work) {
   Job* root = FindJob(work.job);
   if (root == nullptr) return false;  // forgotten
   Family& family = *root->family;
-  if (family.parked.empty()) {
+  // At its limit again, they would be held back as they are looked at.
+  if (family.parked.empty() || family.share.at_limit()) {
     family.unparking = false;
     return false;
   }

@@ -631,11 +631,11 @@ class State {
   absl::btree_map<uint16_t, Recovery> recoveries;
   uint16_t last_recovery = 0;
   uint64_t last_epoch = 0;
-  bool restoring = false;       // from the first replayed record to the first Step
-  uint32_t replayed_start = 0;  // to which the record under way belongs
-  std::vector<TaskId> postponed;
-  absl::btree_map<AttemptRef, Awaits> awaits;                       // of live attempts that yielded
-  std::vector<AttemptRef> resume_for_pools;                         // some may have ended
+  bool restoring = false;                      // from the first replayed record to the first Step
+  uint32_t replayed_start = 0;                 // to which the record under way belongs
+  std::vector<TaskId> postponed, unfollowed;   // while restoring
+  absl::btree_map<AttemptRef, Awaits> awaits;  // of live attempts that yielded
+  std::vector<AttemptRef> resume_for_pools;    // some may have ended
   absl::flat_hash_map<ObjectId, std::vector<AttemptRef>> awaiters;  // looked up, never iterated
   absl::btree_map<AttemptRef, std::string> refused_submissions;     // of live attempts, held ones
   uint64_t grace_until_ns = 0;  // before, what no worker has named may still come with one
@@ -657,6 +657,10 @@ inline uint64_t Learned(uint64_t average, uint64_t sample) {
 
 inline bool Ended(TaskState s) {
   return s == TaskState::kDone || s == TaskState::kFailed || s == TaskState::kCancelled;
+}
+
+inline bool Failed(const TaskRec& task) {
+  return task.state == TaskState::kFailed || task.state == TaskState::kCancelled;
 }
 
 // Of what a task takes, as much is left for the job: of one that runs a half on average.

@@ -34,14 +34,15 @@ enum class WorkKind : uint8_t {
   kSweepObjects,    // job: free what nobody wants
   kFailShape,       // index: the shape: its rule names no worker that is left
   kEndByInput,      // job, index: an input was found dead while the journal was read
-  kEndGrace,        // job, index: what no worker has claimed since the restart is lost
-  kCheckDrained,    // worker: whether it holds and runs nothing that anyone needs
-  kWorkerDrain,     // worker: what only it holds is copied elsewhere
-  kWorkerAway,      // worker: its replicas cannot be read
-  kWorkerDemand,    // worker: past rerun_after
-  kWorkerReturn,    // worker: inventory complete: keep what it listed, drop the rest
-  kWorkerForget,    // worker: drop its replicas, free its slot
-  kWorkerOrphan,    // worker: its attempts may run elsewhere
+  kFollowCulprit,  // job, index: failed, and its culprit may have been put back while the journal was read
+  kEndGrace,            // job, index: what no worker has claimed since the restart is lost
+  kCheckDrained,        // worker: whether it holds and runs nothing that anyone needs
+  kWorkerDrain,         // worker: what only it holds is copied elsewhere
+  kWorkerAway,          // worker: its replicas cannot be read
+  kWorkerDemand,        // worker: past rerun_after
+  kWorkerReturn,        // worker: inventory complete: keep what it listed, drop the rest
+  kWorkerForget,        // worker: drop its replicas, free its slot
+  kWorkerOrphan,        // worker: its attempts may run elsewhere
   kWorkerDropAttempts,  // worker: its attempts are lost
   kWorkerRehome,        // worker: give its home queues back
   kUnpark,              // job: its family is below its limit of attempts again

@@ -172,7 +172,8 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     peer.listed.clear();
   }
   for (auto& [id, job] : jobs_) {
-    job.sealed = job.cancelled = job.cancelled_once = job.forgotten = job.discarded = false;
+    job.sealed = job.cancelled = job.cancelled_once = job.forgotten = false;
+    job.accepted = job.discarded = false;
     job.batches = 0;
     for (Task& task : job.tasks) {
       task.accepted = 0;

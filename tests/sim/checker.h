@@ -90,9 +90,9 @@ class Checker {
     std::vector<Task> tasks;
     std::vector<Object> objects;
     bool sealed = false, cancelled = false, cancelled_once = false, forgotten = false;
-    uint64_t cancelled_in = 0;  // value of drained_
-    bool retried = false;       // some of its tasks were put back
-    bool discarded = false;
+    uint64_t cancelled_in = 0;                 // value of drained_
+    bool retried = false;                      // some of its tasks were put back
+    bool accepted = false, discarded = false;  // of what a task submitted
     uint32_t batches = 0;
   };
   struct Peer {  // a worker as the scheduler sees it

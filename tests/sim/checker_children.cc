@@ -28,7 +28,7 @@ void Checker::SealChild(TaskId parent, AttemptId attempt) {
   for (JobId child : world_.families.ChildrenOf(parent)) {
     Job& job = JobOf(child);
     if (job.discarded) continue;
-    if (world_.families.ParentOf(child).attempt == attempt) job.sealed = true;
+    if (world_.families.ParentOf(child).attempt == attempt) job.sealed = job.accepted = true;
     found |= job.sealed && job.batches == world_.plan.jobs[plan.child - 1].batches.size();
   }
   if (!found)
@@ -80,7 +80,7 @@ ObjectId Checker::NextBehind(ObjectId id) {
     if (!view.has_value() || view->behind == id) return {};
   }
   for (JobId child : world_.families.ChildrenOf(task)) {
-    if (JobOf(child).sealed && !JobOf(child).discarded) return {child, plan.delegated};
+    if (JobOf(child).accepted && !JobOf(child).discarded) return {child, plan.delegated};
   }
   return {};
 }

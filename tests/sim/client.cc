@@ -103,8 +103,9 @@ void SimClient::ForgetEarly() {
 void SimClient::Resume() {
   if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Resume(); });
   Hello();
-  if (asked_to_forget_) return Forget();
-  Open();
+  if (!asked_to_forget_) return Open();
+  if (!wants_.empty()) SetWants(wants_);  // a scheduler that has restarted does not know them
+  Forget();
 }
 
 void SimClient::Hello() {

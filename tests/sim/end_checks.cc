@@ -80,8 +80,12 @@ bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit
 // It was never made, or was not for a while; or what is behind it.
 bool Checker::MakerExplains(ObjectId input, TaskId reader) {
   for (; input != ObjectId{}; input = NextBehind(input)) {
-    if (input.job == reader.job) continue;
     const Ordinal maker = world_.FindJobPlan(input.job)->objects[input.ordinal].task;
+    // An impure task made it anew, by itself.
+    if (OptionsOf({input.job, maker}).impure &&
+        world_.families.ChildrenOf({input.job, maker}).size() > 1)
+      return true;
+    if (input.job == reader.job) continue;
     auto view = world_.scheduler.core().GetTask({input.job, maker});
     if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(input.job).retried)
       return true;

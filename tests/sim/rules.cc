@@ -183,7 +183,8 @@ void Checker::CheckInputs(const Assignment& a) {
           Behind({world_.families.Resolve(a.attempt.task.job, expected.job), expected.objects[i]});
       const ObjectPlan& object = world_.FindJobPlan(id.job)->objects[id.ordinal];
       if (input.id.object != id)
-        return Fail(StrCat(what, ": edge ", e, " names another object than the task's"));
+        return Fail(StrCat(what, ": edge ", e, " names ", ToString(input.id.object), ", not ",
+                           ToString(id)));
       if (input.id.version != JobOf(id.job).objects[id.ordinal].version) {
         return Fail(StrCat(what, ": version ", input.id.version, " of ", ToString(id),
                            " is not the accepted one"));

@@ -40,6 +40,8 @@ void SimWorker::StartFetch(const worker::action::StartFetch& action) {
   for (const LocalKey& key : action.items) {
     const JobPlan* job = world_.FindJobPlan(key.id.object.job);
     if (job == nullptr || key.id.object.ordinal >= job->objects.size()) {
+      // Delegated to what a crash took along.
+      if (world_.families.WasChild(key.id.object.job)) continue;
       return world_.Fail(StrCat(name_, " fetches an object that does not exist"));
     }
     bytes += BytesOf(job->objects[key.id.object.ordinal], key.parts);
@@ -77,8 +79,10 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
       item.status = FetchStatus::kMissing;
       peer.NoticeVanished(key.id);
     } else {
+      const JobPlan* job = world_.FindJobPlan(key.id.object.job);
+      const bool planned = job != nullptr && key.id.object.ordinal < job->objects.size();
       item.size_bytes =
-          BytesOf(world_.FindJobPlan(key.id.object.job)->objects[key.id.object.ordinal], key.parts);
+          planned ? BytesOf(job->objects[key.id.object.ordinal], key.parts) : blob->size_bytes;
       item.crc32c = CrcOfValue(ReadValue(blob->value, key.parts));
       if (key.parts.whole()) {
         vanished_.erase(key.id);

@@ -188,6 +188,9 @@ class World {
       done.failure = FailureClass::kExit;
     } else {
       done.outputs.resize(prng_.Below(3), {100, 7});
+      for (OutputInfo& output : done.outputs) {
+        if (prng_.Chance(100)) output = {.delegated = 0};
+      }
     }
     if (waiting_.contains(*it) && done.end != AttemptEnd::kCancelled) return;
     killed_.erase(*it);
