@@ -96,8 +96,11 @@ void State::On(event::SubmitFromTask& e) {
     return Answer(e.token, kFailedPrecondition,
                   StrCat("there is no task ", ToString(e.attempt.task)));
   }
-  if (std::string wrong = restoring ? "" : CheckSubmitter(e); !wrong.empty())
+  if (std::string wrong = restoring ? "" : CheckSubmitter(e); !wrong.empty()) {
+    // It may finish all the same, and its task may have been put back.
+    if (FindAttempt(e.attempt) != kNil) refused_submissions.try_emplace(e.attempt, wrong);
     return Answer(e.token, kFailedPrecondition, std::move(wrong));
+  }
   Job* child = ChildFor(*job, e.attempt.task.ordinal, e.attempt.attempt);
   if (child != nullptr && e.number < child->batches)
     return Answer(e.token, 0, "", child->id, child->batches);

@@ -117,25 +117,27 @@ void State::MakeAgain(ObjectId id) {
 }
 
 // A delegated input of a task that failed is not dead any more. Blame stays within a job, so the task
-// is its own culprit, and follows what was put back in the same family.
+// is its own culprit, and follows once who makes what it reads has not failed: put back by a retry, or
+// submitted anew. Not when just a lost result returned.
 void State::FollowDelegated(Job& job, Ordinal ordinal, uint32_t source) {
   const TaskRec& task = job.tasks[ordinal];
   if (task.failure != FailureClass::kInputFailed || job.cancelled) return;
-  // Not when a lost result just returned, and who was to make it is as dead as before.
-  auto put_back = [&](Ordinal input) {
+  auto will_be_made = [&](Ordinal input) {
     const ObjectId behind = Behind(job, input);
     const ObjectRec* object = FindObject(behind);
-    return behind.job != job.id && object != nullptr &&
-           !Failed(jobs[behind.job]->tasks[object->producer]);
+    return object != nullptr && !Failed(jobs[behind.job]->tasks[object->producer]);
   };
   budget -= task.edge_count;
-  bool follows = !(source & kCollectionBit) && put_back(source);
+  bool follows = true;
   if (source & kCollectionBit) {
     const CollectionRec& c = job.collections[source & ~kCollectionBit];
-    for (uint32_t i = 0; i < c.count && !c.foreign() && !follows; ++i) {
-      follows = put_back(c.first + i * c.stride);
+    follows = !c.foreign();
+    for (uint32_t i = 0; i < c.count && follows; ++i) {
+      follows = will_be_made(c.first + i * c.stride);
       --budget;
     }
+  } else {
+    follows = will_be_made(source);
   }
   if (follows && DeadSource(job, task) == kNil) ReviveTask(job, ordinal);
 }

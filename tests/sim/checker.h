@@ -221,6 +221,7 @@ class Checker {
   ObjectId StandsFor(ObjectId id);  // the other way round, one step
   bool IsDelegated(ObjectId id) { return NextBehind(id) != ObjectId{}; }
   bool IsKept(ObjectId id);  // at the end, under whatever name
+  bool FollowsAnew(TaskId id);
   const SimClient& ClientOf(JobId job) const;
 
   void CheckJobEnd(uint32_t plan);

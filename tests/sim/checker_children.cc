@@ -97,6 +97,44 @@ ObjectId Checker::StandsFor(ObjectId id) {
   return NextBehind(alias) == id ? alias : ObjectId{};
 }
 
+namespace {
+
+// Somewhere in its chain.
+bool IsDelegatedByImpure(const Plan& plan, const JobPlan* job, Ordinal object) {
+  while (job->objects[object].delegated != kNoOrdinal) {
+    const TaskPlan& task = job->tasks[job->objects[object].task];
+    if (job->options[task.option].impure) return true;
+    object = job->objects[object].delegated;
+    job = &plan.jobs[task.child - 1];
+  }
+  return false;
+}
+
+}  // namespace
+
+// It failed because of what an impure task had delegated, or because of who did. That one may have run
+// again and submitted anew.
+bool Checker::FollowsAnew(TaskId id) {
+  if (FindTask(id)->failure != FailureClass::kInputFailed) return false;
+  const JobPlan& plan = *world_.FindJobPlan(id.job);
+  std::vector<bool> seen(plan.tasks.size());
+  std::vector<Ordinal> stack{id.ordinal};
+  while (!stack.empty()) {
+    const Ordinal t = stack.back();
+    stack.pop_back();
+    for (const EdgePlan& e : plan.tasks[t].edges) {
+      if (&world_.plan.jobs[e.job] != &plan) continue;
+      for (Ordinal o : e.objects) {
+        if (IsDelegatedByImpure(world_.plan, &plan, o)) return true;
+        const Ordinal maker = plan.objects[o].task;
+        if (!seen[maker]) stack.push_back(maker);
+        seen[maker] = true;
+      }
+    }
+  }
+  return false;
+}
+
 bool Checker::IsKept(ObjectId id) {
   for (; id != ObjectId{}; id = StandsFor(id)) {
     const Job& job = JobOf(id.job);

@@ -80,15 +80,18 @@ bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit
 // It was never made, or was not for a while; or what is behind it.
 bool Checker::MakerExplains(ObjectId input, TaskId reader) {
   for (; input != ObjectId{}; input = NextBehind(input)) {
-    const Ordinal maker = world_.FindJobPlan(input.job)->objects[input.ordinal].task;
+    const ObjectPlan& plan = world_.FindJobPlan(input.job)->objects[input.ordinal];
+    const Ordinal maker = plan.task;
     // An impure task made it anew, by itself.
     if (OptionsOf({input.job, maker}).impure &&
         world_.families.ChildrenOf({input.job, maker}).size() > 1)
       return true;
-    if (input.job == reader.job) continue;
+    if (input.job == reader.job && plan.delegated == kNoOrdinal) continue;
     auto view = world_.scheduler.core().GetTask({input.job, maker});
     if (!view.has_value() || view->state != TaskState::kDone || jobs_.at(input.job).retried)
       return true;
+    // A cancel that met a rebuild, which a restart does not know of.
+    if (restarted_at_ != 0 && ClientOf(input.job).cancelled_tasks()) return true;
   }
   return false;
 }

@@ -66,6 +66,7 @@ void Checker::On(const action::Assign& a) {
       (root.cancelled && root.cancelled_in < drained_))
     return Fail("an assignment of a cancelled job's task");
   if (task->failed) FollowRetries();
+  if (task->failed && FollowsAnew(assignment.attempt.task)) task->failed = false;
   if (task->failed)
     return Fail(StrCat(ToString(assignment.attempt), " is assigned although its task has failed"));
   CheckAssignment(peer, assignment);
@@ -76,8 +77,10 @@ void Checker::On(const action::Assign& a) {
   if (task->finished) rebuilds_.insert(assignment.attempt.task);
   task->finished = false;
   task->attempts.push_back(assignment.attempt.attempt);
-  attempts_[assignment.attempt] = {
-      .peer = stream.peer, .assigned = true, .alone = peer.live.empty()};
+  const bool alone = std::all_of(peer.live.begin(), peer.live.end(), [this](const AttemptRef& ref) {
+    return attempts_.at(ref).yielded;
+  });
+  attempts_[assignment.attempt] = {.peer = stream.peer, .assigned = true, .alone = alone};
   peer.live.insert(assignment.attempt);
 }
 
@@ -450,7 +453,8 @@ void Checker::OnFinalFailure(const action::Journal& a) {
   TaskId id{a.job, a.number};
   Task* task = FindTask(id);
   if (task == nullptr) return Fail("a final failure of an unknown task");
-  if (task->failed && !retries_.contains(id.job)) return Fail(StrCat(ToString(id), " fails twice"));
+  if (task->failed && !retries_.contains(id.job) && !FollowsAnew(id))
+    return Fail(StrCat(ToString(id), " fails twice"));
   ++world_.stats.final_failures[static_cast<size_t>(a.failure)];
   CheckFailureCause(id, a.failure);
   task->failed = true;
