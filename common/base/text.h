@@ -19,12 +19,14 @@ template <typename T>
 decltype(auto) AdaptText(const T& value) {
   if constexpr (std::is_same_v<T, std::string_view>) {
     return ToAbsl(value);
+  } else if constexpr (std::is_class_v<T> && requires { ToString(value); }) {
+    return ToString(value);
   } else {
     return (value);
   }
 }
 
-// absl::StrCat for every mix of text and numbers.
+// absl::StrCat for every mix of text, numbers, and what has a ToString.
 template <typename... A>
 std::string StrCat(const A&... parts) {
   return absl::StrCat(AdaptText(parts)...);

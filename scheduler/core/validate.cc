@@ -23,7 +23,7 @@ bool Quiet(const State& state) { return state.worklist.empty() && state.commands
 
 std::string CheckAlias(const State& state, const Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];
-  std::string name = ToString(ObjectId{job.id, ordinal});
+  const ObjectId name{job.id, ordinal};
   const CollectionRec& c = job.BehindAlias(object);
   if (object.replicas != kNil || object.unclaimed)
     return StrCat(name, ": delegated, and has replicas");
@@ -40,7 +40,7 @@ std::string CheckAlias(const State& state, const Job& job, Ordinal ordinal) {
 
 std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const ObjectRec& object = job.objects[ordinal];
-  std::string name = ToString(ObjectId{job.id, ordinal});
+  const ObjectId name{job.id, ordinal};
   uint32_t usable = 0, staying = 0, to_move = 0, previous = kNil;
   for (uint32_t r = object.replicas; r != kNil; r = state.replicas[r].next) {
     const ReplicaRec& replica = state.replicas[r];
@@ -95,7 +95,7 @@ std::string CheckObject(const State& state, const Job& job, Ordinal ordinal, Rec
 
 std::string CheckTask(const State& state, const Job& job, Ordinal ordinal, Recount& seen) {
   const TaskRec& task = job.tasks[ordinal];
-  std::string name = ToString(TaskId{job.id, ordinal});
+  const TaskId name{job.id, ordinal};
   bool queued = task.position != kNotInHeap;
   if (queued != (task.state == TaskState::kReady && !task.backoff)) {
     return StrCat(name, ": in a queue and not ready, or ready and in no queue");
@@ -220,7 +220,7 @@ bool SomeSuspectCanRun(const State& state, const Worker& worker) {
 }
 
 std::string CheckWorker(const State& state, const Worker& worker, Recount& seen) {
-  std::string name = ToString(worker.id);
+  const WorkerId name = worker.id;
   if (worker.held.size() != seen.objects[worker.id.slot] ||
       worker.object_bytes != seen.object_bytes[worker.id.slot]) {
     return StrCat(name, ": object counts are wrong");
