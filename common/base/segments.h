@@ -36,13 +36,18 @@ class Segments {
     return segments_[i / kPerSegment][i % kPerSegment];
   }
 
-  T& Append(T value = T()) {
+  // `value` is none of this array.
+  T& Append(const T& value = T()) {
     if (size_ == capacity_) Grow();
     TASKD_CHECK(size_ != 0xFFFFFFFFu);
-    T& slot = segments_[size_ / kPerSegment][size_ % kPerSegment];
-    slot = std::move(value);
+    T* slot = &segments_[size_ / kPerSegment][size_ % kPerSegment];
+    if constexpr (kMadeOnAppend) {
+      std::construct_at(slot, value);
+    } else {
+      *slot = value;
+    }
     ++size_;
-    return slot;
+    return *slot;
   }
 
   // Where the next element will be, roughly: to be asked of memory before it comes.
@@ -73,6 +78,10 @@ class Segments {
   }
 
  private:
+  // Of such records a segment is memory that nobody has written yet: each is written once, when it is
+  // appended, and what is never appended takes no pages.
+  static constexpr bool kMadeOnAppend =
+      std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>;
   // Elements lie in as few of the processor's lines as they can.
   static constexpr std::align_val_t kAlign{std::max<size_t>(64, alignof(T))};
   struct Free {
@@ -86,7 +95,7 @@ class Segments {
 
   static Segment Make(uint32_t count) {
     T* items = static_cast<T*>(::operator new(count * sizeof(T), kAlign));
-    std::uninitialized_default_construct_n(items, count);
+    if constexpr (!kMadeOnAppend) std::uninitialized_default_construct_n(items, count);
     return {items, Free{count}};
   }
 
@@ -98,7 +107,11 @@ class Segments {
       return;
     }
     Segment larger = Make(2 * capacity_);
-    std::move(segments_[0].get(), segments_[0].get() + size_, larger.get());
+    if constexpr (kMadeOnAppend) {
+      std::uninitialized_copy_n(segments_[0].get(), size_, larger.get());
+    } else {
+      std::move(segments_[0].get(), segments_[0].get() + size_, larger.get());
+    }
     segments_[0] = std::move(larger);
     capacity_ *= 2;
   }

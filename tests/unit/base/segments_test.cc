@@ -52,5 +52,25 @@ TEST(Segments, AFirstSegmentThatStartsSmallLosesNothingAsItGrows) {
   EXPECT_EQ(array[0], "again");
 }
 
+TEST(Segments, RecordsAreMadeWhenTheyAreAppended) {
+  struct Record {
+    uint32_t number = 7;
+    uint64_t rest[3] = {8, 9, 10};
+  };
+  Segments<Record, 16, 2> array;
+  auto is_fresh = [](const Record& r) {
+    return r.number == 7 && r.rest[0] == 8 && r.rest[1] == 9 && r.rest[2] == 10;
+  };
+  for (uint32_t round = 0; round < 3; ++round) {
+    for (uint32_t i = 0; i < 100; ++i) {
+      ASSERT_TRUE(is_fresh(array.Append())) << "nothing is left of what was there before";
+      array[i] = {i, {i, i, i}};
+      for (uint32_t j = 0; j <= i; ++j) ASSERT_EQ(array[j].rest[2], j);
+    }
+    for (uint32_t i = 0; i < 50; ++i) array.RemoveLast();
+    while (!array.empty()) array.DropLastSegment();
+  }
+}
+
 }  // namespace
 }  // namespace taskd
