@@ -48,10 +48,18 @@ ReadyQueue& State::QueueAt(QueuePlace place) {
   return Load(*workers[place.home], place.shape).home;
 }
 
-ShapeLoad& State::Load(Worker& worker, uint16_t shape) {
+namespace {
+// Apart from Load, which is called many times a task and nearly always finds one.
+[[gnu::noinline]] ShapeLoad& AddLoad(Worker& worker, uint16_t shape) {
   if (worker.loads.size() <= shape) worker.loads.resize(shape + 1u);
-  if (worker.loads[shape] == nullptr) worker.loads[shape] = std::make_unique<ShapeLoad>();
+  worker.loads[shape] = std::make_unique<ShapeLoad>();
   return *worker.loads[shape];
+}
+}  // namespace
+
+ShapeLoad& State::Load(Worker& worker, uint16_t shape) {
+  if (shape < worker.loads.size() && worker.loads[shape] != nullptr) return *worker.loads[shape];
+  return AddLoad(worker, shape);
 }
 
 const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
@@ -94,13 +102,15 @@ void State::PopReady(Job& job, Ordinal ordinal) {
 bool State::HasAheadRoom(const Worker& worker, uint16_t shape, uint64_t expected_ns) const {
   const ShapeLoad* load = FindLoad(worker, shape);
   if (load == nullptr || load->slotted == 0 || load->refused_until_ns > now_ns) return false;
-  if (shapes[shape].uses_cluster || !FitsIdle(worker, shape)) return false;
+  if (load->ahead >= load->slotted) {
+    const uint64_t each = expected_ns == 0 ? config.lookahead_ns : expected_ns;
+    if (load->ahead_ns + each > config.lookahead_ns * load->slotted ||
+        load->ahead >= uint64_t{limits::kLookaheadPerAttempt} * load->slotted)
+      return false;
+  }
   // It would start at a time that we do not know.
   if (worker.ends_ns != 0 && shapes[shape].spec.needs_time_ns > 0) return false;
-  if (load->ahead < load->slotted) return true;
-  uint64_t each = expected_ns == 0 ? config.lookahead_ns : expected_ns;
-  return load->ahead_ns + each <= config.lookahead_ns * load->slotted &&
-         load->ahead < uint64_t{limits::kLookaheadPerAttempt} * load->slotted;
+  return !shapes[shape].uses_cluster && FitsIdle(worker, shape);
 }
 
 void State::SetHungry(Worker& worker, bool is_hungry) {
@@ -121,6 +131,8 @@ void State::MarkDirty(Worker& worker) {
 }
 
 void State::WakeFor(uint16_t shape, uint16_t home) {
+  // Under load nobody waits to be woken.
+  if (home == kNoSlot && hungry.empty() && short_of_memory.empty() && ahead_open.empty()) return;
   if (home != kNoSlot) {
     const bool has_room = !workers[home]->short_of_memory;
     MarkDirty(*workers[home]);
@@ -267,8 +279,10 @@ void State::Take(Worker& worker, const Precedence& item, bool slotted) {
   AssignReason reason = task.moved             ? AssignReason::kMoved
                         : task.home != kNoSlot ? AssignReason::kHome
                                                : AssignReason::kIdle;
-  if (auto it = kept.find(task.shape); it != kept.end() && it->second == worker.id.slot)
-    kept.erase(it);
+  if (!kept.empty()) {
+    if (auto it = kept.find(task.shape); it != kept.end() && it->second == worker.id.slot)
+      kept.erase(it);
+  }
   const bool of_shape = task.home == kNoSlot;
   PopReady(job, item.ordinal);
   Assign(worker, job, item.ordinal, slotted, reason);

@@ -159,11 +159,13 @@ void State::InheritCrashes(const Job& job, Job& child, Ordinal first) {
 // Whether all that a finished attempt submitted is here. If not, the outcome says why when that is
 // the submission's fault; else a restart took it along.
 bool State::HasSubmission(const Job& job, const AttemptRec& attempt, Outcome& outcome) {
-  if (auto refused = refused_submissions.find(outcome.attempt);
-      refused != refused_submissions.end()) {
-    outcome.failure = FailureClass::kBadBody;
-    outcome.message = StrCat("what it submitted was refused: ", refused->second);
-    return false;
+  if (!refused_submissions.empty()) {
+    if (auto refused = refused_submissions.find(outcome.attempt);
+        refused != refused_submissions.end()) {
+      outcome.failure = FailureClass::kBadBody;
+      outcome.message = StrCat("what it submitted was refused: ", refused->second);
+      return false;
+    }
   }
   const Job* child = outcome.submitted == 0 ? nullptr : ChildFor(job, attempt.task, attempt.id);
   if (outcome.submitted > 0 && (child == nullptr || child->batches < outcome.submitted))

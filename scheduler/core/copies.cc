@@ -86,6 +86,7 @@ void State::SetTaker(Worker& worker) {
 
 // A copy is where one was ordered, or never will be by that order.
 void State::GatherEnded(const Worker& worker, const ObjectVersion& object, uint8_t tries) {
+  if (gathers.empty()) return;
   auto gather = gathers.find(object.object);
   if (gather == gathers.end() || gather->second.target != worker.id ||
       gather->second.version != object.version) {

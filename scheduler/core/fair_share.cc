@@ -7,18 +7,37 @@
 
 namespace taskd::scheduler {
 
-void FairShare::BecomeBusy(const Share& share) { busy_weight_[share.owner] += share.weight; }
+// Nothing else adds to the maps, so nothing moves what was asked for last.
+uint64_t& FairShare::WeightOf(uint32_t owner) {
+  if (last_weight_ == nullptr || last_owner_ != owner) {
+    last_weight_ = &busy_weight_[owner];
+    last_owner_ = owner;
+  }
+  return *last_weight_;
+}
+
+uint64_t& FairShare::ClockOf(int32_t priority) {
+  if (last_clock_ == nullptr || last_priority_ != priority) {
+    last_clock_ = &clock_us_[priority];
+    last_priority_ = priority;
+  }
+  return *last_clock_;
+}
+
+void FairShare::BecomeBusy(const Share& share) { WeightOf(share.owner) += share.weight; }
 
 void FairShare::BecomeIdle(const Share& share) {
   auto it = busy_weight_.find(share.owner);
   TASKD_CHECK(it != busy_weight_.end() && it->second >= share.weight);
   it->second -= share.weight;
-  if (it->second == 0) busy_weight_.erase(it);
+  if (it->second > 0) return;
+  busy_weight_.erase(it);
+  last_weight_ = nullptr;
 }
 
 void FairShare::TaskReady(Share& share) {
   if (share.ready++ > 0) return;
-  share.virtual_us = std::max(share.virtual_us, clock_us_[share.priority]);
+  share.virtual_us = std::max(share.virtual_us, ClockOf(share.priority));
   if (share.attempts == 0) BecomeBusy(share);
 }
 
@@ -37,7 +56,7 @@ void FairShare::AttemptCountsNot(Share& share) {
 }
 
 void FairShare::Charge(Share& share, uint64_t cpu_us) {
-  uint64_t& clock = clock_us_[share.priority];
+  uint64_t& clock = ClockOf(share.priority);
   clock = std::max(clock, share.virtual_us);
   Advance(share, cpu_us);
 }
@@ -51,8 +70,8 @@ void FairShare::Advance(Share& share, uint64_t cpu_us) {
   uint64_t paid = std::min(cpu_us, share.credit_us);
   share.credit_us -= paid;
   cpu_us -= paid;
-  uint64_t of_owner = busy_weight_[share.owner];
-  share.virtual_us += MulDiv(cpu_us, of_owner, share.weight);
+  if (cpu_us == 0) return;
+  share.virtual_us += MulDiv(cpu_us, WeightOf(share.owner), share.weight);
 }
 
 }  // namespace taskd::scheduler

@@ -36,6 +36,10 @@ struct Share {
 
 class FairShare {
  public:
+  FairShare() = default;
+  FairShare(const FairShare&) = delete;
+  FairShare& operator=(const FairShare&) = delete;
+
   // A task of the job came into a queue, or left it.
   void TaskReady(Share& share);
   void TaskUnready(Share& share);
@@ -51,9 +55,16 @@ class FairShare {
   void BecomeBusy(const Share& share);
   void BecomeIdle(const Share& share);
   void Advance(Share& share, uint64_t cpu_us);
+  uint64_t& WeightOf(uint32_t owner);
+  uint64_t& ClockOf(int32_t priority);
 
   absl::btree_map<uint32_t, uint64_t> busy_weight_;  // of an owner's busy jobs
   absl::btree_map<int32_t, uint64_t> clock_us_;      // by priority
+  // What was asked for last, in the maps above: nearly always it is the same again. Null: not known.
+  uint32_t last_owner_ = 0;
+  int32_t last_priority_ = 0;
+  uint64_t* last_weight_ = nullptr;
+  uint64_t* last_clock_ = nullptr;
 };
 
 }  // namespace taskd::scheduler
