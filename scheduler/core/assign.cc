@@ -73,7 +73,9 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   }
   ++counters.assigned[static_cast<size_t>(reason)];
   Fetch fetch;
-  Emit(action::Assign{worker.stream, BuildAssignment(worker, job, ordinal, attempt, fetch)});
+  auto& message = EmitNew<action::Assign>();
+  message.stream = worker.stream;
+  BuildAssignment(worker, job, ordinal, attempt, message.assignment, fetch);
   attempt.assigned_ns = now_ns;
   if (slotted) attempt.fetch_bytes = fetch.missing;
   Promise(worker, job, attempt, fetch.missing);
@@ -130,11 +132,10 @@ bool State::NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Or
   return here;
 }
 
-Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
-                                  const AttemptRec& attempt, Fetch& fetch) {
+void State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
+                            const AttemptRec& attempt, Assignment& out, Fetch& fetch) {
   const TaskRec& task = job.tasks[ordinal];
   const Batch::Options& options = job.options[task.option];
-  Assignment out;
   out.attempt = {{job.id, ordinal}, attempt.id};
   out.body = task.body;
   out.need = VariantOf(attempt).need;
@@ -185,7 +186,6 @@ Assignment State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordina
     out.edges.push_back(edge);
   }
   budget -= static_cast<int64_t>(out.objects.size());
-  return out;
 }
 
 }  // namespace taskd::scheduler

@@ -200,8 +200,8 @@ class State {
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
   uint32_t AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
                       uint8_t variant, bool alone);
-  Assignment BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
-                             const AttemptRec& attempt, Fetch& fetch);
+  void BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
+                       Assignment& out, Fetch& fetch);
   bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,
                    InputObject& input);
   uint32_t NewAttempt();
@@ -563,6 +563,11 @@ class State {
   template <typename A>
   void Emit(A&& action) {
     actions->emplace_back(std::forward<A>(action));
+  }
+  // To be filled in where it lies, before anything else is emitted.
+  template <typename A>
+  A& EmitNew() {
+    return *std::get_if<A>(&actions->emplace_back(std::in_place_type<A>));
   }
 
   Config config;

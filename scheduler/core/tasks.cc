@@ -251,12 +251,13 @@ void State::FinishTask(Job& job, Ordinal ordinal, const AttemptRec& attempt, Out
     if (!gone) AddReplica(worker, id, worker.connected());
   }
   ++worker.finished;
-  Emit(action::Journal{.kind = action::RecordKind::kFinish,
-                       .job = job.id,
-                       .number = ordinal,
-                       .attempt = attempt.id,
-                       .outputs = std::move(outcome.outputs),
-                       .kept = std::move(kept)});
+  auto& record = EmitNew<action::Journal>();
+  record.kind = action::RecordKind::kFinish;
+  record.job = job.id;
+  record.number = ordinal;
+  record.attempt = attempt.id;
+  record.outputs = std::move(outcome.outputs);
+  record.kept = std::move(kept);
   EndTask(job, ordinal, TaskState::kDone);
   for (uint32_t i = 0; i < task.output_count; ++i) {
     FreeIfUnwanted(job, task.first_output + i);
