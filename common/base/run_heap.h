@@ -50,6 +50,11 @@ class RunHeap {
     ChooseFirst(context);
   }
 
+  // The element that comes so many after the head, if all that does is of the run; null: not known.
+  const T* Following(uint32_t places) const {
+    return run_first_ && places < run_.size() - head_ ? &run_[head_ + places] : nullptr;
+  }
+
   // Every element once, in no order.
   template <typename F>
   void ForEach(F&& f) const {

@@ -15,8 +15,10 @@ namespace {
 
 // So far ahead of what is worked off: each finds there what the one before asked for.
 constexpr size_t kFarthest = 10, kFar = 7, kNear = 4, kNext = 2;
-constexpr size_t kOutcomes = 4;  // of one report
+constexpr size_t kOfReport = 8;  // outcomes of one report that is yet to come
 constexpr size_t kShapes = 4;    // of one worker
+// Likewise inside a report, from the first of its outcomes on that was not asked for before it came.
+constexpr size_t kFarInReport = kOfReport, kNearInReport = kOfReport / 2;
 
 void AskForWorker(const Worker& worker, bool reports) {
   Prefetch(&worker.id);
@@ -30,6 +32,11 @@ void AskForLoads(const Worker& worker) {
     Prefetch(worker.loads[s].get());
 }
 
+// The task that an attempt is of; null: there is none.
+const TaskRec* TaskOf(const Job* job, TaskId id) {
+  return job != nullptr && id.ordinal < job->tasks.size() ? &job->tasks[id.ordinal] : nullptr;
+}
+
 }  // namespace
 
 void State::PrefetchReports(std::span<const Event> events, size_t at) {
@@ -38,11 +45,10 @@ void State::PrefetchReports(std::span<const Event> events, size_t at) {
                                       : nullptr;
   };
   auto for_tasks = [&](const event::WorkerReport& report, auto visit) {
-    for (size_t i = 0; i < std::min(report.outcomes.size(), kOutcomes); ++i) {
+    for (size_t i = 0; i < std::min(report.outcomes.size(), kOfReport); ++i) {
       const TaskId id = report.outcomes[i].attempt.task;
       const Job* job = FindJob(id.job);
-      if (job != nullptr && id.ordinal < job->tasks.size())
-        visit(*job, job->tasks[id.ordinal], report.outcomes[i]);
+      if (const TaskRec* task = TaskOf(job, id)) visit(*job, *task, report.outcomes[i]);
     }
   };
   // Looked up once: kNoSlot when there is no such worker.
@@ -76,6 +82,29 @@ void State::PrefetchReports(std::span<const Event> events, size_t at) {
     AskForLoads(*worker);
     Prefetch(worker->held.End());
   }
+}
+
+void State::PrefetchStarted(const event::WorkerReport& report, size_t at) {
+  const std::vector<AttemptRef>& started = report.started;
+  if (at + kFarInReport < started.size()) {
+    const TaskId id = started[at + kFarInReport].task;
+    if (const TaskRec* task = TaskOf(FindJob(id.job), id)) PrefetchRecord(*task);
+  }
+  if (at + kNearInReport >= started.size() || at + kNearInReport < kOfReport) return;
+  const TaskId id = started[at + kNearInReport].task;
+  const TaskRec* task = TaskOf(FindJob(id.job), id);
+  if (task != nullptr && task->attempts != kNil) PrefetchRecord(attempts[task->attempts]);
+}
+
+// What it has of tasks was asked for when they started, often by the same report.
+void State::PrefetchOutcomes(const event::WorkerReport& report, size_t at) {
+  const std::vector<Outcome>& outcomes = report.outcomes;
+  if (at + kNearInReport >= outcomes.size() || at + kNearInReport < kOfReport) return;
+  const Outcome& outcome = outcomes[at + kNearInReport];
+  Prefetch(outcome.outputs.data());
+  const Job* job = FindJob(outcome.attempt.task.job);
+  const TaskRec* task = TaskOf(job, outcome.attempt.task);
+  if (task != nullptr && task->output_count > 0) PrefetchRecord(job->objects[task->first_output]);
 }
 
 void State::PrefetchWork() {

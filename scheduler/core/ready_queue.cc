@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "common/base/prefetch.h"
 #include "scheduler/core/state.h"
 
 namespace taskd::scheduler {
@@ -12,6 +13,7 @@ constexpr uint32_t kNotUrgent = 0x80000000u;
 constexpr uint32_t kOrderMask = 0x7FFFFFFFu;
 constexpr uint32_t kStaleTails = 64;  // kept beyond twice the lane's size
 constexpr uint32_t kIdleLanes = 4;
+constexpr uint32_t kAskedAhead = 8;  // tasks before their turn, see prefetch.cc
 }  // namespace
 
 uint32_t InvertedPriority(const Job& job, const TaskRec& task) {
@@ -99,6 +101,10 @@ void ReadyQueue::Remove(State& state, Job& job, Ordinal ordinal) {
   TASKD_CHECK(index != kNotInHeap);
   Lane& lane = lanes_[index];
   lane.by_rank.Remove(state, job.tasks[ordinal].position);
+  // Its record is far from those of the tasks that run.
+  if (const ReadyItem* next = lane.by_rank.Following(kAskedAhead);
+      next != nullptr && next->job != 0)
+    PrefetchRecord(job.tasks[next->ordinal]);
   --size_;
   if (lane.by_rank.empty()) {
     Emptied(index);

@@ -74,6 +74,8 @@ class State {
 
   // --- prefetch.cc
   void PrefetchReports(std::span<const Event> events, size_t at);
+  void PrefetchStarted(const event::WorkerReport& report, size_t at);
+  void PrefetchOutcomes(const event::WorkerReport& report, size_t at);
   std::array<uint16_t, 8> reporters = {};  // slots of the workers of the next reports
   void PrefetchWork();
   void PrefetchWorkers(const std::deque<uint16_t>& slots);

@@ -214,8 +214,13 @@ void State::On(event::WorkerReport& e) {
   Worker* worker = FindStream(e.stream);
   if (worker == nullptr) return;
   Heard(*worker);
-  for (const AttemptRef& ref : e.started) OnStarted(*worker, ref);
-  for (Outcome& outcome : e.outcomes) {
+  for (size_t i = 0; i < e.started.size(); ++i) {
+    PrefetchStarted(e, i);
+    OnStarted(*worker, e.started[i]);
+  }
+  for (size_t i = 0; i < e.outcomes.size(); ++i) {
+    PrefetchOutcomes(e, i);
+    Outcome& outcome = e.outcomes[i];
     if (outcome.sequence <= worker->outcomes_seen) continue;
     worker->outcomes_seen = outcome.sequence;
     OnOutcome(*worker, outcome);

@@ -60,6 +60,11 @@ void Compare(uint64_t seed) {
     if (!model.empty()) {
       ASSERT_EQ(heap.top(), *model.begin());
     }
+    // In a run without holes it is the next in order, or one that is not known.
+    if (const Item* next = heap.Following(1); next != nullptr && *next != Item{}) {
+      ASSERT_TRUE(model.contains(*next));
+      ASSERT_NE(*next, heap.top());
+    }
     if (number % 500 != 0) continue;
     std::set<Item> seen;
     heap.ForEach([&](const Item& item) { ASSERT_TRUE(seen.insert(item).second); });
