@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "common/base/ids.h"
 #include "common/base/limits.h"
 
@@ -171,6 +172,9 @@ struct OutputInfo {
   bool operator==(const OutputInfo&) const = default;
 };
 
+// Nearly every task has one: that lies in place, and costs no allocation on its way.
+using Outputs = absl::InlinedVector<OutputInfo, 1>;
+
 struct BadHolder {
   ObjectVersion id;
   WorkerId worker;
@@ -196,7 +200,7 @@ struct Outcome {
   uint64_t run_ns = 0;  // 0: never started
   uint64_t fetched_bytes = 0;
   Ordinal first_output = 0;  // of the assignment: names the outputs of a job that was forgotten
-  std::vector<OutputInfo> outputs;
+  Outputs outputs;
   uint32_t submitted = 0;  // batches that it submitted; they came before
   std::vector<BadHolder> bad_holders;
 };

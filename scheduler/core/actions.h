@@ -113,7 +113,7 @@ struct Journal {
   uint32_t number = 0;  // batch number, task ordinal: by kind
   AttemptId attempt = 0;
   FailureClass failure = FailureClass::kNone;
-  std::vector<OutputInfo> outputs = {};  // kFinish
+  Outputs outputs = {};  // kFinish
   std::vector<OrdinalRange> tasks =
       {};  // kCancelTasks, kRetryTasks; there `number` is 1 for cancelled ones too
   std::vector<uint16_t> kept = {};  // kFinish of a rebuild: outputs that keep their older version

@@ -73,10 +73,10 @@ std::string TextOf(WorkerId id) {
   return id.generation == 1 ? StrCat("w", id.slot) : StrCat("w", id.slot, ".", id.generation);
 }
 
-template <typename T, typename F>
-std::string Join(const std::vector<T>& items, std::string_view separator, F text) {
+template <typename Items, typename F>
+std::string Join(const Items& items, std::string_view separator, F text) {
   std::string out;
-  for (const T& item : items)
+  for (const auto& item : items)
     out += StrCat(out.empty() ? std::string_view() : separator, text(item));
   return out;
 }

@@ -110,7 +110,7 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   } else if (event.end == AttemptEnd::kFinished) {
     KeepOutputs(attempt, event.outputs);
     outcome.submitted = attempt.submitted;
-    outcome.outputs = std::move(event.outputs);
+    outcome.outputs.assign(event.outputs.begin(), event.outputs.end());
   }
   End(slot, std::move(outcome));
 }
