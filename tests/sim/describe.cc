@@ -87,11 +87,11 @@ void Add(S& s, const InputObject& o) {
   }
 }
 
-template <typename S, typename T>
-void List(S& s, const char* name, const std::vector<T>& items) {
+template <typename S, typename Items>
+void List(S& s, const char* name, const Items& items) {
   if (items.empty()) return;
   s.Name(name);
-  for (const T& item : items) Add(s, item);
+  for (const auto& item : items) Add(s, item);
 }
 
 template <typename S>
