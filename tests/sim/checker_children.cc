@@ -117,22 +117,8 @@ bool IsDelegatedByImpure(const Plan& plan, const JobPlan* job, Ordinal object) {
 bool Checker::FollowsAnew(TaskId id) {
   if (FindTask(id)->failure != FailureClass::kInputFailed) return false;
   const JobPlan& plan = *world_.FindJobPlan(id.job);
-  std::vector<bool> seen(plan.tasks.size());
-  std::vector<Ordinal> stack{id.ordinal};
-  while (!stack.empty()) {
-    const Ordinal t = stack.back();
-    stack.pop_back();
-    for (const EdgePlan& e : plan.tasks[t].edges) {
-      if (&world_.plan.jobs[e.job] != &plan) continue;
-      for (Ordinal o : e.objects) {
-        if (IsDelegatedByImpure(world_.plan, &plan, o)) return true;
-        const Ordinal maker = plan.objects[o].task;
-        if (!seen[maker]) stack.push_back(maker);
-        seen[maker] = true;
-      }
-    }
-  }
-  return false;
+  return AnyUpstream(world_.plan, plan, id.ordinal,
+                     [&](Ordinal o) { return IsDelegatedByImpure(world_.plan, &plan, o); });
 }
 
 bool Checker::IsKept(ObjectId id) {

@@ -59,22 +59,8 @@ uint64_t Checker::CheckTasksEnd(JobId id) {
 }
 
 bool Checker::CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const {
-  std::vector<bool> upstream(plan.tasks.size());
-  std::vector<Ordinal> stack{task};
-  while (!stack.empty()) {
-    Ordinal t = stack.back();
-    stack.pop_back();
-    for (const EdgePlan& e : plan.tasks[t].edges) {
-      if (&world_.plan.jobs[e.job] != &plan) continue;
-      for (Ordinal o : e.objects) {
-        Ordinal producer = plan.objects[o].task;
-        if (producer == culprit) return true;
-        if (!upstream[producer]) stack.push_back(producer);
-        upstream[producer] = true;
-      }
-    }
-  }
-  return false;
+  return AnyUpstream(world_.plan, plan, task,
+                     [&](Ordinal o) { return plan.objects[o].task == culprit; });
 }
 
 // It was never made, or was not for a while; or what is behind it.

@@ -89,6 +89,27 @@ struct Plan {
   uint64_t DurationNs(uint32_t job, Ordinal task, AttemptId attempt) const;
 };
 
+// Whether something that the task reads of its own job, or what that was made of, is so: is(Ordinal object).
+template <typename Is>
+bool AnyUpstream(const Plan& plan, const JobPlan& job, Ordinal task, Is is) {
+  std::vector<bool> seen(job.tasks.size());
+  std::vector<Ordinal> stack{task};
+  while (!stack.empty()) {
+    const Ordinal t = stack.back();
+    stack.pop_back();
+    for (const EdgePlan& e : job.tasks[t].edges) {
+      if (&plan.jobs[e.job] != &job) continue;
+      for (Ordinal o : e.objects) {
+        if (is(o)) return true;
+        const Ordinal maker = job.objects[o].task;
+        if (!seen[maker]) stack.push_back(maker);
+        seen[maker] = true;
+      }
+    }
+  }
+  return false;
+}
+
 // What a task reads of an object with this value.
 uint64_t ReadValue(uint64_t object_value, PartRange parts);
 // The value of output `index` of a task that read `inputs_digest`.

@@ -232,8 +232,8 @@ void Checker::CheckRerun(const Assignment& a) {
   const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];
   bool lost = false, needed = false, retried = retries_.contains(id.job);
   for (Ordinal o = plan.first_output; o < plan.first_output + plan.output_count; ++o) {
-    // Freed and wanted again in one step: no message tells of it when its holder is out of reach.
     if (IsDelegated({id.job, o})) continue;
+    // Freed and wanted again in one step: no message tells of it when its holder is out of reach.
     retried |= MayBeRetriedFor({id.job, o});
     if (!job.objects[o].gone && HasReadable({id.job, o})) continue;
     lost = true;
