@@ -43,7 +43,7 @@ uint64_t State::Step(uint64_t now, std::span<Event> events, uint32_t step_budget
   changed_jobs.clear();
   actions = nullptr;
   if (!idle) return now_ns;
-  return timers.empty() ? kNever : std::max(timers.begin()->at_ns, now_ns);
+  return timers.empty() ? kNever : std::max(timers.EarliestNs(), now_ns);
 }
 
 SchedulerCore::SchedulerCore(const Config& config) : state_(std::make_unique<State>(config)) {

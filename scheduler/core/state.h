@@ -51,6 +51,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "common/base/check.h"
+#include "common/base/timer_wheel.h"
 #include "scheduler/core/actions.h"
 #include "scheduler/core/count_index.h"
 #include "scheduler/core/events.h"
@@ -272,7 +273,7 @@ class State {
   void ReconcileAttempt(Worker& worker, AttemptRef ref, bool running);
   void StartRecovery(uint64_t lost_ns);
   void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) {
-    timers.insert({at_ns, kind, a, b});
+    timers.Insert({at_ns, kind, a, b});
   }
   void Heard(Worker& worker);
 
@@ -633,7 +634,7 @@ class State {
   absl::btree_map<uint16_t, std::deque<EarlyAsk>> early;  // by home, not ordered yet
   std::deque<uint16_t> early_open;                        // homes that may take more of these
   uint32_t drainers = 0;                                  // workers that are to leave
-  absl::btree_set<Timer> timers;
+  TimerWheel<Timer> timers;
   std::vector<JobId> changed_jobs;
   absl::btree_map<uint16_t, Recovery> recoveries;
   uint16_t last_recovery = 0;

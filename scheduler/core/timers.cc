@@ -5,11 +5,12 @@
 namespace taskd::scheduler {
 
 void State::RunTimers() {
-  while (budget > 0 && !timers.empty() && timers.begin()->at_ns <= now_ns) {
+  using Next = TimerWheel<Timer>::Next;
+  while (budget > 0) {
+    const Next next = timers.Advance(now_ns);
+    if (next == Next::kNothing) return;
     --budget;
-    Timer timer = *timers.begin();
-    timers.erase(timers.begin());
-    RunTimer(timer);
+    if (next == Next::kDue) RunTimer(timers.Take());
   }
 }
 

@@ -18,8 +18,11 @@ struct Recount {
   OfFamily* family = nullptr;                 // of the job looked at
 };
 
-// Everything that was told has had its effects.
-bool Quiet(const State& state) { return state.worklist.empty() && state.commands.empty(); }
+// Everything that was told, and all that is due, has had its effects.
+bool Quiet(const State& state) {
+  return state.worklist.empty() && state.commands.empty() &&
+         state.timers.EarliestNs() > state.now_ns;
+}
 
 std::string CheckAlias(const State& state, const Job& job, Ordinal ordinal) {
   const ObjectRec& object = job.objects[ordinal];

@@ -1,6 +1,8 @@
 // The core's costs under Google Benchmark: for work on one of them, with repetitions and filters.
 #include <benchmark/benchmark.h>
 
+#include "common/base/prng.h"
+#include "common/base/timer_wheel.h"
 #include "tests/bench/core/measure.h"
 
 namespace taskd::bench {
@@ -55,6 +57,30 @@ void BM_ListReady(benchmark::State& state) {
   }
 }
 
+// Arguments: timers, due over a minute at random: all are set, and taken as time passes, a millisecond each.
+void BM_Timers(benchmark::State& state) {
+  struct Timer {
+    uint64_t at_ns = 0, a = 0, b = 0;
+    auto operator<=>(const Timer&) const = default;
+  };
+  using Wheel = TimerWheel<Timer>;
+  constexpr uint64_t kSpanNs = 60'000'000'000, kStepNs = 1'000'000;
+  const auto timers = static_cast<uint64_t>(state.range(0));
+  for (auto _ : state) {
+    Prng prng(1);
+    Wheel wheel;
+    for (uint64_t i = 0; i < timers; ++i) wheel.Insert({prng.Below(kSpanNs), i, 0});
+    uint64_t taken = 0;
+    for (uint64_t now_ns = 0; now_ns <= kSpanNs; now_ns += kStepNs) {
+      for (Wheel::Next next; (next = wheel.Advance(now_ns)) != Wheel::Next::kNothing;) {
+        if (next == Wheel::Next::kDue) taken += wheel.Take().a;
+      }
+    }
+    benchmark::DoNotOptimize(taken);
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(timers));
+}
+
 #define TASKD_BENCH_RUN(pattern)                                                          \
   BENCHMARK_TEMPLATE(BM_Run, pattern)                                                     \
       ->ArgNames({"tasks", "workers", "bytes"})                                           \
@@ -72,6 +98,7 @@ BENCHMARK(BM_LoseWorker)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_ListReady)->Arg(100)->Arg(10'000)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Retract)->Args({10, 100})->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Timers)->Arg(1'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace taskd::bench
