@@ -175,9 +175,15 @@ std::string ExplanationText(const v1::TaskExplanation& e) {
     if (e.inputs_missing() > shown)
       text += StrCat("  and ", FormatCount(e.inputs_missing() - shown), " more\n");
   }
-  if (e.ahead_in_queue() > 0)
-    text += StrCat("at most ", FormatCount(e.ahead_in_queue()),
-                   " tasks are ahead of it in its queue\n");
+  if (e.ahead_in_queue() > 0 || e.jobs_taking_turns() > 0)
+    text +=
+        StrCat(e.ahead_is_about() ? "about " : "", FormatCount(e.ahead_in_queue()),
+               e.ahead_in_queue() == 1 ? " task is" : " tasks are", " ahead of it in its queue",
+               e.jobs_taking_turns() == 0   ? ""
+               : e.jobs_taking_turns() == 1 ? ", and another job takes turns with its own"
+                                            : StrCat(", and ", FormatCount(e.jobs_taking_turns()),
+                                                     " other jobs take turns with its own"),
+               "\n");
   if (e.workers_size() > 0) {
     Table workers({{"  WORKER", Column::kLeft, true},
                    {"FITS NOW"},

@@ -64,13 +64,16 @@ class RunHeap {
     for (uint32_t i = 0; i < heap_.size(); ++i) f(heap_.at(i));
   }
 
+  // Of elements and of removed ones that still take a place.
+  uint64_t places() const { return run_.size() - head_ + heap_.size(); }
+
   // At most `most` elements, spread over all places.
   template <typename F>
   void VisitSome(uint32_t most, F&& f) const {
-    const uint64_t in_run = run_.size() - head_, places = in_run + heap_.size();
-    const uint64_t looked = std::min<uint64_t>(most, places);
+    const uint64_t in_run = run_.size() - head_;
+    const uint64_t looked = std::min<uint64_t>(most, places());
     for (uint64_t i = 0; i < looked; ++i) {
-      const uint64_t at = places * i / looked;
+      const uint64_t at = places() * i / looked;
       if (at >= in_run) {
         f(heap_.at(static_cast<uint32_t>(at - in_run)));
       } else if (run_[head_ + at] != T{}) {

@@ -362,7 +362,7 @@ std::optional<Explanation> SchedulerCore::Explain(TaskId id) const {
     out.attempts.push_back(view);
   }
   if (task.position != kNotInHeap && task.position != kInSuspects)
-    out.ahead_in_queue = state_->shapes[task.shape].queued - 1;
+    out.standing = state_->QueueAt({task.shape, task.home}).StandingOf(*state_, *job, id.ordinal);
   for (const FailureView& failure : job->failures) {
     if (failure.task == TaskId{job->id, out.task.culprit}) out.failure = failure;
   }

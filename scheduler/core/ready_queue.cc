@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
+#include "common/base/muldiv.h"
 #include "common/base/prefetch.h"
 #include "scheduler/core/state.h"
 
@@ -13,7 +15,8 @@ constexpr uint32_t kNotUrgent = 0x80000000u;
 constexpr uint32_t kOrderMask = 0x7FFFFFFFu;
 constexpr uint32_t kStaleTails = 64;  // kept beyond twice the lane's size
 constexpr uint32_t kIdleLanes = 4;
-constexpr uint32_t kAskedAhead = 8;  // tasks before their turn, see prefetch.cc
+constexpr uint32_t kLookedForStanding = 4096;  // tasks of a job
+constexpr uint32_t kAskedAhead = 8;            // tasks before their turn, see prefetch.cc
 }  // namespace
 
 uint32_t InvertedPriority(const Job& job, const TaskRec& task) {
@@ -206,6 +209,38 @@ bool ReadyQueue::Top(State& state, QueuePlace place, Precedence* head) {
     return true;
   }
   return false;
+}
+
+QueueStanding ReadyQueue::StandingOf(const State& state, const Job& job, Ordinal ordinal) const {
+  auto place_of = [&](const Job& in, Ordinal task) {
+    const TaskRec& record = in.tasks[task];
+    return std::tuple(InvertedPriority(in, record),
+                      OrderIn(record, state.IsUrgent(in, record.tail)), task);
+  };
+  const auto own = place_of(job, ordinal);
+  const uint32_t priority = std::get<0>(own);
+  QueueStanding out;
+  for (const Lane& lane : lanes_) {
+    if (lane.place == kNotInHeap) continue;
+    const bool other = lane.job != job.id;
+    if (other && (lane.parked || lane.inverted_priority > priority)) continue;
+    if (other && lane.inverted_priority == priority) {
+      ++out.sharing;
+      continue;
+    }
+    const Job& in = *state.jobs[lane.job];
+    uint64_t looked = 0, first = 0;
+    lane.by_rank.VisitSome(kLookedForStanding, [&](const ReadyItem& item) {
+      ++looked;
+      const auto place = place_of(in, item.ordinal);
+      first += other ? std::get<0>(place) < priority : place < own;
+    });
+    const bool all = lane.by_rank.places() <= kLookedForStanding;
+    out.ahead += all ? first : MulDiv(first, lane.by_rank.size(), std::max<uint64_t>(looked, 1));
+    out.about |= !all;
+    out.sharing += other && first < looked;
+  }
+  return out;
 }
 
 }  // namespace taskd::scheduler

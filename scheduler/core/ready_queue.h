@@ -26,6 +26,7 @@ namespace taskd::scheduler {
 
 class State;
 struct Job;
+struct QueueStanding;
 struct TaskRec;
 
 // A task in a lane's heap. A total order inside a job.
@@ -82,6 +83,9 @@ class ReadyQueue {
     const uint32_t lane = FindLane(job);
     if (lane != kNotInHeap) lanes_[lane].by_rank.VisitSome(most, visit);
   }
+
+  // As the task stands now, which is in this queue. Looks at a bounded number of tasks a job, and at each job.
+  QueueStanding StandingOf(const State& state, const Job& job, Ordinal ordinal) const;
 
   // Whether the task is where it says.
   bool Holds(const Job& job, Ordinal ordinal) const;

@@ -124,13 +124,22 @@ struct WorkerFitView {
   FitLimit limit;
   uint32_t count = 1;
 };
+// What a task of a queue has in front of it.
+struct QueueStanding {
+  uint64_t ahead =
+      0;  // tasks that go first: of its job, and of jobs whose tasks are more urgent to their users
+  bool about = false;  // `ahead` is an estimate, of a sample of a long queue
+  uint32_t sharing =
+      0;  // other jobs of the same priority: they and its job take turns, see fair_share.h
+};
+
 struct Explanation {
   TaskView task;
   std::vector<WaitingInputView> inputs;           // those not available, the first few
   uint64_t inputs_missing = 0, inputs_total = 0;  // edges
   std::vector<WorkerFitView> workers;  // who can now, who could when idle, then nearest misses
   std::vector<AttemptView> attempts;   // every live one, and the last ends
-  uint64_t ahead_in_queue = 0;         // upper bound: tasks in the queue that it waits in
+  QueueStanding standing;              // of a ready task, in the queue that it waits in
   FailureView failure;
 };
 

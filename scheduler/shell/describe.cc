@@ -117,7 +117,9 @@ void Describer::Explain(const Explanation& view, v1::TaskExplanation* to) const 
     info->set_run_ms(Milliseconds(attempt.run_ns));
     info->set_data_address(profile.data_address);
   }
-  to->set_ahead_in_queue(view.ahead_in_queue);
+  to->set_ahead_in_queue(view.standing.ahead);
+  to->set_ahead_is_about(view.standing.about);
+  to->set_jobs_taking_turns(view.standing.sharing);
   if (view.failure.failure != FailureClass::kNone) Failure(view.failure, to->mutable_failure());
 }
 

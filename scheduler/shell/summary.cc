@@ -110,8 +110,9 @@ std::string Describer::Waiting(const Explanation& view) const {
                     "again.");
     case WaitReason::kBehindOthers:
       return StrCat(key, " is ready; every worker that fits is busy", Fitting(view),
-                    view.ahead_in_queue > 0
-                        ? StrCat(", and up to ", view.ahead_in_queue, " tasks wait with it")
+                    view.standing.ahead > 0
+                        ? StrCat(", and ", view.standing.about ? "about " : "", view.standing.ahead,
+                                 view.standing.ahead == 1 ? " task goes first" : " tasks go first")
                         : "",
                     ". Add workers to go faster.");
     case WaitReason::kNoWorker:

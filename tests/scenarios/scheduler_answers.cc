@@ -35,7 +35,9 @@ std::string AskExplain(const SchedulerCore& core, const SchedulerNames& names, T
     }
     out += ")";
   }
-  if (e->ahead_in_queue != 0) out += StrCat(" ahead=", e->ahead_in_queue);
+  if (e->standing.ahead != 0)
+    out += StrCat(" ahead=", e->standing.about ? "~" : "", e->standing.ahead);
+  if (e->standing.sharing != 0) out += StrCat(" sharing=", e->standing.sharing);
   for (const WorkerFitView& w : e->workers) {
     out += StrCat(" ", names.TextOf(w.worker),
                   w.now         ? ":now"
