@@ -40,6 +40,16 @@ function(taskd_unite name)
   set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 endfunction()
 
+# The allocator of every program: less time in malloc, and in waiting for memory that is scattered less. The
+# sanitizers bring their own.
+add_library(taskd_malloc INTERFACE)
+if(NOT TASKD_SANITIZE)
+  find_package(mimalloc 2.0 REQUIRED)
+  target_link_libraries(taskd_malloc INTERFACE mimalloc)
+  target_compile_definitions(taskd_malloc INTERFACE TASKD_MIMALLOC)
+  target_link_options(taskd_malloc INTERFACE LINKER:--no-as-needed)  # no program names a symbol of it
+endif()
+
 # taskd_library(NAME SOURCES a.cc ... DEPS public link targets ... PRIVATE_DEPS targets not re-exported)
 # A library without sources is an interface library.
 function(taskd_library name)
@@ -58,7 +68,7 @@ endfunction()
 function(taskd_binary name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${A_SOURCES})
-  target_link_libraries(${name} PRIVATE taskd_flags ${A_DEPS})
+  target_link_libraries(${name} PRIVATE taskd_flags taskd_malloc ${A_DEPS})
   taskd_unite(${name})
 endfunction()
 

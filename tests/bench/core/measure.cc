@@ -1,6 +1,8 @@
 #include "tests/bench/core/measure.h"
 
-#include <malloc.h>
+#ifdef TASKD_MIMALLOC
+#include <mimalloc.h>
+#endif
 #include <sys/resource.h>
 
 #include <utility>
@@ -12,10 +14,17 @@ namespace taskd::bench {
 
 namespace {
 
-// Bytes that the allocator has handed out, its own overhead included.
+// Bytes of the blocks that this thread's heap has handed out, the allocator's overhead included. 0: not known.
 int64_t HeapBytes() {
-  struct mallinfo2 info = mallinfo2();
-  return static_cast<int64_t>(info.uordblks + info.hblkhd);
+  int64_t bytes = 0;
+#ifdef TASKD_MIMALLOC
+  auto add = [](const mi_heap_t*, const mi_heap_area_t* area, void*, size_t, void* to) {
+    *static_cast<int64_t*>(to) += static_cast<int64_t>(area->used * area->full_block_size);
+    return true;
+  };
+  mi_heap_visit_blocks(mi_heap_get_default(), false, add, &bytes);
+#endif
+  return bytes;
 }
 
 uint64_t PeakRssBytes() {
