@@ -119,6 +119,13 @@ void State::CollectionMayHaveChanged(Job& job, uint32_t index) {
 
 namespace {
 
+// Tasks that have ended care only if they failed by it. After a restart what failed tasks had made before
+// is away, not dead, until holders have come.
+bool EndedCare(const State& state, const Job& job, Presence before) {
+  const bool some_failed = job.progress.counts[static_cast<size_t>(TaskState::kFailed)] > 0;
+  return before == Presence::kDead || state.restoring || (before == Presence::kAway && some_failed);
+}
+
 bool AnnounceObject(State& state, Job& job, Work& work) {
   ObjectRec& object = job.objects[work.index];
   if (!work.begun) {
@@ -142,10 +149,9 @@ bool AnnounceObject(State& state, Job& job, Work& work) {
       ++state.counters.objects_lost;
     }
     if (work.after == Presence::kAvailable) state.FreeIfUnwanted(job, work.index);
-    // Tasks that have ended do not care unless they failed by it; collections keep their counts
-    // always.
-    bool told = object.live_consumers > 0 || object.in_collection ||
-                work.before == Presence::kDead || state.restoring;
+    // Collections keep their counts always.
+    bool told =
+        object.live_consumers > 0 || object.in_collection || EndedCare(state, job, work.before);
     work.cursor = told ? object.consumers : kNil;
     work.limit = object.exported ? job.last_importer + 1 : 0;
     return work.cursor != kNil || work.limit > 0;
@@ -168,7 +174,7 @@ bool AnnounceCollection(State& state, Job& job, Work& work) {
     c.presence = work.after;
     if (work.before == work.after) return false;
     if (c.alias != kNoOrdinal) state.PresenceMayHaveChanged(job, c.alias);
-    bool told = c.live_consumers > 0 || work.before == Presence::kDead || state.restoring;
+    bool told = c.live_consumers > 0 || EndedCare(state, job, work.before);
     work.cursor = told ? c.consumers : kNil;
     return work.cursor != kNil;
   }

@@ -85,10 +85,10 @@ void State::InputChanged(Job& job, Ordinal ordinal, uint32_t source, Presence be
   TaskRec& task = job.tasks[ordinal];
   if (task.starting) return;
   if (Ended(task.state)) {
-    // While the journal is read, what failed tasks had made before is away, not dead.
-    if (after == Presence::kDead) return;
+    // See EndedCare.
+    if (after == Presence::kDead || (before == Presence::kMissing && !restoring)) return;
     if (before == Presence::kDead && task.culprit == ordinal) FollowDelegated(job, ordinal, source);
-    if (before == Presence::kDead || restoring) FollowCulprit(job, ordinal);
+    FollowCulprit(job, ordinal);
     return;
   }
   auto count = [&task](Presence presence, int32_t by) {
