@@ -90,11 +90,13 @@ struct StartOptions {
   std::string cpus;
   std::string memory;
   std::string timeout;
+  bool zero_workers = false;
 };
 
 absl::StatusOr<LocalClusterSpec> SpecOf(const Context& context, const StartOptions& options) {
   LocalClusterSpec spec;
   spec.workers = options.workers;
+  spec.zero_workers = options.zero_workers;
   spec.timeout_ns = kStartTimeoutNs;
   spec.program_path = DefaultProgramPath();
   absl::StatusOr<std::string> dir = StateDir(context);
@@ -172,6 +174,8 @@ void AddClusterCommands(CLI::App& app, Context& context) {
   start->add_option("-m,--memory", options->memory, "Memory of each worker, as in 4GiB");
   start->add_option("--timeout", options->timeout,
                     "Give up when it is not up by then (default: 60s)");
+  start->add_flag("--zero-workers", options->zero_workers,
+                  "Workers acknowledge tasks at once and run nothing: to measure the scheduler");
   start->footer(
       "\nExamples:\n  taskctl cluster start --workers 3 --cpus 2 --memory 4GiB\n  taskctl --dir "
       "/tmp/other cluster start");

@@ -155,7 +155,7 @@ class Starter {
       std::string name = StrCat("worker-", i);
       std::vector<std::string> argv = {
           *worker, "--dir", spec_.dir, "--name", name, "--work-dir", FileOf(spec_.dir, name, "")};
-      AddSize(&argv);
+      AddWorkerFlags(&argv);
       status = Start(name, argv);
     }
     if (status.ok()) status = AwaitReady();
@@ -177,7 +177,7 @@ class Starter {
     bool ready = false;
   };
 
-  void AddSize(std::vector<std::string>* argv) const {
+  void AddWorkerFlags(std::vector<std::string>* argv) const {
     uint32_t cpus = spec_.cpus_milli;
     if (cpus == 0) cpus = std::max(1000u, MachineCpusMilli() / spec_.workers / 1000 * 1000);
     argv->insert(argv->end(), {"--cpus", FormatCpus(cpus)});
@@ -185,6 +185,7 @@ class Starter {
     // What is left over is for the daemons, the page cache and the user's shell.
     if (memory == 0 && spec_.workers > 1) memory = MachineMemoryBytes() / 4 * 3 / spec_.workers;
     if (memory != 0) argv->insert(argv->end(), {"--memory", StrCat(memory)});
+    if (spec_.zero_workers) argv->push_back("--zero-worker");
   }
 
   absl::Status Start(const std::string& name, std::vector<std::string> argv) {

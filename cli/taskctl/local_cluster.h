@@ -24,10 +24,11 @@ struct LocalClusterSpec {
   uint32_t workers = 1;
   uint32_t cpus_milli = 0;  // of each worker; 0: this machine's, shared out
   uint64_t memory_bytes =
-      0;                     // of each worker; 0: the worker's own choice if alone, else shared out
-  uint64_t timeout_ns = 0;   // for all to be up
-  std::string program_path;  // where taskd-scheduler and taskd-worker are looked for: folders with
-                             // ':' between
+      0;  // of each worker; 0: the worker's own choice if alone, else shared out
+  bool zero_workers = false;  // they acknowledge tasks and run nothing
+  uint64_t timeout_ns = 0;    // for all to be up
+  std::string program_path;   // where taskd-scheduler and taskd-worker are looked for: folders with
+                              // ':' between
 };
 
 // The folder of the running program, then $PATH.

@@ -1,7 +1,9 @@
 """End-to-end figures of real daemons on this machine, as JSON, each with the physical limit beside it.
 
-    TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py noops [--tasks 50000] [--runs 5]
+    TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py noops [--tasks 50000] [--runs 5] [--zero]
     TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py commands [--tasks 3000] [--runs 5]
+
+With --zero workers acknowledge tasks and run nothing: what is left is the scheduler, its client and the wire.
 
 A run is timed from the start of `taskctl run FILE.tgraph` to its end. Nothing here passes or fails by a time: what must
 hold is that every task is done.
@@ -46,8 +48,8 @@ def cpu_seconds(pids):
     return used
 
 
-def measure(name, tasks, runs):
-    cluster = Cluster(workers=2, cpus=1)
+def measure(name, tasks, runs, zero):
+    cluster = Cluster(workers=2, cpus=1, zero=zero)
     try:
         yaml = cluster.graph(GRAPHS[name].format(last=tasks - 1))
         graph = cluster.files / "graph.tgraph"
@@ -68,7 +70,7 @@ def measure(name, tasks, runs):
             rates.append(tasks / seconds)
             cpu.append({who: (after[who] - before[who]) / tasks * 1e6 for who in after})
         return {
-            "benchmark": name, "tasks": tasks, "runs": runs, "workers": 2, "cpus_of_each": 1, "machine_cpus": os.cpu_count(),
+            "benchmark": name, "tasks": tasks, "runs": runs, "workers": 2, "zero_workers": zero, "cpus_of_each": 1, "machine_cpus": os.cpu_count(),
             "tasks_per_second": {"median": round(statistics.median(rates)), "min": round(min(rates)), "max": round(max(rates))},
             "limit": "loopback TCP, the same bytes in batches" if name == "noops" else "posix_spawn + wait of /bin/true, 2 at a time",
             "limit_per_second": {"median": round(statistics.median(limits)), "min": round(min(limits)), "max": round(max(limits))},
@@ -84,9 +86,10 @@ def main():
     parser.add_argument("benchmark", choices=sorted(GRAPHS))
     parser.add_argument("--tasks", type=int)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--zero", action="store_true", help="workers that acknowledge tasks and run nothing")
     arguments = parser.parse_args()
     tasks = arguments.tasks or {"noops": 50_000, "commands": 3_000}[arguments.benchmark]
-    print(json.dumps(measure(arguments.benchmark, tasks, arguments.runs), indent=2))
+    print(json.dumps(measure(arguments.benchmark, tasks, arguments.runs, arguments.zero), indent=2))
 
 
 if __name__ == "__main__":

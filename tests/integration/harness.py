@@ -104,14 +104,14 @@ def start_daemon(add_cleanup, program, folder, ready, *flags):
 class Cluster:
     """One scheduler and some workers in a folder of their own."""
 
-    def __init__(self, workers=3, cpus=2):
+    def __init__(self, workers=3, cpus=2, zero=False):
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="taskd-test-"))
         self.dir = self.top / "state"
         self.files = self.top / "files"               # graphs and marks of the tests
         self.files.mkdir()
         self.workers = workers
         try:
-            self.ctl("cluster", "start", "--workers", workers, "--cpus", cpus)
+            self.ctl("cluster", "start", "--workers", workers, "--cpus", cpus, *["--zero-workers"] * zero)
         except BaseException:
             shutil.rmtree(self.top, ignore_errors=True)
             raise

@@ -95,6 +95,15 @@ class ResourcesTest(unittest.TestCase):
         gate.open()
         self.ctl("job", "wait", job)
 
+    def test_too_much_memory(self):
+        job = self.submit("""
+- {name: t, sh: "awk 'BEGIN { s = \\"x\\"; while (1) if (length(s) < 1e8) s = s s }'", resources: {mem: 40MiB}, retry: 0}
+""")
+        self.ctl("job", "wait", job, code=1)
+        told = self.explain(job, "t")
+        self.assertIn("t used more memory than it may", told["summary"])
+        self.assertRegex(json.dumps(told), r"used [0-9.]+ MiB of memory and was killed: it may use 40.0 MiB")
+
     def test_placement(self):
         job = self.submit("""
 - {name: ssd, sh: 'true', placement: {attributes: [ssd]}}

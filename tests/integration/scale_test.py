@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import ClusterTest
+from harness import Cluster, ClusterTest
 
 NOOPS = 50_000
 
@@ -33,6 +33,26 @@ want: [all.v]
         self.assertLessEqual(len(keys), 3000)
         one = self.cluster.ctl("-q", "task", "list", job, "n[2999]").text.split()
         self.assertEqual(len(one), 1)
+
+
+class ZeroTest(unittest.TestCase):
+    """Zero workers acknowledge tasks and run nothing."""
+
+    def test_nothing_runs(self):
+        cluster = Cluster(workers=2, cpus=1, zero=True)
+        self.addCleanup(cluster.stop)
+        mark = cluster.files / "ran"
+        job, _ = cluster.run_graph(f"""
+taskd: 1
+tasks:
+- {{name: first, over: {{i: 0..199}}, sh: "touch {mark}; exit 1", stdout: o}}
+- {{name: all, in: {{v: "first[*].o"}}, argv: [/nowhere], stdout: o}}
+want: [all.o]
+""")
+        info = cluster.job(job)
+        self.assertEqual((info["state"], info["done"], info["total"]), ("done", 201, 201))
+        self.assertFalse(mark.exists())
+        self.assertEqual(cluster.get(job, "all.o"), b"")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "common/base/text.h"
+#include "common/base/units.h"
 #include "worker/exec/attempt_folder.h"
 #include "worker/exec/command_plan.h"
 #include "worker/exec/run.h"
@@ -103,6 +104,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     if (error.ok()) {
       spawn.stdout_fd = out_write;
       spawn.stderr_fd = err_write;
+      kernel_kills_ = context_.memory.KernelKillsLately();
       start_ns_ = MonotonicNs();
       const Spawned spawned = Spawn(spawn);
       pid_ = spawned.pid;
@@ -165,7 +167,19 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
         self->Terminate();
       });
     }
+    if (const uint64_t limit = request_->assignment.need.memory_bytes; limit != 0) {
+      context_.memory.Add(pid_, limit, [self = shared_from_this()](uint64_t used_bytes) {
+        self->context_.reactor.Post([self, used_bytes] { self->OnTooMuchMemory(used_bytes); });
+      });
+    }
     if (killed_) Terminate();
+  }
+
+  // At once: with a grace it would take more.
+  void OnTooMuchMemory(uint64_t used_bytes) {
+    if (pidfd_ < 0) return;
+    used_bytes_ = used_bytes;
+    KillGroup();
   }
 
   // False: nothing more will come now.
@@ -205,6 +219,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     // behind.
     KillGroup();
     if (context_.guardian != nullptr) context_.guardian->Remove(pid_);
+    context_.memory.Remove(pid_);
     while (waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {
     }
     context_.reactor.Unwatch(pidfd_);
@@ -228,6 +243,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     const ExecError changed =
         folder_->CheckInputs();  // also after a failure: the replica is bad either way
     if (was_killed_) return Finish(CancelledDone(*request_, run_ns_));
+    if (used_bytes_ != 0) return Finish(WithStderr(TooMuchMemory()));
     if (timed_out_) return Finish(WithStderr(TimeoutDone(*request_, run_ns_)));
     if (wait_status_ != 0) return Finish(WithStderr(BadExit()));
     if (!changed.ok()) return Finish(FailedDone(*request_, changed, run_ns_));
@@ -249,13 +265,36 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
       return done;
     }
     const int number = WTERMSIG(wait_status_);
+    if (number == SIGKILL && context_.memory.KernelKills() != kernel_kills_)
+      return NodeOutOfMemory();
     std::string message =
         StrCat("the command was killed by signal ", number, " (", strsignal(number), ")");
-    if (number == SIGKILL) message += "; the node may have run out of memory";
     event::ExecDone done =
         FailedDone(*request_, {FailureClass::kSignal, std::move(message)}, run_ns_);
     done.exit_code = number;
     return done;
+  }
+
+  event::ExecDone TooMuchMemory() const {
+    return FailedDone(
+        *request_,
+        {FailureClass::kOutOfMemory, StrCat("the command used ", FormatBytes(used_bytes_),
+                                            " of memory and was killed: it may use ",
+                                            FormatBytes(request_->assignment.need.memory_bytes),
+                                            "; give it more with resources: {mem: ...}")},
+        run_ns_);
+  }
+
+  event::ExecDone NodeOutOfMemory() const {
+    const uint64_t asked = request_->assignment.need.memory_bytes;
+    return FailedDone(
+        *request_,
+        {FailureClass::kOutOfMemory,
+         StrCat(
+             "the node ran out of memory, and its kernel killed the command, which had asked for ",
+             asked == 0 ? "none" : FormatBytes(asked),
+             "; say what it needs with resources: {mem: ...}")},
+        run_ns_);
   }
 
   event::ExecDone WithStderr(event::ExecDone done) const {
@@ -283,6 +322,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   int out_fd_ = -1, err_fd_ = -1;
   uint64_t start_ns_ = 0, run_ns_ = 0;
   Reactor::Timer limit_timer_, grace_timer_;
+  uint64_t used_bytes_ = 0;    // of memory, when that was too much
+  uint64_t kernel_kills_ = 0;  // before the start
   bool terminating_ = false, timed_out_ = false, was_killed_ = false;
   int wait_status_ = 0;
 };

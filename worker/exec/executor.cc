@@ -22,14 +22,17 @@ bool EdgesFit(const Assignment& a) {
 }  // namespace
 
 Executor::Executor(Store& store, Options options)
-    : done_(std::move(options.done)),
+    : zero_(options.zero),
+      done_(std::move(options.done)),
       files_(std::clamp(options.cpus, 2u, 8u)),
       compute_(std::max(1u, options.cpus)),
+      memory_(std::move(options.vmstat_path)),
       context_{store,
                logs_,
                files_,
                compute_,
                reactor_,
+               memory_,
                options.guardian,
                std::move(options.run_path),
                0,
@@ -50,6 +53,7 @@ Executor::~Executor() {
 }
 
 std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest> request) {
+  if (zero_) return EmptyDone(context_.store, *request, 0);
   if (request->body == nullptr)
     return FailedDone(*request, BadBody("the scheduler did not send this task's body"));
   if (!EdgesFit(request->assignment))

@@ -21,10 +21,13 @@ namespace taskd::worker {
 class Executor {
  public:
   struct Options {
-    std::string run_path;                       // WorkDir::run_path()
-    uint32_t cpus = 1;                          // threads for built-ins
-    uint64_t grace_ns = 5'000'000'000;          // between SIGTERM and SIGKILL; 0: SIGKILL at once
-    const Guardian* guardian = nullptr;         // outlives the executor
+    std::string run_path;                // WorkDir::run_path()
+    uint32_t cpus = 1;                   // threads for built-ins
+    bool zero = false;                   // every attempt is over at once, nothing is run
+    uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
+    const Guardian* guardian = nullptr;  // outlives the executor
+    std::string vmstat_path =
+        "/proc/vmstat";  // where the kernel says how often it killed for memory
     std::function<void(event::ExecDone)> done;  // any thread, never from inside of Start
   };
 
@@ -49,6 +52,7 @@ class Executor {
                                               std::shared_ptr<Run>& run);
   void OnDone(event::ExecDone done);
 
+  const bool zero_;
   const std::function<void(event::ExecDone)> done_;
   LogStore logs_;
   std::mutex mutex_;
@@ -56,6 +60,7 @@ class Executor {
   absl::flat_hash_map<AttemptRef, std::shared_ptr<Run>> running_;  // guarded by mutex_
   io::ThreadPool files_, compute_;
   Reactor reactor_;
+  MemoryWatch memory_;
   ExecContext context_;
 };
 

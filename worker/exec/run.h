@@ -11,6 +11,7 @@
 #include "worker/core/events.h"
 #include "worker/exec/guardian.h"
 #include "worker/exec/log_store.h"
+#include "worker/exec/memory_watch.h"
 #include "worker/exec/reactor.h"
 #include "worker/exec/request.h"
 #include "worker/store/store.h"
@@ -23,6 +24,7 @@ struct ExecContext {
   io::ThreadPool& files;    // short work that blocks: staging, spawning, collecting
   io::ThreadPool& compute;  // built-ins that use a cpu
   Reactor& reactor;
+  MemoryWatch& memory;
   const Guardian* guardian;  // may be null
   std::string run_path;
   std::atomic<uint64_t> next_folder{

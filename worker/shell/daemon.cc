@@ -54,6 +54,7 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir)
       work_dir_(std::move(work_dir)),
       store_(work_dir_.store_path(),
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
+      desk_(options_.zero),
       core_(Config{options_.capacity}) {}
 
 Daemon::~Daemon() {
@@ -76,6 +77,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
+  exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;
   exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };

@@ -24,6 +24,10 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
   for (v1::Assignment& from : *message.mutable_assignments()) {
     absl::StatusOr<Assignment> assignment = rpc::Decode(from);
     if (!assignment.ok()) return assignment.status();
+    if (zero_) {
+      assignment->edges.clear();
+      assignment->objects.clear();
+    }
     auto request = std::make_shared<ExecRequest>();
     auto body = bodies_.find(std::pair(assignment->attempt.task.job, assignment->body));
     if (body != bodies_.end()) request->body = body->second;

@@ -21,6 +21,9 @@ namespace taskd::worker {
 
 class Desk {
  public:
+  // `zero`: attempts need no inputs, because nothing will be run.
+  explicit Desk(bool zero = false) : zero_(zero) {}
+
   // A new stream: bodies and peers are mentioned anew. Assignments keep the bodies that they came
   // with.
   void BeginSession();
@@ -40,6 +43,7 @@ class Desk {
   bool retired() const { return retired_; }
 
  private:
+  const bool zero_;
   bool retired_ = false;
   absl::flat_hash_map<std::pair<JobId, uint32_t>, std::shared_ptr<const v1::Body>> bodies_;
   absl::flat_hash_map<WorkerId, std::string> peers_;

@@ -83,6 +83,10 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,
                  "time between SIGTERM and SIGKILL for a task that is stopped");
+  flags.Switch(
+      "zero-worker", &options.zero,
+      "acknowledge every task at once, with empty results, and run nothing: for measuring a "
+      "scheduler. Has the attribute 'zero'");
   if (std::optional<int> exit_code = flags.Parse(argc, argv)) return exit_code;
 
   absl::StatusOr<std::string> dir = io::AccessDir(options.dir);
@@ -91,6 +95,7 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
     return 2;
   }
   options.dir = *dir;
+  if (options.zero) options.attributes.push_back("zero");
   options.host = HostName();
   if (options.name.empty()) options.name = StrCat(options.host, "-", getpid());
   if (options.work_dir.empty()) options.work_dir = DefaultWorkDir(options.name);

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "tests/unit/worker_exec/exec_fixture.h"
 
 namespace taskd::worker {
@@ -297,6 +300,49 @@ TEST_F(CommandTest, DestroyingTheExecutorKillsWhatRuns) {
   WaitForLog(kAttempt, "running");
   executor_.reset();
   EXPECT_EQ(Wait().end, AttemptEnd::kCancelled);
+}
+
+// Two processes that hold 64 MiB each, with `limit_bytes` for both.
+Task Greedy(uint64_t limit_bytes) {
+  const std::string hold =
+      "awk 'BEGIN { s = \"x\"; for (i = 0; i < 26; ++i) s = s s; print length(s); while (1); }'";
+  Task task;
+  task.Sh(hold + " & " + hold).Out("o", STDOUT);
+  task.assignment.need.memory_bytes = limit_bytes;
+  return task;
+}
+
+TEST_F(CommandTest, WhoTakesTooMuchMemoryIsKilled) {
+  ExpectFailed(Run(Greedy(100 << 20)), FailureClass::kOutOfMemory, "it may use 100 MiB");
+}
+
+TEST_F(CommandTest, MemoryWithinTheLimitIsLeftAlone) {
+  Task task;
+  // Of 80 MiB that are mapped, as an input would be, none counts.
+  const std::string big = files_.path() + "-mapped";
+  std::ofstream(big) << std::string(80 << 20, 'x');
+  task.Argv({"python3", "-c",
+             "import mmap, time\n"
+             "f = open('" +
+                 big +
+                 "')\n"
+                 "m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)\n"
+                 "print(sum(m[::4096]))\n"
+                 "time.sleep(0.3)"});
+  task.Out("o", STDOUT);
+  task.assignment.need.memory_bytes = 64 << 20;
+  ExpectFinished(Run(task));
+  std::filesystem::remove(big);
+}
+
+TEST_F(CommandTest, AKillByTheKernelForMemoryIsNamed) {
+  const std::string vmstat = files_.path() + "-vmstat";
+  std::ofstream(vmstat) << "nr_free_pages 1\noom_kill 3\n";
+  ExpectFailed(Run(Task().Sh("kill -9 $$")), FailureClass::kSignal, "signal 9");
+  std::ofstream(vmstat) << "nr_free_pages 1\noom_kill 3\n";
+  ExpectFailed(Run(Task(2).Sh("echo oom_kill 4 > '" + vmstat + "'; kill -9 $$")),
+               FailureClass::kOutOfMemory, "the node ran out of memory");
+  std::filesystem::remove(vmstat);
 }
 
 }  // namespace

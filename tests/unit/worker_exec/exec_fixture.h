@@ -89,6 +89,7 @@ class ExecFixture : public testing::Test {
     options.run_path = run_.path();
     options.cpus = 2;
     options.grace_ns = grace_ns;
+    options.vmstat_path = files_.path() + "-vmstat";
     options.done = [this](event::ExecDone done) {
       std::lock_guard lock(mutex_);
       done_.push_back(std::move(done));

@@ -26,6 +26,31 @@ void AddBody(v1::SchedulerToWorker& m, uint32_t body, const std::string& sh) {
   b->mutable_definition()->mutable_command()->set_sh(sh);
 }
 
+TEST(DeskTest, AZeroWorkerNeedsNoInputs) {
+  v1::SchedulerToWorker m;
+  AddAssignment(m, kAttempt, 4);
+  v1::Assignment* a = m.mutable_assignments(0);
+  a->add_edge_slot(0);
+  a->add_edge_ends(1);
+  a->add_edge_part_lo(0);
+  a->add_edge_part_hi(0);
+  a->add_object_job(1);
+  a->add_object(5);
+  a->add_version(9);
+  a->add_size_bytes(100);
+  a->add_holder_ends(0);
+  for (bool zero : {false, true}) {
+    v1::SchedulerToWorker message = m;
+    Desk desk(zero);
+    std::vector<Event> events;
+    ASSERT_TRUE(desk.Read(7, message, events).ok());
+    const Assignment& assignment = std::get<event::Assign>(events.at(0)).assignment;
+    EXPECT_EQ(assignment.objects.size(), zero ? 0u : 1u);
+    EXPECT_EQ(assignment.edges.size(), zero ? 0u : 1u);
+    EXPECT_EQ(desk.Request(kAttempt)->assignment.objects.size(), assignment.objects.size());
+  }
+}
+
 TEST(DeskTest, KeepsWhatTheCoreNeedNotKnowUntilTheRelease) {
   Desk desk;
   std::vector<Event> events;
