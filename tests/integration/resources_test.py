@@ -59,6 +59,12 @@ class ResourcesTest(unittest.TestCase):
         self.ctl("job", "wait", job)
         self.assertEqual(self.worker_of(job, "t"), "big")
 
+    def test_units_are_told(self):
+        job = self.submit("- {name: t, sh: 'echo $CUDA_VISIBLE_DEVICES $TASKD_UNITS_gpus; ulimit -c', stdout: o, resources: {gpus: 1}}\n"
+                          "want: [t.o]\n")
+        self.ctl("job", "wait", job)
+        self.assertEqual(self.ctl("object", "get", job, "t.o").out, b"0 0\n0\n")
+
     def test_licence_is_counted_once(self):
         gate = Gate(self)
         job = self.submit(f"""

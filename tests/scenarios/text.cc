@@ -168,8 +168,9 @@ std::vector<PoolAmount> ParsePools(std::string_view text) {
   std::vector<PoolAmount> out;
   for (const std::string& item : Split(text, ',')) {
     const auto parts = Split(item, ':');
-    out.push_back({static_cast<uint16_t>(ParseNumber(parts.at(0))),
-                   static_cast<uint32_t>(ParseNumber(parts.at(1))) * 1000});
+    const auto amount = ParseCpus(parts.at(1));  // in thousandths, too
+    if (!amount.ok()) throw ScenarioError{StrCat("'", item, "' is no amount of a pool")};
+    out.push_back({static_cast<uint16_t>(ParseNumber(parts.at(0))), *amount});
   }
   return out;
 }

@@ -334,7 +334,10 @@ class WorkerDriver : public Driver {
     return StrCat("cancel_fetch ", a.fetch);
   }
   static std::string TextOfAction(const action::StartExec& a) {
-    return "exec " + TextOf(a.attempt);
+    return StrCat("exec ", TextOf(a.attempt), a.units.empty() ? "" : " units=",
+                  Join(a.units, ",", [](const UnitShare& u) {
+                    return StrCat(u.pool, ":", u.unit, u.milli == 1000 ? "" : StrCat("/", u.milli));
+                  }));
   }
   static std::string TextOfAction(const action::KillExec& a) { return "kill " + TextOf(a.attempt); }
   static std::string TextOfAction(const action::ReleaseAttempt& a) {

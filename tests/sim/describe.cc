@@ -63,6 +63,10 @@ void Add(S& s, const worker::LocalKey& k) {
   s.Add(k.id), s.Add(k.parts);
 }
 template <typename S>
+void Add(S& s, const worker::UnitShare& u) {
+  s.Add(uint64_t{u.pool}), s.Add(uint64_t{u.unit}), s.Add(uint64_t{u.milli});
+}
+template <typename S>
 void Add(S& s, const worker::event::FetchDone::Item& i) {
   s.Add(static_cast<uint64_t>(i.status)), s.Add(i.size_bytes), s.Add(uint64_t{i.crc32c});
 }
@@ -371,6 +375,7 @@ void Walk(S& s, const wa::CancelFetch& a) {
 template <typename S>
 void Walk(S& s, const wa::StartExec& a) {
   s.Name("StartExec"), s.Add(a.attempt);
+  List(s, "units", a.units);
 }
 template <typename S>
 void Walk(S& s, const wa::KillExec& a) {

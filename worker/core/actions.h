@@ -9,6 +9,7 @@
 #include "common/base/ids.h"
 #include "common/base/session.h"
 #include "worker/core/events.h"
+#include "worker/core/units.h"
 
 namespace taskd::worker {
 
@@ -72,6 +73,7 @@ struct CancelFetch {
 // body and the arguments that came with the assignment.
 struct StartExec {
   AttemptRef attempt;
+  std::vector<UnitShare> units;  // of pools, for it alone
 };
 struct KillExec {
   AttemptRef attempt;

@@ -144,7 +144,7 @@ void WorkerCore::Impl::StartWhatFits() {
     const std::pair<Rank, uint32_t>* best = nullptr;
     for (const auto& [need, queue] : queues_) {  // ordered by cpus: the rest is larger
       if (need.cpus_milli > free_cpus) break;
-      if (!need.Fits(config_.capacity, in_use_)) continue;
+      if (!FitsNow(need)) continue;
       if (best == nullptr || *queue.begin() < *best) best = &*queue.begin();
     }
     if (best == nullptr) return;
@@ -159,8 +159,9 @@ void WorkerCore::Impl::Start(uint32_t slot) {
   attempt.phase = Phase::kRunning;
   ++counters_.running;
   in_use_ += attempt.need;
+  attempt.units = units_.Grant(attempt.need);
   if (connected_) Emit(action::SendStarted{session_, attempt.ref()});
-  Emit(action::StartExec{attempt.ref()});
+  Emit(action::StartExec{attempt.ref(), attempt.units});
 }
 
 void WorkerCore::Impl::Enqueue(uint32_t slot) {
@@ -228,6 +229,7 @@ void WorkerCore::Impl::Remove(uint32_t slot) {
     case Phase::kRunning:
       --counters_.running;
       in_use_ -= attempt.need;
+      units_.GiveBack(attempt.units);
       break;
     case Phase::kYielded:
     case Phase::kResuming:

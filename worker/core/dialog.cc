@@ -41,6 +41,7 @@ void WorkerCore::Impl::OnExecYield(event::ExecYield& event) {
   attempt.phase = Phase::kYielded;
   attempt.awaits = std::move(event.awaits);
   in_use_ -= attempt.need;
+  units_.GiveBack(attempt.units);
   if (connected_) Emit(action::SendYield{session_, attempt.ref(), attempt.awaits});
 }
 
@@ -59,7 +60,10 @@ bool WorkerCore::Impl::ResumeWhatFits() {
     uint32_t slot = FindAttempt(resuming_.front());
     if (slot != kNoSlot && attempts_[slot].phase == Phase::kResuming) {
       Attempt& attempt = attempts_[slot];
-      if (!attempt.need.Fits(config_.capacity, in_use_)) return false;
+      // It knows its units by their names: no others will do.
+      if (!attempt.need.Fits(config_.capacity, in_use_) || !units_.AreFree(attempt.units))
+        return false;
+      units_.Take(attempt.units);
       attempt.phase = Phase::kRunning;
       in_use_ += attempt.need;
       Emit(action::ResumeExec{attempt.ref()});

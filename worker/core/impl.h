@@ -23,6 +23,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "common/base/check.h"
+#include "worker/core/units.h"
 #include "worker/core/worker_core.h"
 
 namespace taskd::worker {
@@ -64,6 +65,7 @@ struct Attempt {
   uint32_t generation = 0;  // of the slot
   Rank rank;                // holds the AttemptRef
   Resources need;
+  std::vector<UnitShare> units;  // since it started; given back while it has yielded
   Ordinal first_output = 0;
   uint32_t output_count = 0;
   uint32_t missing = 0;    // entries that it has in waiter lists
@@ -164,7 +166,7 @@ struct Unacked {
 
 class WorkerCore::Impl {
  public:
-  explicit Impl(const Config& config) : config_(config) {}
+  explicit Impl(const Config& config) : config_(config), units_(config.capacity) {}
 
   uint64_t Step(uint64_t now_ns, std::span<Event> events, uint32_t budget,
                 std::vector<Action>& actions);
@@ -191,6 +193,9 @@ class WorkerCore::Impl {
   void KeepOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
   void DropOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
   void StartWhatFits();
+  bool FitsNow(const Resources& need) const {
+    return need.Fits(config_.capacity, in_use_) && units_.CanGrant(need);
+  }
   void Start(uint32_t slot);
   void Enqueue(uint32_t slot);
   void Dequeue(uint32_t slot);
@@ -290,6 +295,7 @@ class WorkerCore::Impl {
   absl::flat_hash_map<AttemptRef, uint32_t> attempt_index_;
   absl::btree_map<Resources, absl::btree_set<std::pair<Rank, uint32_t>>> queues_;  // by need
   Resources in_use_;
+  Units units_;
 
   // Pieces and requests.
   std::vector<Piece> pieces_;

@@ -145,11 +145,15 @@ std::string WorkerCore::Impl::ValidatePeers() const {
 std::string WorkerCore::Impl::ValidateTotals() const {
   uint32_t phases[kPhases] = {};
   Resources in_use;
+  Units units(config_.capacity);
   for (const Attempt& attempt : attempts_) {
     ++phases[static_cast<uint8_t>(attempt.phase)];
     if (attempt.phase != Phase::kRunning) continue;
     in_use += attempt.need;
+    if (!units.AreFree(attempt.units)) return "two attempts have the same unit of a pool";
+    units.Take(attempt.units);
   }
+  if (units.used_milli() != units_.used_milli()) return "units in use are miscounted";
   if (in_use != in_use_ || !in_use_.Fits(config_.capacity))
     return "resources in use are miscounted or too much";
   if (phases[1] != counters_.fetching || phases[2] != counters_.queued ||

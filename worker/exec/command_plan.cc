@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "common/base/text.h"
 #include "taskd/v1/graph.pb.h"
 
@@ -47,11 +48,13 @@ std::string Padded(uint32_t index, uint32_t count) {
 
 class Planner {
  public:
-  Planner(const ExecRequest& request, const std::string& folder, CommandPlan& plan)
+  Planner(const ExecRequest& request, const std::string& folder, const NodePools& pools,
+          CommandPlan& plan)
       : request_(request),
         a_(request.assignment),
         body_(*request.body),
         folder_(folder),
+        pools_(pools),
         plan_(plan) {}
 
   ExecError Run() {
@@ -255,7 +258,22 @@ class Planner {
     env_["TASKD_ATTEMPT"] = StrCat(a_.attempt.attempt);
     env_["TASKD_CPUS"] = cpus;
     if (!values_.contains("OMP_NUM_THREADS")) env_["OMP_NUM_THREADS"] = cpus;
+    for (const auto& [number, pool] : pools_) GiveUnits(number, pool);
     return {};
+  }
+
+  void GiveUnits(uint16_t number, const NodePool& pool) {
+    std::string ids;
+    for (const UnitShare& share : request_.units) {
+      if (share.pool != number) continue;
+      ids += StrCat(ids.empty() ? "" : ",", share.unit < pool.ids.size() ? pool.ids[share.unit] : StrCat(share.unit));
+    }
+    // Who asked for no gpu finds none, where gpus are counted.
+    if (pool.name == "gpus" && !values_.contains("CUDA_VISIBLE_DEVICES")) env_["CUDA_VISIBLE_DEVICES"] = ids;
+    if (ids.empty()) return;
+    std::string name = "TASKD_UNITS_" + pool.name;
+    std::replace_if(name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(static_cast<unsigned char>(c)); }, '_');
+    env_[name] = ids;
   }
 
   ExecError Command() {
@@ -326,6 +344,7 @@ class Planner {
   const Assignment& a_;
   const v1::Body& body_;
   const std::string& folder_;
+  const NodePools& pools_;
   CommandPlan& plan_;
   v1::TaskArgs args_;
   std::map<std::string, std::string> env_, values_, inputs_, outputs_;
@@ -334,8 +353,9 @@ class Planner {
 
 }  // namespace
 
-ExecError MakePlan(const ExecRequest& request, const std::string& folder, CommandPlan& plan) {
-  return Planner(request, folder, plan).Run();
+ExecError MakePlan(const ExecRequest& request, const std::string& folder, const NodePools& pools,
+                   CommandPlan& plan) {
+  return Planner(request, folder, pools, plan).Run();
 }
 
 std::string PartFile(const std::string& pattern, uint32_t k) {

@@ -10,6 +10,8 @@
 //                  padded with zeros ($in_NAME_list: a file that lists them); a {path}: that path
 //   $out_NAME      a file: its path; parts: the folder that its pattern names
 //   $TASKD_JOB, $TASKD_TASK (key), $TASKD_ATTEMPT, $TASKD_CPUS, $OMP_NUM_THREADS
+//   $TASKD_UNITS_gpus, $TASKD_UNITS_worker_NAME: which units of a pool are the task's, with ',' between; of
+//   gpus also as $CUDA_VISIBLE_DEVICES, which is empty for who asked for none
 //   PATH, HOME, LANG, USER of the daemon; TMPDIR inside of the attempt's folder
 #ifndef TASKD_WORKER_EXEC_COMMAND_PLAN_H_
 #define TASKD_WORKER_EXEC_COMMAND_PLAN_H_
@@ -20,6 +22,7 @@
 
 #include "common/base/session.h"
 #include "worker/core/events.h"
+#include "worker/exec/node_pools.h"
 #include "worker/exec/request.h"
 
 namespace taskd::worker {
@@ -61,7 +64,8 @@ struct CommandPlan {
 
 // kBadBody when the body, the arguments and the assignment do not fit each other. `folder`: the
 // attempt's, absolute.
-ExecError MakePlan(const ExecRequest& request, const std::string& folder, CommandPlan& plan);
+ExecError MakePlan(const ExecRequest& request, const std::string& folder, const NodePools& pools,
+                   CommandPlan& plan);
 
 // The file of part `k` of a kParts pattern.
 std::string PartFile(const std::string& pattern, uint32_t k);

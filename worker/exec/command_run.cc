@@ -79,7 +79,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     const std::string folder =
         StrCat(context_.run_path, "/", attempt.task.job, "-", attempt.task.ordinal, "-",
                absl::Hex(attempt.attempt), ".", context_.next_folder++);
-    ExecError error = MakePlan(*request_, folder, plan_);
+    ExecError error = MakePlan(*request_, folder, context_.pools, plan_);
     if (!error.ok()) return Finish(FailedDone(*request_, std::move(error)));
     folder_ = std::make_unique<AttemptFolder>(context_.store, folder);
     error = folder_->Stage(plan_);

@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/session.h"
+#include "worker/core/units.h"
 
 namespace taskd::v1 {
 class Body;
@@ -19,6 +21,7 @@ struct ExecRequest {
   std::string key;                       // of the task
   std::string args;                      // a serialized v1::TaskArgs
   std::shared_ptr<const v1::Body> body;  // null: the scheduler never sent it
+  std::vector<UnitShare> units;          // that it was given when it started
 };
 
 // kNone: no error.

@@ -12,6 +12,7 @@
 #include "worker/exec/guardian.h"
 #include "worker/exec/log_store.h"
 #include "worker/exec/memory_watch.h"
+#include "worker/exec/node_pools.h"
 #include "worker/exec/reactor.h"
 #include "worker/exec/request.h"
 #include "worker/store/store.h"
@@ -27,6 +28,7 @@ struct ExecContext {
   MemoryWatch& memory;
   const Guardian* guardian;  // may be null
   std::string run_path;
+  NodePools pools;
   std::atomic<uint64_t> next_folder{
       0};  // an attempt's folder is removed after it is done, so names are not reused
   std::atomic<uint64_t> grace_ns;

@@ -77,6 +77,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
+  exec.pools = options_.node_pools;
   exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;
@@ -218,6 +219,7 @@ void Daemon::Do(action::StartFetch& a) {
 }
 
 void Daemon::Do(action::StartExec& a) {
+  if (!a.units.empty()) desk_.Grant(a.attempt, std::move(a.units));
   std::shared_ptr<const ExecRequest> request = desk_.Request(a.attempt);
   TASKD_CHECK(request != nullptr);  // the core starts what it was assigned and did not release
   if (std::optional<event::ExecDone> done = executor_->Start(std::move(request)))

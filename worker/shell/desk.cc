@@ -75,6 +75,11 @@ std::shared_ptr<const ExecRequest> Desk::Request(const AttemptRef& attempt) cons
   return it == requests_.end() ? nullptr : it->second;
 }
 
+void Desk::Grant(const AttemptRef& attempt, std::vector<UnitShare> units) {
+  auto it = requests_.find(attempt);
+  if (it != requests_.end()) it->second->units = std::move(units);
+}
+
 void Desk::Release(const AttemptRef& attempt) { requests_.erase(attempt); }
 
 std::string Desk::PeerAddress(WorkerId worker) const {

@@ -34,6 +34,8 @@ class Desk {
 
   // Null: the core never took this assignment.
   std::shared_ptr<const ExecRequest> Request(const AttemptRef& attempt) const;
+  // Notes what it was given, before the request is handed on.
+  void Grant(const AttemptRef& attempt, std::vector<UnitShare> units);
   void Release(const AttemptRef& attempt);
 
   // "": not known.
@@ -47,7 +49,7 @@ class Desk {
   bool retired_ = false;
   absl::flat_hash_map<std::pair<JobId, uint32_t>, std::shared_ptr<const v1::Body>> bodies_;
   absl::flat_hash_map<WorkerId, std::string> peers_;
-  absl::flat_hash_map<AttemptRef, std::shared_ptr<const ExecRequest>> requests_;
+  absl::flat_hash_map<AttemptRef, std::shared_ptr<ExecRequest>> requests_;
 };
 
 }  // namespace taskd::worker

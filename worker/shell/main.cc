@@ -22,6 +22,14 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Processes inherit it.
+void ForbidCoreDumps() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  setrlimit(RLIMIT_CORE, &limit);
+}
+
 int ExitCode(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
@@ -54,6 +62,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<Guardian>> guardian = Guardian::Start();
   if (!guardian.ok()) return Fail(guardian.status());
   RaiseDescriptorLimit();
+  if (!options.core_dumps) ForbidCoreDumps();
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(std::move(options), **guardian);
   if (!daemon.ok()) return Fail(daemon.status());
   signals->OnSignal([&](int) { (*daemon)->Stop(); });

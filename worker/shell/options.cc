@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_split.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "common/io/access_file.h"
@@ -15,6 +16,13 @@
 
 namespace taskd::worker {
 namespace {
+
+// The gpus that this daemon was given, by the batch system say. Empty: it has all, and they are numbered.
+std::vector<std::string> VisibleGpus() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) return {};
+  return absl::StrSplit(visible, ',', absl::SkipEmpty());
+}
 
 absl::Status AddPools(WorkerOptions& options) {
   for (const std::string& text : options.pools) {
@@ -31,6 +39,7 @@ absl::Status AddPools(WorkerOptions& options) {
     }
     Resources one;
     one.pools[0] = {rpc::PoolNumber(name), pool->second};
+    options.node_pools[rpc::PoolNumber(name)] = {name, name == "gpus" ? VisibleGpus() : std::vector<std::string>()};
     if (options.capacity.Pool(one.pools[0].pool) != 0)
       return absl::InvalidArgumentError(StrCat("--resource ", name, " is given twice"));
     if (options.capacity.pools.back().milli != 0) {
@@ -79,6 +88,8 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("advertise", &options.advertise, "HOST or HOST:PORT that they are told instead");
   flags.Text("metrics-listen", &options.metrics_listen, "HOST:PORT for /metrics and /healthz");
   flags.Text("log-level", &options.log_level, "debug, info, warning, error or off");
+  flags.Switch("core-dumps", &options.core_dumps,
+               "leave the limit of core dumps as it is; else tasks leave none");
   flags.Text("ready-file", &options.ready_file,
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/session.h"
+#include "worker/exec/node_pools.h"
 
 namespace taskd::worker {
 
@@ -18,6 +19,7 @@ struct WorkerOptions {
   Resources capacity;
   uint64_t store_budget_bytes = 0;  // 0: no limit
   std::vector<std::string> pools;   // "gpus=2", "worker.fpga=1"
+  NodePools node_pools;             // the same, no flag
   std::vector<std::string> attributes;
   uint64_t ends_after_ns = 0;  // 0: no end
   std::string work_dir;
@@ -28,6 +30,7 @@ struct WorkerOptions {
   std::string ready_file;
   std::string host;   // no flag
   bool zero = false;  // tasks are acknowledged, not run
+  bool core_dumps = false;
   uint64_t grace_ns = 5'000'000'000;
 };
 

@@ -57,6 +57,22 @@ TEST_F(CommandTest, FolderIsFreshAndRemovedAfterwards) {
   EXPECT_TRUE(std::filesystem::is_empty(run_.path()));
 }
 
+TEST_F(CommandTest, ItsUnitsOfPoolsAreNamed) {
+  pools_ = {{3, {"gpus", {"GPU-a", "GPU-b"}}}, {4, {"worker.fpga", {}}}};
+  MakeExecutor(0);
+  Task task;
+  task.Sh("env | grep -e CUDA -e UNITS | sort").Out("o", STDOUT);
+  ExpectFinished(Run(task));
+  EXPECT_EQ(Output(), "CUDA_VISIBLE_DEVICES=\n");
+  task.units = {{3, 1, 1000}, {3, 2, 500}, {4, 7, 1000}};
+  ExpectFinished(Run(task));
+  EXPECT_EQ(Output(),
+            "CUDA_VISIBLE_DEVICES=GPU-b,2\nTASKD_UNITS_gpus=GPU-b,2\nTASKD_UNITS_worker_fpga=7\n");
+  task.Value("CUDA_VISIBLE_DEVICES", "5");
+  ExpectFinished(Run(task));
+  EXPECT_THAT(Output(), HasSubstr("CUDA_VISIBLE_DEVICES=5\n"));
+}
+
 TEST_F(CommandTest, EnvironmentIsSmallAndSpeaksOfTheTask) {
   setenv("TASKD_SECRET_OF_THE_DAEMON", "x", 1);
   Task task;

@@ -24,6 +24,7 @@ struct Task {
   v1::TaskArgs args;
   Assignment assignment;
   std::string key = "task";
+  std::vector<UnitShare> units;
 
   explicit Task(uint32_t ordinal = 1) { assignment.attempt = {{1, ordinal}, 1}; }
 
@@ -89,6 +90,7 @@ class ExecFixture : public testing::Test {
     options.run_path = run_.path();
     options.cpus = 2;
     options.grace_ns = grace_ns;
+    options.pools = pools_;
     options.vmstat_path = files_.path() + "-vmstat";
     options.done = [this](event::ExecDone done) {
       std::lock_guard lock(mutex_);
@@ -103,6 +105,7 @@ class ExecFixture : public testing::Test {
     auto request = std::make_shared<ExecRequest>();
     request->assignment = task.assignment;
     request->key = task.key;
+    request->units = task.units;
     request->args = task.args.SerializeAsString();
     request->body = std::make_shared<v1::Body>(task.body);
     return executor_->Start(request);
@@ -157,6 +160,7 @@ class ExecFixture : public testing::Test {
     return out;
   }
 
+  NodePools pools_;  // for MakeExecutor
   TempDir files_, run_;
   std::mutex mutex_;
   std::condition_variable changed_;
