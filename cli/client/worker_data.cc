@@ -171,17 +171,17 @@ absl::StatusOr<FetchResult> FetchObject(const FetchSpec& spec, std::string_view 
   return Fetcher(spec, key, sink, interrupted).Run();
 }
 
-absl::Status ReadLog(std::string_view address, AttemptRef attempt, bool want_stdout,
-                     bool want_stderr, std::string_view key, const LogPiece& piece) {
-  auto stub = v1::Data::NewStub(rpc::MakeChannel(address, rpc::ChannelClass::kData));
+absl::Status ReadLog(const LogSpec& spec, std::string_view key, const LogPiece& piece) {
+  auto stub = v1::Data::NewStub(rpc::MakeChannel(spec.address, rpc::ChannelClass::kData));
   grpc::ClientContext context;
   rpc::AddKey(context, key);
   v1::LogRequest request;
-  request.mutable_attempt()->set_job(attempt.task.job);
-  request.mutable_attempt()->set_ordinal(attempt.task.ordinal);
-  request.mutable_attempt()->set_attempt(attempt.attempt);
-  request.set_stdout_only(want_stdout && !want_stderr);
-  request.set_stderr_only(want_stderr && !want_stdout);
+  request.mutable_attempt()->set_job(spec.attempt.task.job);
+  request.mutable_attempt()->set_ordinal(spec.attempt.task.ordinal);
+  request.mutable_attempt()->set_attempt(spec.attempt.attempt);
+  request.set_stdout_only(spec.want_stdout && !spec.want_stderr);
+  request.set_stderr_only(spec.want_stderr && !spec.want_stdout);
+  request.set_follow(spec.follow);
   auto reader = stub->Log(&context, request);
   v1::LogChunk chunk;
   bool more = true;
@@ -190,7 +190,7 @@ absl::Status ReadLog(std::string_view address, AttemptRef attempt, bool want_std
   if (!more) context.TryCancel();
   grpc::Status end = reader->Finish();
   if (!more || end.ok()) return absl::OkStatus();
-  return rpc::FromGrpc(end, StrCat("the worker at ", address));
+  return rpc::FromGrpc(end, StrCat("the worker at ", spec.address));
 }
 
 }  // namespace taskd::client

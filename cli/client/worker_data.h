@@ -41,8 +41,13 @@ absl::StatusOr<FetchResult> FetchObject(const FetchSpec& spec, std::string_view 
 
 // One piece of a log. Returns false to stop.
 using LogPiece = std::function<bool(bool is_stderr, std::string_view bytes, bool truncated)>;
-absl::Status ReadLog(std::string_view address, AttemptRef attempt, bool want_stdout,
-                     bool want_stderr, std::string_view key, const LogPiece& piece);
+struct LogSpec {
+  std::string address;
+  AttemptRef attempt;
+  bool want_stdout = true, want_stderr = true;
+  bool follow = false;  // until the attempt has ended
+};
+absl::Status ReadLog(const LogSpec& spec, std::string_view key, const LogPiece& piece);
 
 }  // namespace taskd::client
 

@@ -6,11 +6,11 @@
 #include <memory>
 
 #include "cli/client/connection.h"
-#include "cli/client/worker_data.h"
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/json.h"
 #include "cli/taskctl/output.h"
 #include "cli/taskctl/selectors.h"
+#include "cli/taskctl/task_logs.h"
 #include "cli/taskctl/tasks.h"
 #include "cli/taskctl/verbs.h"
 #include "common/base/text.h"
@@ -23,16 +23,26 @@ constexpr uint32_t kPage = 1000;
 
 // The short name of an enum's value; a value that this taskctl does not know is "unknown".
 template <typename E>
-std::string NameOf(E value, const google::protobuf::EnumDescriptor* type) {
+std::string EnumName(E value, const google::protobuf::EnumDescriptor* type) {
   const google::protobuf::EnumValueDescriptor* known = type->FindValueByNumber(value);
   std::string name = known == nullptr ? "unknown" : ShortName(*known);
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
 }
-std::string NameOf(v1::TaskState state) { return NameOf(state, v1::TaskState_descriptor()); }
-std::string NameOf(v1::FailureClass failure) {
-  return NameOf(failure, v1::FailureClass_descriptor());
+std::string FailureName(v1::FailureClass failure) {
+  return EnumName(failure, v1::FailureClass_descriptor());
 }
+
+}  // namespace
+
+std::string NameOf(v1::TaskState state) { return EnumName(state, v1::TaskState_descriptor()); }
+
+bool IsPending(const v1::TaskInfo& task) {
+  return task.state() == v1::TASK_WAITING || task.state() == v1::TASK_READY ||
+         task.state() == v1::TASK_ACTIVE;
+}
+
+namespace {
 
 // "active" is the scheduler's word for given to a worker; people want to know whether it runs.
 std::string StateText(const v1::TaskInfo& task) {
@@ -41,17 +51,11 @@ std::string StateText(const v1::TaskInfo& task) {
 
 std::string WhyText(const v1::TaskInfo& task) {
   if (task.state() == v1::TASK_FAILED || task.failure() != v1::FAILURE_CLASS_UNSPECIFIED) {
-    std::string why = NameOf(task.failure());
+    std::string why = FailureName(task.failure());
     bool own = task.culprit_key().empty() || task.culprit_key() == task.key();
     return own ? why : StrCat(why, ": ", task.culprit_key());
   }
-  return task.reason() == v1::WAIT_NONE ? "" : NameOf(task.reason(), v1::WaitReason_descriptor());
-}
-
-// What it waits for, and who would run it, means something only before it has ended.
-bool IsPending(const v1::TaskInfo& task) {
-  return task.state() == v1::TASK_WAITING || task.state() == v1::TASK_READY ||
-         task.state() == v1::TASK_ACTIVE;
+  return task.reason() == v1::WAIT_NONE ? "" : EnumName(task.reason(), v1::WaitReason_descriptor());
 }
 
 std::string RunText(uint64_t run_ms) {
@@ -130,11 +134,11 @@ std::string AttemptsText(const v1::TaskExplanation& e) {
               TerminalWidth(STDOUT_FILENO), UseColour(STDOUT_FILENO));
   for (const v1::AttemptInfo& a : e.attempts()) {
     bool ended = a.end() != v1::ATTEMPT_END_UNSPECIFIED;
-    std::string state = ended ? NameOf(a.end(), v1::AttemptEnd_descriptor())
-                              : NameOf(a.state(), v1::AttemptState_descriptor());
+    std::string state = ended ? EnumName(a.end(), v1::AttemptEnd_descriptor())
+                              : EnumName(a.state(), v1::AttemptState_descriptor());
     bool failed = a.failure() != v1::FAILURE_CLASS_UNSPECIFIED;
     table.Add({StrCat(TryNumber(a.attempt())), a.worker(), StateCell(state),
-               failed ? NameOf(a.failure()) : "", failed ? StrCat(a.exit_code()) : "",
+               failed ? FailureName(a.failure()) : "", failed ? StrCat(a.exit_code()) : "",
                RunText(a.run_ms())});
   }
   return table.Take();
@@ -162,6 +166,7 @@ std::string TaskText(const v1::TaskExplanation& e) {
 std::string ExplanationText(const v1::TaskExplanation& e) {
   std::string text = e.summary().empty() ? "" : StrCat(Printable(e.summary()), "\n");
   text += TaskText(e);
+  // What it waits for, and who would run it, means something only before it has ended.
   if (!IsPending(e.task())) return text;
   if (e.inputs_size() > 0) {
     Table inputs({{"  WAITS FOR", Column::kLeft, true}, {"ITS TASK IS"}, {"NOTE"}},
@@ -213,79 +218,6 @@ void ShowTask(Context& context, const std::string& selector, const std::string& 
   if (!explanation.ok()) return context.Fail(explanation.status());
   Show(context, *explanation, Printable(explanation->task().key()),
        [&] { return people(*explanation); });
-}
-
-struct LogOptions {
-  std::string job;
-  std::string task;
-  uint32_t attempt = 0;
-  bool only_stdout = false;
-  bool only_stderr = false;
-};
-
-// The attempt whose log is asked for: the given try, else the newest one that a worker has.
-absl::StatusOr<v1::AttemptInfo> ChooseAttempt(const v1::TaskExplanation& e, uint32_t wanted) {
-  const v1::AttemptInfo* best = nullptr;
-  for (const v1::AttemptInfo& a : e.attempts()) {
-    bool asked = wanted == 0 || wanted == a.attempt() || wanted == TryNumber(a.attempt());
-    // Without a wish: one that left a log rather than one that never started.
-    if (asked && (best == nullptr || !a.data_address().empty() || best->data_address().empty()))
-      best = &a;
-  }
-  std::string key = Printable(e.task().key());
-  if (best == nullptr && wanted != 0) {
-    return absl::NotFoundError(
-        StrCat(key, " has no try ", wanted, " that is remembered; see `taskctl task show`"));
-  }
-  if (best == nullptr)
-    return absl::NotFoundError(
-        StrCat(key, " is ", NameOf(e.task().state()), " and has written nothing yet"));
-  if (best->data_address().empty()) {
-    return absl::NotFoundError(StrCat("the log of ", key, " was on ",
-                                      best->worker().empty() ? "a worker" : best->worker(),
-                                      ", which is gone"));
-  }
-  return *best;
-}
-
-void Logs(Context& context, const LogOptions& options) {
-  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
-      client::Connection::Open(context.dir);
-  if (!connection.ok()) return context.Fail(connection.status());
-  absl::StatusOr<JobId> job = ResolveOneJob(**connection, options.job);
-  if (!job.ok()) return context.Fail(job.status());
-  absl::StatusOr<v1::TaskExplanation> explanation = ExplainTask(**connection, *job, options.task);
-  if (!explanation.ok()) return context.Fail(explanation.status());
-  absl::StatusOr<v1::AttemptInfo> attempt = ChooseAttempt(*explanation, options.attempt);
-  if (!attempt.ok()) return context.Fail(attempt.status());
-
-  std::string out;
-  std::string err;
-  bool cut = false;
-  bool json = context.format == OutputFormat::kJson;
-  AttemptRef ref{{*job, explanation->task().task().ordinal()}, attempt->attempt()};
-  absl::Status status =
-      client::ReadLog(attempt->data_address(), ref, !options.only_stderr, !options.only_stdout,
-                      (*connection)->access().client_key,
-                      [&](bool is_stderr, std::string_view bytes, bool truncated) {
-                        cut = cut || truncated;
-                        if (json) {
-                          (is_stderr ? err : out).append(bytes);
-                        } else if (is_stderr && !options.only_stderr) {
-                          std::fwrite(bytes.data(), 1, bytes.size(), stderr);
-                        } else {
-                          PrintOut(bytes);
-                        }
-                        return true;
-                      });
-  if (!status.ok()) return context.Fail(status);
-  if (json) {
-    PrintOut(StrCat("{\"task\":", JsonString(explanation->task().key()), ",\"attempt\":",
-                    TryNumber(attempt->attempt()), ",\"worker\":", JsonString(attempt->worker()),
-                    ",\"stdout\":", JsonString(out), ",\"stderr\":", JsonString(err),
-                    ",\"truncated\":", cut ? "true" : "false", "}\n"));
-  }
-  if (cut) Note(context, "the log was over its limit: its middle is not there");
 }
 
 void CancelTasks(Context& context, const std::string& selector, const std::string& pattern) {
@@ -386,8 +318,10 @@ void AddTaskCommands(CLI::App& app, Context& context) {
   logs->add_flag("--stderr", log->only_stderr, "Only its stderr, to stdout")->excludes(out);
   logs->add_option("-a,--attempt", log->attempt, "Which try (default: the newest that left a log)")
       ->check(CLI::PositiveNumber);
+  logs->add_flag("-f,--follow", log->follow,
+                 "Wait until it starts, and go on with what it writes until it ends");
   logs->footer(
-      "\nExamples:\n  taskctl task logs last 'map[3]'\n  taskctl task logs 3 top --stderr "
+      "\nExamples:\n  taskctl task logs last 'map[3]'\n  taskctl task logs -f last train\n  taskctl task logs 3 top --stderr "
       "--attempt 1 | less");
   logs->callback([&context, log] { Logs(context, *log); });
 

@@ -20,6 +20,11 @@ absl::StatusOr<v1::ResolvedName> ResolveName(client::Connection& connection, Job
 absl::StatusOr<v1::TaskExplanation> ExplainTask(client::Connection& connection, JobId job,
                                                 std::string_view name);
 
+// "waiting".
+std::string NameOf(v1::TaskState state);
+// It has not ended.
+bool IsPending(const v1::TaskInfo& task);
+
 // The number of a try at a task, as people count: the low bits of an attempt id.
 inline uint32_t TryNumber(AttemptId attempt) { return attempt & 0xFFFFFu; }
 

@@ -8,6 +8,31 @@ from harness import ClusterTest, Gate, alive, until
 
 
 class JobsTest(ClusterTest):
+    def test_log_is_followed(self):
+        gate = Gate(self.cluster)
+        job = self.cluster.submit(f"""
+taskd: 1
+tasks:
+- name: t
+  sh: |
+    echo first
+    echo warned >&2
+    {gate.here("t")}
+    {gate.wait}
+    echo last
+""")
+        follower = self.cluster.background("task", "logs", "-f", job, "t")
+        self.addCleanup(follower.stdout.close)
+        self.addCleanup(follower.stderr.close)
+        self.addCleanup(follower.wait)
+        self.addCleanup(follower.kill)
+        self.assertEqual(follower.stdout.readline(), b"first\n")     # while it runs
+        gate.await_come(1)
+        gate.open()
+        self.assertEqual(follower.stdout.read(), b"last\n")
+        self.assertEqual(follower.wait(30), 0)
+        self.assertIn(b"warned\n", follower.stderr.read())
+
     def test_every_worker_takes_part(self):
         gate = Gate(self.cluster)
         before = {name: worker["tasks_finished"] for name, worker in self.cluster.worker_list().items()}

@@ -17,6 +17,8 @@
 namespace taskd::worker {
 namespace {
 
+constexpr uint64_t kFollowWaitNs = 200'000'000;  // then it is seen whether the reader is gone
+
 using ChunkWriter = grpc::ServerWriter<v1::FetchChunk>;
 
 v1::FetchStatus WireStatus(const absl::Status& status) {
@@ -153,16 +155,28 @@ class Service final : public v1::Data::Service {
     absl::StatusOr<AttemptRef> attempt = rpc::Decode(request->attempt());
     if (!attempt.ok())
       return {grpc::StatusCode::INVALID_ARGUMENT, std::string(attempt.status().message())};
-    std::optional<LogText> log = options_.find_log(*attempt);
-    if (!log) {
+    std::unique_ptr<LogReader> log = options_.open_log(*attempt);
+    if (log == nullptr) {
       return {grpc::StatusCode::NOT_FOUND,
               StrCat("this worker has no log of attempt ", ToString(*attempt),
                      ": built-ins have none, and the oldest logs are dropped")};
     }
-    if (!request->stderr_only() && !SendLog(*writer, false, log->out, log->out_truncated))
-      return grpc::Status::CANCELLED;
-    if (!request->stdout_only() && !SendLog(*writer, true, log->err, log->err_truncated))
-      return grpc::Status::CANCELLED;
+    LogText news;
+    if (!request->follow()) {
+      log->Next(news, 0);
+      return SendLog(*writer, *request, news) ? grpc::Status::OK : grpc::Status::CANCELLED;
+    }
+    const bool too_many = followers_.fetch_add(1) >= options_.followers;
+    absl::Cleanup release = [this] { followers_.fetch_sub(1); };
+    if (too_many) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+              StrCat("logs of this worker are followed ", options_.followers,
+                     " times already; read this one without following it")};
+    }
+    for (bool more = true; more && !context->IsCancelled();) {
+      more = log->Next(news, kFollowWaitNs);
+      if (!SendLog(*writer, *request, news)) return grpc::Status::CANCELLED;
+    }
     return grpc::Status::OK;
   }
 
@@ -173,8 +187,15 @@ class Service final : public v1::Data::Service {
     return rpc::CheckKey(context, {options_.worker_key, options_.client_key});
   }
 
-  static bool SendLog(grpc::ServerWriter<v1::LogChunk>& writer, bool is_stderr,
-                      std::string_view text, bool truncated) {
+  // False: the reader is gone.
+  static bool SendLog(grpc::ServerWriter<v1::LogChunk>& writer, const v1::LogRequest& request,
+                      const LogText& log) {
+    return (request.stderr_only() || SendText(writer, false, log.out, log.out_truncated)) &&
+           (request.stdout_only() || SendText(writer, true, log.err, log.err_truncated));
+  }
+
+  static bool SendText(grpc::ServerWriter<v1::LogChunk>& writer, bool is_stderr,
+                       std::string_view text, bool truncated) {
     while (!text.empty()) {
       v1::LogChunk chunk;
       chunk.set_is_stderr(is_stderr);
@@ -188,7 +209,7 @@ class Service final : public v1::Data::Service {
 
   Store& store_;
   const DataServer::Options options_;
-  std::atomic<uint32_t> streams_{0};
+  std::atomic<uint32_t> streams_{0}, followers_{0};
   std::atomic<uint64_t> served_bytes_{0};
 };
 

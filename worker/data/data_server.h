@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,12 +24,21 @@ struct LogText {
   bool out_truncated = false, err_truncated = false;
 };
 
+// Reads an attempt's log from its beginning.
+class LogReader {
+ public:
+  virtual ~LogReader() = default;
+  // What came since the last call; waits so long for something. False: the attempt has ended, this is the last.
+  virtual bool Next(LogText& news, uint64_t wait_ns) = 0;
+};
+
 class DataServer {
  public:
   struct Options {
     std::string listen = "127.0.0.1:0";
     std::string worker_key, client_key;  // either one opens the service
-    std::function<std::optional<LogText>(const AttemptRef&)> find_log;  // any thread
+    std::function<std::unique_ptr<LogReader>(const AttemptRef&)> open_log;  // any thread; null: none
+    uint32_t followers = 64;  // of logs, at once: each holds a thread
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
   };
 

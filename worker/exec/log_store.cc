@@ -1,6 +1,7 @@
 #include "worker/exec/log_store.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "common/base/text.h"
 
@@ -29,11 +30,24 @@ void LogBuffer::Append(std::string_view bytes) {
 }
 
 std::string LogBuffer::Text() const {
-  const size_t extra =
-      tail_.size() > limits::kLogTailBytes ? tail_.size() - limits::kLogTailBytes : 0;
-  if (dropped_ + extra == 0) return head_ + tail_;
-  return StrCat(head_, "\n[taskd: ", dropped_ + extra, " bytes left out here]\n",
-                tail_.substr(extra));
+  uint64_t position = 0;
+  return Since(position);
+}
+
+std::string LogBuffer::Since(uint64_t& position) const {
+  // Whoever starts now is shown what is kept for good.
+  const size_t extra = position == 0 && tail_.size() > limits::kLogTailBytes
+                           ? tail_.size() - limits::kLogTailBytes
+                           : 0;
+  const uint64_t tail_begin = head_.size() + dropped_ + extra;
+  std::string text = position < head_.size() ? head_.substr(position) : "";
+  if (position < tail_begin && dropped_ + extra > 0) {
+    text += StrCat("\n[taskd: ", tail_begin - std::max<uint64_t>(position, head_.size()),
+                   " bytes left out here]\n");
+  }
+  text += tail_.substr(extra + (position > tail_begin ? position - tail_begin : 0));
+  position = tail_begin + tail_.size() - extra;
+  return text;
 }
 
 std::string LogBuffer::Tail(uint32_t bytes) const {
@@ -54,11 +68,13 @@ void LogBuffer::Pack() {
 void AttemptLog::AppendOut(std::string_view bytes) {
   std::lock_guard lock(mutex_);
   out_.Append(bytes);
+  changed_.notify_all();
 }
 
 void AttemptLog::AppendErr(std::string_view bytes) {
   std::lock_guard lock(mutex_);
   err_.Append(bytes);
+  changed_.notify_all();
 }
 
 AttemptLog::View AttemptLog::Read() const {
@@ -66,13 +82,25 @@ AttemptLog::View AttemptLog::Read() const {
   return {out_.Text(), err_.Text(), out_.truncated(), err_.truncated()};
 }
 
+bool AttemptLog::Follow(Position& position, View& news, uint64_t wait_ns) const {
+  std::unique_lock lock(mutex_);
+  auto read = [&] {
+    news = {out_.Since(position.out), err_.Since(position.err), out_.truncated(), err_.truncated()};
+    return ended_ || !news.out.empty() || !news.err.empty();
+  };
+  changed_.wait_for(lock, std::chrono::nanoseconds(wait_ns), read);
+  return !ended_;
+}
+
 std::string AttemptLog::ErrTail(uint32_t bytes) const {
   std::lock_guard lock(mutex_);
   return err_.Tail(bytes);
 }
 
-uint64_t AttemptLog::Pack() {
+uint64_t AttemptLog::End() {
   std::lock_guard lock(mutex_);
+  ended_ = true;
+  changed_.notify_all();
   out_.Pack();
   err_.Pack();
   return out_.kept_bytes() + err_.kept_bytes();
@@ -89,7 +117,7 @@ void LogStore::Close(const AttemptRef& attempt) {
   std::lock_guard lock(mutex_);
   auto it = logs_.find(attempt);
   if (it == logs_.end()) return;
-  const uint64_t bytes = it->second->Pack();
+  const uint64_t bytes = it->second->End();
   ended_.push_back({attempt, bytes});
   ended_bytes_ += bytes;
   while (!ended_.empty() && (ended_bytes_ > total_bytes_ || ended_.size() > attempts_)) {

@@ -3,6 +3,7 @@
 #ifndef TASKD_WORKER_EXEC_LOG_STORE_H_
 #define TASKD_WORKER_EXEC_LOG_STORE_H_
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -24,6 +25,8 @@ class LogBuffer {
   bool truncated() const { return dropped_ > 0; }
   uint64_t kept_bytes() const { return head_.size() + tail_.size(); }
   std::string Text() const;                // with a line that says how much is left out
+  // What came after byte `position` of all, likewise; moves it on to the end.
+  std::string Since(uint64_t& position) const;
   std::string Tail(uint32_t bytes) const;  // the newest
   void Pack();                             // gives spare memory back
 
@@ -42,14 +45,24 @@ class AttemptLog {
   void AppendOut(std::string_view bytes);
   void AppendErr(std::string_view bytes);
   View Read() const;
+
+  // Where a follower is in both streams.
+  struct Position {
+    uint64_t out = 0, err = 0;
+  };
+  // What came after it; waits until there is something, the attempt has ended, or the time is up. False: it
+  // has ended, and this is the last.
+  bool Follow(Position& position, View& news, uint64_t wait_ns) const;
   std::string ErrTail(uint32_t bytes) const;
 
  private:
   friend class LogStore;
-  uint64_t Pack();  // -> bytes kept
+  uint64_t End();  // -> bytes kept
 
   mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
   LogBuffer out_, err_;
+  bool ended_ = false;
 };
 
 class LogStore {

@@ -38,6 +38,23 @@ absl::StatusOr<io::AccessFile> WaitForAccessFile(const std::string& dir) {
   }
 }
 
+// The executors' log for the data service, which knows nothing of executors.
+class AttemptLogReader : public LogReader {
+ public:
+  explicit AttemptLogReader(std::shared_ptr<const AttemptLog> log) : log_(std::move(log)) {}
+
+  bool Next(LogText& news, uint64_t wait_ns) override {
+    AttemptLog::View view;
+    const bool more = log_->Follow(position_, view, wait_ns);
+    news = {std::move(view.out), std::move(view.err), view.out_truncated, view.err_truncated};
+    return more;
+  }
+
+ private:
+  const std::shared_ptr<const AttemptLog> log_;
+  AttemptLog::Position position_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(WorkerOptions options,
@@ -88,12 +105,10 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.listen = options_.listen;
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
-  data.find_log = [this](const AttemptRef& attempt) -> std::optional<LogText> {
+  data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
-    if (log == nullptr) return std::nullopt;
-    AttemptLog::View view = log->Read();
-    return LogText{std::move(view.out), std::move(view.err), view.out_truncated,
-                   view.err_truncated};
+    if (log == nullptr) return nullptr;
+    return std::make_unique<AttemptLogReader>(std::move(log));
   };
   absl::StatusOr<std::unique_ptr<DataServer>> server = DataServer::Start(store_, std::move(data));
   if (!server.ok()) return server.status();

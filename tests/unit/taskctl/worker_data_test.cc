@@ -217,7 +217,7 @@ TEST(ReadLogTest, BothStreamsOrOne) {
        {std::tuple(true, true, "o:out e:err cut "), std::tuple(true, false, "o:out "),
         std::tuple(false, true, "e:err cut ")}) {
     std::string seen;
-    absl::Status status = ReadLog(worker.address(), {{1, 5}, 2}, want_out, want_err, kKey,
+    absl::Status status = ReadLog({worker.address(), {{1, 5}, 2}, want_out, want_err}, kKey,
                                   [&](bool is_err, std::string_view bytes, bool cut) {
                                     seen += std::string(is_err ? "e:" : "o:") + std::string(bytes) +
                                             (cut ? " cut " : " ");
@@ -226,7 +226,7 @@ TEST(ReadLogTest, BothStreamsOrOne) {
     EXPECT_TRUE(status.ok()) << status;
     EXPECT_EQ(seen, expected);
   }
-  EXPECT_TRUE(absl::IsNotFound(ReadLog(worker.address(), {{1, 6}, 2}, true, true, kKey,
+  EXPECT_TRUE(absl::IsNotFound(ReadLog({worker.address(), {{1, 6}, 2}}, kKey,
                                        [](bool, std::string_view, bool) { return true; })));
 }
 

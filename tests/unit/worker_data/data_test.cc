@@ -55,6 +55,22 @@ struct Node {
   }
 };
 
+// A log of which the second half comes while it is followed.
+class TwoTexts : public LogReader {
+ public:
+  bool Next(LogText& news, uint64_t) override {
+    if (std::exchange(begun_, true)) {
+      news = {"more", "", false, false};
+      return false;
+    }
+    news = {"out text", "err text", false, true};
+    return true;
+  }
+
+ private:
+  bool begun_ = false;
+};
+
 class DataTest : public testing::Test {
  protected:
   void Serve(uint32_t streams = limits::kServedFetches) {
@@ -62,9 +78,9 @@ class DataTest : public testing::Test {
     options.worker_key = "wk";
     options.client_key = "ck";
     options.streams = streams;
-    options.find_log = [](const AttemptRef& a) -> std::optional<LogText> {
-      if (a.task.ordinal != 5) return std::nullopt;
-      return LogText{"out text", "err text", false, true};
+    options.followers = 1;
+    options.open_log = [](const AttemptRef& a) -> std::unique_ptr<LogReader> {
+      return a.task.ordinal == 5 ? std::make_unique<TwoTexts>() : nullptr;
     };
     auto server = DataServer::Start(holder_.store, std::move(options));
     ASSERT_TRUE(server.ok()) << server.status();
@@ -288,7 +304,7 @@ TEST_F(DataTest, ClientsMayAskForAnyVersionAndForRanges) {
 TEST_F(DataTest, Logs) {
   Serve();
   auto stub = v1::Data::NewStub(rpc::MakeChannel(server_->address(), rpc::ChannelClass::kData));
-  const auto ask = [&](uint32_t ordinal, bool stderr_only, std::string& text) {
+  const auto ask = [&](uint32_t ordinal, bool stderr_only, std::string& text, bool follow = false) {
     grpc::ClientContext context;
     rpc::AddKey(context, "ck");
     v1::LogRequest request;
@@ -296,6 +312,7 @@ TEST_F(DataTest, Logs) {
     request.mutable_attempt()->set_ordinal(ordinal);
     request.mutable_attempt()->set_attempt(1);
     request.set_stderr_only(stderr_only);
+    request.set_follow(follow);
     auto stream = stub->Log(&context, request);
     v1::LogChunk chunk;
     while (stream->Read(&chunk))
@@ -308,6 +325,9 @@ TEST_F(DataTest, Logs) {
   text.clear();
   EXPECT_TRUE(ask(5, true, text).ok());
   EXPECT_EQ(text, "2:err text! ");
+  text.clear();
+  EXPECT_TRUE(ask(5, false, text, true).ok());
+  EXPECT_EQ(text, "1:out text 2:err text! 1:more ");
   const grpc::Status missing = ask(6, false, text);
   EXPECT_EQ(missing.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(missing.error_message(), HasSubstr("1@6#1"));

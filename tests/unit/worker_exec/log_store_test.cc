@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace taskd::worker {
 namespace {
 
@@ -56,6 +58,54 @@ TEST(LogStoreTest, OldestGoFirst) {
   EXPECT_EQ(logs.Find(Attempt(3)), nullptr);
   EXPECT_NE(logs.Find(Attempt(4)), nullptr);
   EXPECT_NE(logs.Find(Attempt(5)), nullptr);
+}
+
+TEST(LogBufferTest, AFollowerSeesEveryByteOrHowManyItMissed) {
+  LogBuffer buffer;
+  uint64_t position = 0;
+  buffer.Append("one ");
+  EXPECT_EQ(buffer.Since(position), "one ");
+  EXPECT_EQ(buffer.Since(position), "");
+  buffer.Append("two ");
+  EXPECT_EQ(buffer.Since(position), "two ");
+  std::string seen = "one two ", all = seen;
+  for (int i = 0; i < 300; ++i) {
+    const std::string piece(20'000, static_cast<char>('a' + i % 26));
+    buffer.Append(piece);
+    all += piece;
+    seen += buffer.Since(position);
+  }
+  EXPECT_EQ(seen, all);  // it was always near the end
+  uint64_t late = 100;
+  const std::string text = buffer.Since(late);
+  EXPECT_EQ(late, all.size());
+  EXPECT_NE(text.find(" bytes left out here]"), std::string::npos);
+  EXPECT_EQ(text.substr(0, 100), all.substr(100, 100));
+  EXPECT_EQ(text.substr(text.size() - 1000), all.substr(all.size() - 1000));
+}
+
+TEST(LogStoreTest, FollowersAreWokenByBytesAndByTheEnd) {
+  LogStore logs;
+  std::shared_ptr<AttemptLog> log = logs.Open(Attempt(1));
+  AttemptLog::Position position;
+  AttemptLog::View news;
+  EXPECT_TRUE(log->Follow(position, news, 0));
+  EXPECT_EQ(news.out + news.err, "");
+  constexpr uint64_t kForEver = 600'000'000'000;
+  std::thread writer([&] {
+    log->AppendErr("bad");
+    log->AppendOut("good");
+    logs.Close(Attempt(1));
+  });
+  std::string out, err;
+  bool more = true;
+  while (more) {
+    more = log->Follow(position, news, kForEver);
+    out += news.out;
+    err += news.err;
+  }
+  writer.join();
+  EXPECT_EQ(out + " " + err, "good bad");
 }
 
 }  // namespace
