@@ -1,10 +1,12 @@
 """Workers that die, stop, or lose their connection in the middle of a job: the result stays the same."""
 
+import re
 import signal
+import subprocess
 import unittest
 
 from graphs import SHUFFLE, SUMS, TOTAL, gated_shuffle
-from harness import Cluster, ClusterTest, Gate, alive, until
+from harness import BIN, Cluster, ClusterTest, Gate, alive, until
 from proxy import Proxy, worker_behind
 
 
@@ -18,6 +20,35 @@ class OwnClusterTest(ClusterTest):
     def setUp(self):
         self.cluster = Cluster(self.WORKERS, self.CPUS)
         self.addCleanup(self.cluster.stop)
+
+
+class DeadWorkerTest(OwnClusterTest):
+    WORKERS = 1
+
+    def test_the_next_one_tells_what_ran(self):
+        gate = Gate(self.cluster)
+        job = self.cluster.submit(f"""
+taskd: 1
+tasks:
+- name: hold
+  over: {{i: 0..1}}
+  sh: |
+    {gate.here("hold$i")}
+    {gate.wait}
+""")
+        gate.await_come(2)
+        folder = next((self.cluster.dir / "local").glob("worker-1*/lock")).parent
+        self.cluster.kill("worker-1")
+        log = self.cluster.files / "again.log"
+        with log.open("wb") as stderr:
+            again = subprocess.Popen([BIN / "taskd-worker", "--dir", self.cluster.dir, "--name", "again", "--cpus", "2",
+                                      "--work-dir", folder], stdin=subprocess.DEVNULL, stderr=stderr)
+        self.addCleanup(again.wait)
+        self.addCleanup(again.terminate)
+        for i in range(2):
+            until(lambda: re.search(f"died while it ran hold\\[{i}\\] of job {job} ", log.read_text()), f"hold[{i}] to be named")
+        gate.open()
+        self.cluster.wait(job)
 
 
 class FaultTest(OwnClusterTest):

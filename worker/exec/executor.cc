@@ -24,6 +24,7 @@ bool EdgesFit(const Assignment& a) {
 Executor::Executor(Store& store, Options options)
     : zero_(options.zero),
       done_(std::move(options.done)),
+      ring_(options.ring),
       files_(std::clamp(options.cpus, 2u, 8u)),
       compute_(std::max(1u, options.cpus)),
       memory_(std::move(options.vmstat_path)),
@@ -45,7 +46,7 @@ Executor::~Executor() {
   std::vector<std::shared_ptr<Run>> runs;
   {
     std::lock_guard lock(mutex_);
-    for (auto& [attempt, run] : running_) runs.push_back(run);
+    for (auto& [attempt, live] : running_) runs.push_back(live.run);
   }
   for (auto& run : runs) run->Kill();
   runs.clear();
@@ -72,9 +73,11 @@ std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest
           *request,
           BadBody("this worker runs commands and built-ins; other bodies are not supported yet"));
   }
+  const AttemptRef& attempt = request->assignment.attempt;
+  const uint32_t slot = ring_ == nullptr ? RunRing::kNoSlot : ring_->Add(attempt, request->key);
   {
     std::lock_guard lock(mutex_);
-    running_[request->assignment.attempt] = run;
+    running_[attempt] = {run, slot};
   }
   run->Start();
   return std::nullopt;
@@ -103,7 +106,7 @@ void Executor::Kill(const AttemptRef& attempt) {
     std::lock_guard lock(mutex_);
     auto it = running_.find(attempt);
     if (it == running_.end()) return;
-    run = it->second;
+    run = it->second.run;
   }
   run->Kill();
 }
@@ -115,7 +118,8 @@ void Executor::OnDone(event::ExecDone done) {
     std::lock_guard lock(mutex_);
     auto it = running_.find(done.attempt);
     TASKD_CHECK(it != running_.end());
-    run = std::move(it->second);
+    run = std::move(it->second.run);
+    if (ring_ != nullptr) ring_->Remove(it->second.ring_slot);
     running_.erase(it);
     if (running_.empty()) none_running_.notify_all();
   }

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "worker/exec/run.h"
+#include "worker/exec/run_ring.h"
 
 namespace taskd::worker {
 
@@ -23,6 +24,7 @@ class Executor {
   struct Options {
     std::string run_path;                // WorkDir::run_path()
     uint32_t cpus = 1;                   // threads for built-ins
+    RunRing* ring = nullptr;  // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run
     uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
     const Guardian* guardian = nullptr;  // outlives the executor
@@ -58,7 +60,12 @@ class Executor {
   LogStore logs_;
   std::mutex mutex_;
   std::condition_variable none_running_;
-  absl::flat_hash_map<AttemptRef, std::shared_ptr<Run>> running_;  // guarded by mutex_
+  struct Live {
+    std::shared_ptr<Run> run;
+    uint32_t ring_slot = RunRing::kNoSlot;
+  };
+  RunRing* const ring_;
+  absl::flat_hash_map<AttemptRef, Live> running_;  // guarded by mutex_
   io::ThreadPool files_, compute_;
   Reactor reactor_;
   MemoryWatch memory_;

@@ -25,6 +25,7 @@ constexpr char kVersion[] = "0.1.0";
 constexpr uint32_t kStepBudget = 10'000;
 constexpr uint64_t kStopGraceNs = 2'000'000'000;  // at a stop, for bodies that do not hear SIGTERM
 constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
+constexpr size_t kToldOfTheDead = 20;
 constexpr uint64_t kAccessWaitNs = 3'000'000'000;
 
 // Daemons of a cluster are often started at once, and the scheduler writes the file when it serves.
@@ -36,6 +37,21 @@ absl::StatusOr<io::AccessFile> WaitForAccessFile(const std::string& dir) {
       return access;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+// A worker that was killed could not say what it ran.
+void TellWhatRan(const WorkDir& dir) {
+  const std::vector<RunRing::Entry> left = RunRing::ReadLeft(dir.running_path());
+  for (size_t i = 0; i < left.size() && i < kToldOfTheDead; ++i) {
+    const RunRing::Entry& entry = left[i];
+    const uint64_t ago_ms = io::WallMs() - std::min(io::WallMs(), entry.since_ms);
+    io::LogWarning(StrCat("the worker that had ", dir.path(), " before died while it ran ",
+                          entry.key.substr(0, entry.key.find('\0')), " of job ", entry.attempt.task.job,
+                          " (attempt ", ToString(entry.attempt), "), started ",
+                          FormatDuration(ago_ms * 1'000'000), " ago"));
+  }
+  if (left.size() > kToldOfTheDead)
+    io::LogWarning(StrCat("and ", left.size() - kToldOfTheDead, " more tasks"));
 }
 
 // The executors' log for the data service, which knows nothing of executors.
@@ -80,11 +96,23 @@ Daemon::~Daemon() {
   data_server_.reset();
   fetcher_.reset();
   executor_.reset();
+  ring_.reset();
   store_.DropAll();
   work_dir_.Clean();
 }
 
+absl::Status Daemon::OpenRing() {
+  TellWhatRan(work_dir_);
+  if (!options_.sweep_prefix.empty())
+    WorkDir::SweepDead(work_dir_.path(), options_.sweep_prefix, TellWhatRan);
+  absl::StatusOr<std::unique_ptr<RunRing>> ring = RunRing::Open(work_dir_.running_path());
+  if (!ring.ok()) return ring.status();
+  ring_ = *std::move(ring);
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::StartParts(const Guardian& guardian) {
+  if (absl::Status s = OpenRing(); !s.ok()) return s;
   absl::StatusOr<io::AccessFile> access = WaitForAccessFile(options_.dir);
   if (!access.ok()) return access.status();
   if (access->worker_key.empty()) {
@@ -98,6 +126,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;
+  exec.ring = ring_.get();
   exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };
   executor_ = std::make_unique<Executor>(store_, std::move(exec));
 

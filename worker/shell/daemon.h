@@ -43,6 +43,7 @@ class Daemon {
 
  private:
   Daemon(WorkerOptions options, WorkDir work_dir);
+  absl::Status OpenRing();
   absl::Status StartParts(const Guardian& guardian);
   absl::Status StartHttp(const std::string& worker_key, const std::string& client_key);
   void MakeLink();
@@ -74,6 +75,7 @@ class Daemon {
   const WorkerOptions options_;
   const WorkDir work_dir_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::unique_ptr<RunRing> ring_;
   Store store_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<DataServer> data_server_;

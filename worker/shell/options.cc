@@ -57,9 +57,9 @@ std::string HostName() {
 }
 
 // On the node's own disk: a home folder is often on a network file system.
-std::string DefaultWorkDir(const std::string& name) {
+std::string DefaultWorkDir(const std::string& prefix, const std::string& name) {
   const char* tmp = std::getenv("TMPDIR");
-  return StrCat(tmp != nullptr && tmp[0] == '/' ? tmp : "/tmp", "/taskd-", getuid(), "-", name);
+  return StrCat(tmp != nullptr && tmp[0] == '/' ? tmp : "/tmp", "/", prefix, name);
 }
 
 }  // namespace
@@ -109,7 +109,10 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   if (options.zero) options.attributes.push_back("zero");
   options.host = HostName();
   if (options.name.empty()) options.name = StrCat(options.host, "-", getpid());
-  if (options.work_dir.empty()) options.work_dir = DefaultWorkDir(options.name);
+  if (options.work_dir.empty()) {
+    options.sweep_prefix = StrCat("taskd-", getuid(), "-");
+    options.work_dir = DefaultWorkDir(options.sweep_prefix, options.name);
+  }
   if (absl::Status pools = AddPools(options); !pools.ok()) {
     std::fprintf(stderr, "taskd-worker: %s\n", std::string(pools.message()).c_str());
     return 2;

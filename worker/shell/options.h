@@ -28,7 +28,8 @@ struct WorkerOptions {
   std::string metrics_listen = "127.0.0.1:0";
   std::string log_level = "info";
   std::string ready_file;
-  std::string host;   // no flag
+  std::string host;          // no flag
+  std::string sweep_prefix;  // of work folders of workers of this user, if ours is one; no flag
   bool zero = false;  // tasks are acknowledged, not run
   bool core_dumps = false;
   uint64_t grace_ns = 5'000'000'000;

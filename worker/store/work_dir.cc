@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +18,8 @@
 
 namespace taskd::worker {
 namespace {
+
+constexpr time_t kFreshSeconds = 60;
 
 absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
@@ -64,35 +67,66 @@ void RemoveEntries(int fd) {
 
 }  // namespace
 
-absl::StatusOr<WorkDir> WorkDir::Open(const std::string& path) {
-  WorkDir dir;
-  std::error_code error;
-  dir.path_ = std::filesystem::absolute(path, error).lexically_normal().string();
-  while (dir.path_.size() > 1 && dir.path_.back() == '/') dir.path_.pop_back();
-  dir.store_path_ = dir.path_ + "/store";
-  dir.run_path_ = dir.path_ + "/run";
-  if (absl::Status made = MakeFolder(dir.path_); !made.ok()) return made;
+WorkDir::WorkDir(std::string path)
+    : path_(std::move(path)), store_path_(path_ + "/store"), run_path_(path_ + "/run") {}
 
-  const std::string lock = dir.path_ + "/lock";
-  dir.lock_fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (dir.lock_fd_ < 0) return io::ErrnoStatus("open", lock, errno);
-  if (flock(dir.lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) {
-      return io::ErrnoStatus("lock (the work folder must be on a local disk)", lock, errno);
-    }
-    return absl::FailedPreconditionError(
-        StrCat("the work folder ", dir.path_, " is in use by another taskd-worker (pid ",
-               ReadOwner(dir.lock_fd_), "): stop it, or give this one another --work-dir"));
-  }
+absl::StatusOr<WorkDir> WorkDir::Open(const std::string& path) {
+  std::error_code error;
+  std::string absolute = std::filesystem::absolute(path, error).lexically_normal().string();
+  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  WorkDir dir(std::move(absolute));
+  if (absl::Status made = MakeFolder(dir.path_); !made.ok()) return made;
+  if (absl::Status locked = dir.Lock(); !locked.ok()) return locked;
   const std::string pid = StrCat(getpid(), "\n");
   if (ftruncate(dir.lock_fd_, 0) != 0 || pwrite(dir.lock_fd_, pid.data(), pid.size(), 0) < 0) {
-    return io::ErrnoStatus("write", lock, errno);
+    return io::ErrnoStatus("write", dir.path_ + "/lock", errno);
   }
   dir.Clean();
   for (const std::string& folder : {dir.store_path_, dir.run_path_}) {
     if (absl::Status made = MakeFolder(folder); !made.ok()) return made;
   }
   return dir;
+}
+
+absl::Status WorkDir::Lock() {
+  const std::string lock = path_ + "/lock";
+  lock_fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (lock_fd_ < 0) return io::ErrnoStatus("open", lock, errno);
+  struct stat s;
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) {
+    if (fstat(lock_fd_, &s) == 0 && s.st_nlink > 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        StrCat("the work folder ", path_, " was removed while it was opened: start again"));
+  }
+  if (errno != EWOULDBLOCK) {
+    return io::ErrnoStatus("lock (the work folder must be on a local disk)", lock, errno);
+  }
+  return absl::FailedPreconditionError(
+      StrCat("the work folder ", path_, " is in use by another taskd-worker (pid ",
+             ReadOwner(lock_fd_), "): stop it, or give this one another --work-dir"));
+}
+
+void WorkDir::SweepDead(const std::string& path, std::string_view prefix,
+                        const std::function<void(const WorkDir&)>& found) {
+  const std::filesystem::path own(path);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(own.parent_path(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix) || entry.path() == own) continue;
+    struct stat s;
+    const std::string lock = entry.path().string() + "/lock";
+    // A folder that is just being made is not locked yet.
+    if (lstat(entry.path().c_str(), &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != geteuid() ||
+        lstat(lock.c_str(), &s) != 0 || time(nullptr) - s.st_mtime < kFreshSeconds) {
+      continue;
+    }
+    WorkDir dead(entry.path().string());
+    if (!dead.Lock().ok()) continue;
+    found(dead);
+    dead.Clean();
+    for (const std::string& file : {dead.running_path(), lock}) unlink(file.c_str());
+    rmdir(dead.path_.c_str());  // unless somebody keeps something there
+  }
 }
 
 WorkDir::WorkDir(WorkDir&& other) noexcept

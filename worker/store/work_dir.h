@@ -3,13 +3,16 @@
 //   lock      held (flock) while a daemon lives; never on a network file system that does not know flock
 //   store/    objects above limits::kHeapObjectBytes, one file each
 //   run/      one folder an attempt
+//   running   what runs, see worker/exec/run_ring.h
 //
 // Everything in store/ and run/ belongs to the daemon that made it: a new one starts with both
 // empty, because the scheduler knows it as a new incarnation that holds nothing.
 #ifndef TASKD_WORKER_STORE_WORK_DIR_H_
 #define TASKD_WORKER_STORE_WORK_DIR_H_
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -17,7 +20,7 @@ namespace taskd::worker {
 
 class WorkDir {
  public:
-  // Makes the folder (0700) if needed, locks it and removes what an earlier daemon left.
+  // Makes the folder (0700) if needed, locks it and removes what an earlier daemon left, but for `running`.
   // FailedPrecondition when another daemon has the folder.
   static absl::StatusOr<WorkDir> Open(const std::string& path);
 
@@ -28,12 +31,20 @@ class WorkDir {
   const std::string& path() const { return path_; }
   const std::string& store_path() const { return store_path_; }
   const std::string& run_path() const { return run_path_; }
+  std::string running_path() const { return path_ + "/running"; }
+
+  // Removes what dead daemons left in folders beside `path` whose names begin with `prefix`, as daemons without
+  // a name of their own do. Only what a daemon makes goes, and never of a folder that a living one has.
+  // Calls `found` with each that there is, before.
+  static void SweepDead(const std::string& path, std::string_view prefix,
+                        const std::function<void(const WorkDir&)>& found);
 
   // Empties store/ and run/: at a clean stop.
   void Clean() const;
 
  private:
-  WorkDir() = default;
+  explicit WorkDir(std::string path);
+  absl::Status Lock();
 
   std::string path_, store_path_, run_path_;
   int lock_fd_ = -1;

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <set>
+
 #include "tests/unit/worker_store/temp_dir.h"
 
 namespace taskd::worker {
@@ -50,6 +53,35 @@ TEST(WorkDirTest, EmptiesWhatAnEarlierDaemonLeft) {
   EXPECT_TRUE(std::filesystem::is_empty(temp / "run"));
   EXPECT_TRUE(std::filesystem::is_empty(temp / "store"));
   EXPECT_EQ(ReadFile(temp / "precious"), "not ours");
+}
+
+TEST(WorkDirTest, SweepsWhatTheDeadLeft) {
+  TempDir temp;
+  const auto age = [&](const std::string& name) {
+    std::filesystem::last_write_time(temp / (name + "/lock"),
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  };
+  for (const char* name : {"w-dead", "w-kept", "w-fresh", "other"}) {
+    ASSERT_TRUE(WorkDir::Open(temp / name).ok());
+    WriteFile(temp / (std::string(name) + "/store/1"), "x");
+    if (std::string(name) != "w-fresh") age(name);
+  }
+  WriteFile(temp / "w-kept/precious", "not ours");
+  std::filesystem::create_directories(temp / "w-no-daemon's");
+  absl::StatusOr<WorkDir> living = WorkDir::Open(temp / "w-living");
+  ASSERT_TRUE(living.ok());
+  age("w-living");
+  absl::StatusOr<WorkDir> own = WorkDir::Open(temp / "w-own");
+  ASSERT_TRUE(own.ok());
+  age("w-own");
+  std::set<std::string> found;
+  WorkDir::SweepDead(own->path(), "w-", [&](const WorkDir& dir) { found.insert(dir.path()); });
+  EXPECT_EQ(found, (std::set<std::string>{temp / "w-dead", temp / "w-kept"}));
+  EXPECT_FALSE(std::filesystem::exists(temp / "w-dead"));
+  EXPECT_FALSE(std::filesystem::exists(temp / "w-kept/store"));
+  EXPECT_EQ(ReadFile(temp / "w-kept/precious"), "not ours");
+  for (const char* name : {"w-fresh/store/1", "other/store/1", "w-no-daemon's", "w-living/run", "w-own/run"})
+    EXPECT_TRUE(std::filesystem::exists(temp / name)) << name;
 }
 
 TEST(WorkDirTest, NamesTheFolderThatItCannotMake) {
