@@ -73,7 +73,7 @@ struct CancelFetch {
 // body and the arguments that came with the assignment.
 struct StartExec {
   AttemptRef attempt;
-  std::vector<UnitShare> units;  // of pools, for it alone
+  std::vector<UnitShare> units;  // of pools, that are its own
 };
 struct KillExec {
   AttemptRef attempt;

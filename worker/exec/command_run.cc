@@ -256,6 +256,10 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   }
 
   event::ExecDone BadExit() const {
+    // The shell of a pipeline says of a killed part that it ended with 128 + 9.
+    const bool killed = WIFSIGNALED(wait_status_) ? WTERMSIG(wait_status_) == SIGKILL
+                                                  : WEXITSTATUS(wait_status_) == 128 + SIGKILL;
+    if (killed && context_.memory.KernelKills() != kernel_kills_) return NodeOutOfMemory();
     if (WIFEXITED(wait_status_)) {
       const int code = WEXITSTATUS(wait_status_);
       event::ExecDone done = FailedDone(
@@ -265,8 +269,6 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
       return done;
     }
     const int number = WTERMSIG(wait_status_);
-    if (number == SIGKILL && context_.memory.KernelKills() != kernel_kills_)
-      return NodeOutOfMemory();
     std::string message =
         StrCat("the command was killed by signal ", number, " (", strsignal(number), ")");
     event::ExecDone done =

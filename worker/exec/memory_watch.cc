@@ -104,19 +104,22 @@ void MemoryWatch::Remove(pid_t group) {
   groups_.erase(group);
 }
 
-uint64_t MemoryWatch::KernelKills() const {
+uint64_t MemoryWatch::KernelKills() {
   std::vector<char> buffer(32768);
-  return FieldOf(ReadProc(vmstat_path_.c_str(), buffer.data(), buffer.size()), "oom_kill ");
+  const uint64_t kills =
+      FieldOf(ReadProc(vmstat_path_.c_str(), buffer.data(), buffer.size()), "oom_kill ");
+  std::lock_guard lock(mutex_);
+  kernel_looked_ns_ = MonotonicNs();
+  return kernel_kills_ = kills;
 }
 
 uint64_t MemoryWatch::KernelKillsLately() {
-  std::lock_guard lock(mutex_);
-  const uint64_t now_ns = MonotonicNs();
-  if (kernel_looked_ns_ == 0 || now_ns - kernel_looked_ns_ > kLongestNs) {
-    kernel_kills_ = KernelKills();
-    kernel_looked_ns_ = now_ns;
+  {
+    std::lock_guard lock(mutex_);
+    if (kernel_looked_ns_ != 0 && MonotonicNs() - kernel_looked_ns_ <= kLongestNs)
+      return kernel_kills_;
   }
-  return kernel_kills_;
+  return KernelKills();
 }
 
 void MemoryWatch::Run() {

@@ -38,7 +38,7 @@ class MemoryWatch {
 
   // How often the kernel has killed for want of memory since the node started; 0: it does not say. Lately:
   // a moment ago, at most kLongestNs. Thread safe.
-  uint64_t KernelKills() const;
+  uint64_t KernelKills();
   uint64_t KernelKillsLately();
 
  private:

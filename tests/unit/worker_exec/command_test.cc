@@ -358,6 +358,9 @@ TEST_F(CommandTest, AKillByTheKernelForMemoryIsNamed) {
   std::ofstream(vmstat) << "nr_free_pages 1\noom_kill 3\n";
   ExpectFailed(Run(Task(2).Sh("echo oom_kill 4 > '" + vmstat + "'; kill -9 $$")),
                FailureClass::kOutOfMemory, "the node ran out of memory");
+  ExpectFailed(Run(Task(3).Sh("echo oom_kill 5 > '" + vmstat + "'; exit 137")),
+               FailureClass::kOutOfMemory, "the node ran out of memory");
+  ExpectFailed(Run(Task(4).Sh("exit 137")), FailureClass::kExit, "137");
   std::filesystem::remove(vmstat);
 }
 
