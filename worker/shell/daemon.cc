@@ -23,6 +23,7 @@ namespace {
 
 constexpr char kVersion[] = "0.1.0";
 constexpr uint32_t kStepBudget = 10'000;
+constexpr uint32_t kStepsAtOnce = 256;            // then others are heard and answered
 constexpr uint64_t kStopGraceNs = 2'000'000'000;  // at a stop, for bodies that do not hear SIGTERM
 constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
 constexpr size_t kToldOfTheDead = 20;
@@ -46,9 +47,9 @@ void TellWhatRan(const WorkDir& dir) {
     const RunRing::Entry& entry = left[i];
     const uint64_t ago_ms = io::WallMs() - std::min(io::WallMs(), entry.since_ms);
     io::LogWarning(StrCat("the worker that had ", dir.path(), " before died while it ran ",
-                          entry.key.substr(0, entry.key.find('\0')), " of job ", entry.attempt.task.job,
-                          " (attempt ", ToString(entry.attempt), "), started ",
-                          FormatDuration(ago_ms * 1'000'000), " ago"));
+                          entry.key.substr(0, entry.key.find('\0')), " of job ",
+                          entry.attempt.task.job, " (attempt ", ToString(entry.attempt),
+                          "), started ", FormatDuration(ago_ms * 1'000'000), " ago"));
   }
   if (left.size() > kToldOfTheDead)
     io::LogWarning(StrCat("and ", left.size() - kToldOfTheDead, " more tasks"));
@@ -233,25 +234,29 @@ void Daemon::HandleMessage(SessionMessage& message) {
   Stop();
 }
 
-// One step and its actions. What ends at once (no-ops) comes back as events of the next step, which
-// follows at once.
+// Steps and their actions. What ends at once (no-ops) comes back as events of the next step, which follows
+// at once: on a worker with one cpu each would cost a round of Run and a message else.
 void Daemon::Step() {
   const uint64_t start_ns = io::NowNs();
-  const uint64_t events = events_.size();
-  std::vector<Event> now;
-  now.swap(events_);
-  core_wake_ns_ = core_.Step(start_ns, now, kStepBudget, actions_);
-  for (Action& action : actions_) std::visit([this](auto& a) { Do(a); }, action);
-  actions_.clear();
+  uint64_t events = 0, steps = 0;
+  do {
+    ++steps;
+    events += events_.size();
+    std::vector<Event> now;
+    now.swap(events_);
+    core_wake_ns_ = core_.Step(start_ns, now, kStepBudget, actions_);
+    for (Action& action : actions_) std::visit([this](auto& a) { Do(a); }, action);
+    actions_.clear();
+    now.clear();
+    if (events_.empty()) events_.swap(now);  // keeps its memory
+  } while (!events_.empty() && steps < kStepsAtOnce);
   if (!events_.empty()) core_wake_ns_ = start_ns;
-  now.clear();
-  if (events_.empty()) events_.swap(now);  // keeps its memory
 
   WorkerFigures figures = published_.Get();
   figures.core = core_.counters();
   figures.capacity = options_.capacity;
   figures.session_up = link_->up();
-  figures.steps += 1;
+  figures.steps += steps;
   figures.events += events;
   figures.step_ns += io::NowNs() - start_ns;
   figures.inbox_items = inbox_->queued();
