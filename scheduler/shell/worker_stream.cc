@@ -278,7 +278,13 @@ void WorkerStream::Assign(const Assignment& assignment) {
   v1::SchedulerToWorker built;
   uint64_t bytes = kAssignmentBytes + kInputBytes * assignment.objects.size();
   AddPeersAndBody(assignment, built, &bytes);
-  s->Add(bytes, rank, [&](v1::SchedulerToWorker& out) { out.MergeFrom(built); });
+  s->Add(bytes, rank, [&](v1::SchedulerToWorker& out) {
+    if (built.assignments_size() > 0) {
+      out.add_assignments()->Swap(built.mutable_assignments(0));
+      built.clear_assignments();
+    }
+    out.MergeFrom(built);  // peers and bodies, mostly none
+  });
 }
 
 void WorkerStream::Retract(AttemptRef attempt) {
