@@ -321,7 +321,8 @@ void AddTaskCommands(CLI::App& app, Context& context) {
   logs->add_flag("-f,--follow", log->follow,
                  "Wait until it starts, and go on with what it writes until it ends");
   logs->footer(
-      "\nExamples:\n  taskctl task logs last 'map[3]'\n  taskctl task logs -f last train\n  taskctl task logs 3 top --stderr "
+      "\nExamples:\n  taskctl task logs last 'map[3]'\n  taskctl task logs -f last train\n  "
+      "taskctl task logs 3 top --stderr "
       "--attempt 1 | less");
   logs->callback([&context, log] { Logs(context, *log); });
 

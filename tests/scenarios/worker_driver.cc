@@ -334,8 +334,8 @@ class WorkerDriver : public Driver {
     return StrCat("cancel_fetch ", a.fetch);
   }
   static std::string TextOfAction(const action::StartExec& a) {
-    return StrCat("exec ", TextOf(a.attempt), a.units.empty() ? "" : " units=",
-                  Join(a.units, ",", [](const UnitShare& u) {
+    return StrCat("exec ", TextOf(a.attempt),
+                  a.units.empty() ? "" : " units=", Join(a.units, ",", [](const UnitShare& u) {
                     return StrCat(u.pool, ":", u.unit, u.milli == 1000 ? "" : StrCat("/", u.milli));
                   }));
   }

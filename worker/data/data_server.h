@@ -37,8 +37,9 @@ class DataServer {
   struct Options {
     std::string listen = "127.0.0.1:0";
     std::string worker_key, client_key;  // either one opens the service
-    std::function<std::unique_ptr<LogReader>(const AttemptRef&)> open_log;  // any thread; null: none
-    uint32_t followers = 64;  // of logs, at once: each holds a thread
+    std::function<std::unique_ptr<LogReader>(const AttemptRef&)>
+        open_log;                               // any thread; null: none
+    uint32_t followers = 64;                    // of logs, at once: each holds a thread
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
   };
 

@@ -266,13 +266,17 @@ class Planner {
     std::string ids;
     for (const UnitShare& share : request_.units) {
       if (share.pool != number) continue;
-      ids += StrCat(ids.empty() ? "" : ",", share.unit < pool.ids.size() ? pool.ids[share.unit] : StrCat(share.unit));
+      ids += StrCat(ids.empty() ? "" : ",",
+                    share.unit < pool.ids.size() ? pool.ids[share.unit] : StrCat(share.unit));
     }
     // Who asked for no gpu finds none, where gpus are counted.
-    if (pool.name == "gpus" && !values_.contains("CUDA_VISIBLE_DEVICES")) env_["CUDA_VISIBLE_DEVICES"] = ids;
+    if (pool.name == "gpus" && !values_.contains("CUDA_VISIBLE_DEVICES"))
+      env_["CUDA_VISIBLE_DEVICES"] = ids;
     if (ids.empty()) return;
     std::string name = "TASKD_UNITS_" + pool.name;
-    std::replace_if(name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(static_cast<unsigned char>(c)); }, '_');
+    std::replace_if(
+        name.begin(), name.end(),
+        [](char c) { return !absl::ascii_isalnum(static_cast<unsigned char>(c)); }, '_');
     env_[name] = ids;
   }
 

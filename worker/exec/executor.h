@@ -24,11 +24,11 @@ class Executor {
   struct Options {
     std::string run_path;                // WorkDir::run_path()
     uint32_t cpus = 1;                   // threads for built-ins
-    RunRing* ring = nullptr;  // names what runs; outlives the executor; may be null
+    RunRing* ring = nullptr;             // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run
     uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
     const Guardian* guardian = nullptr;  // outlives the executor
-    NodePools pools;                            // of this worker
+    NodePools pools;                     // of this worker
     std::string vmstat_path =
         "/proc/vmstat";  // where the kernel says how often it killed for memory
     std::function<void(event::ExecDone)> done;  // any thread, never from inside of Start

@@ -24,7 +24,7 @@ class LogBuffer {
   void Append(std::string_view bytes);
   bool truncated() const { return dropped_ > 0; }
   uint64_t kept_bytes() const { return head_.size() + tail_.size(); }
-  std::string Text() const;                // with a line that says how much is left out
+  std::string Text() const;  // with a line that says how much is left out
   // What came after byte `position` of all, likewise; moves it on to the end.
   std::string Since(uint64_t& position) const;
   std::string Tail(uint32_t bytes) const;  // the newest

@@ -39,7 +39,8 @@ absl::Status AddPools(WorkerOptions& options) {
     }
     Resources one;
     one.pools[0] = {rpc::PoolNumber(name), pool->second};
-    options.node_pools[rpc::PoolNumber(name)] = {name, name == "gpus" ? VisibleGpus() : std::vector<std::string>()};
+    options.node_pools[rpc::PoolNumber(name)] = {
+        name, name == "gpus" ? VisibleGpus() : std::vector<std::string>()};
     if (options.capacity.Pool(one.pools[0].pool) != 0)
       return absl::InvalidArgumentError(StrCat("--resource ", name, " is given twice"));
     if (options.capacity.pools.back().milli != 0) {

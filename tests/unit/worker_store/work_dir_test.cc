@@ -58,8 +58,9 @@ TEST(WorkDirTest, EmptiesWhatAnEarlierDaemonLeft) {
 TEST(WorkDirTest, SweepsWhatTheDeadLeft) {
   TempDir temp;
   const auto age = [&](const std::string& name) {
-    std::filesystem::last_write_time(temp / (name + "/lock"),
-                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    std::filesystem::last_write_time(
+        temp / (name + "/lock"),
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
   };
   for (const char* name : {"w-dead", "w-kept", "w-fresh", "other"}) {
     ASSERT_TRUE(WorkDir::Open(temp / name).ok());
@@ -80,7 +81,8 @@ TEST(WorkDirTest, SweepsWhatTheDeadLeft) {
   EXPECT_FALSE(std::filesystem::exists(temp / "w-dead"));
   EXPECT_FALSE(std::filesystem::exists(temp / "w-kept/store"));
   EXPECT_EQ(ReadFile(temp / "w-kept/precious"), "not ours");
-  for (const char* name : {"w-fresh/store/1", "other/store/1", "w-no-daemon's", "w-living/run", "w-own/run"})
+  for (const char* name :
+       {"w-fresh/store/1", "other/store/1", "w-no-daemon's", "w-living/run", "w-own/run"})
     EXPECT_TRUE(std::filesystem::exists(temp / name)) << name;
 }
 
