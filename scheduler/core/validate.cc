@@ -210,7 +210,8 @@ std::string CheckChild(const State& state, const Job& job) {
       !job.family->children.contains(job.id))
     return StrCat("job ", job.id, ": its parent does not know it");
   const bool may_wait = state.now_ns <= state.grace_until_ns || !Quiet(state);
-  if (job.pending() && state.FindAttempt(job.parent) == kNil && !may_wait)
+  // What is being forgotten is asked nothing any more.
+  if (job.pending() && !job.forgetting && state.FindAttempt(job.parent) == kNil && !may_wait)
     return StrCat("job ", job.id, ": waits for an attempt that is over");
   return "";
 }
