@@ -63,8 +63,8 @@ uint64_t MemoryOf(int pid, char* buffer, size_t size) {
   return (FieldOf(text, "RssAnon:") + FieldOf(text, "RssShmem:") + FieldOf(text, "VmSwap:")) * 1024;
 }
 
-}  // namespace
-
+// Anonymous and shared memory in bytes of the process groups that are wanted; any other process costs one
+// short read.
 absl::flat_hash_map<pid_t, uint64_t> MemoryOfGroups(const std::function<bool(pid_t)>& wanted) {
   absl::flat_hash_map<pid_t, uint64_t> used;
   DIR* proc = opendir("/proc");
@@ -78,6 +78,8 @@ absl::flat_hash_map<pid_t, uint64_t> MemoryOfGroups(const std::function<bool(pid
   closedir(proc);
   return used;
 }
+
+}  // namespace
 
 MemoryWatch::~MemoryWatch() {
   {

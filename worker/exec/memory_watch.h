@@ -63,10 +63,6 @@ class MemoryWatch {
   std::thread thread_;                                // from the first group on
 };
 
-// Anonymous and shared memory of every process group of this node that has resident pages, in bytes; only
-// of groups that `wanted` names, the others cost one short read.
-absl::flat_hash_map<pid_t, uint64_t> MemoryOfGroups(const std::function<bool(pid_t)>& wanted);
-
 }  // namespace taskd::worker
 
 #endif  // TASKD_WORKER_EXEC_MEMORY_WATCH_H_
