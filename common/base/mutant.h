@@ -18,6 +18,7 @@ enum class Mutant : uint8_t {
   kRetractIgnored,      // the answer to a retract is not heard
   kReplicasNotReadded,  // what a returning worker lists is not taken up again
   kLastCopyEvicted,     // a worker drops what it holds when its last local reader ends
+  kPinnedSpilled,       // what an attempt is about to read goes to disk
   kCount
 };
 

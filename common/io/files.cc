@@ -54,6 +54,24 @@ absl::Status WriteNewFile(const std::string& path, std::string_view data, mode_t
 
 }  // namespace
 
+absl::Status MakeFile(const std::string& path, absl::FunctionRef<absl::Status(int fd)> fill) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return ErrnoStatus("make", path, errno);
+  absl::Status filled = fill(fd);
+  if (close(fd) != 0 && filled.ok()) return ErrnoStatus("write", path, errno);
+  return filled;
+}
+
+absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("write", path, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ErrnoStatus(std::string_view what, std::string_view path, int error_number) {
   return absl::Status(CodeOf(error_number),
                       StrCat("cannot ", what, " ", path, ": ", std::strerror(error_number)));

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -19,6 +20,12 @@ absl::Status ErrnoStatus(std::string_view what, std::string_view path, int error
 
 // The folder and its missing parents, 0700. An existing folder is left as it is.
 absl::Status MakePrivateDir(std::string_view path);
+
+// A new file (0600) whose bytes `fill` writes.
+absl::Status MakeFile(const std::string& path, absl::FunctionRef<absl::Status(int fd)> fill);
+
+// `path`: for the message.
+absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path);
 
 // Writes beside `path`, syncs, and renames: readers see the old bytes or the new ones.
 absl::Status WriteFileAtomically(std::string_view path, std::string_view data, mode_t mode = 0600);

@@ -106,6 +106,7 @@ void Encode(const Assignment& from, v1::Assignment* to) {
   Encode(from.need, to->mutable_need());
   to->set_priority(from.priority);
   to->set_order(from.order);
+  to->set_next_use(from.next_use == kUnknownUse ? 0 : from.next_use);
   to->set_time_limit_ns(from.time_limit_ns);
   to->set_first_output(from.first_output);
   to->set_output_count(from.output_count);
@@ -125,6 +126,7 @@ absl::StatusOr<Assignment> Decode(const v1::Assignment& from) {
   to.need = *need;
   to.priority = from.priority();
   to.order = from.order();
+  if (from.next_use() != 0) to.next_use = from.next_use();
   to.time_limit_ns = from.time_limit_ns();
   to.first_output = from.first_output();
   to.output_count = from.output_count();

@@ -132,6 +132,30 @@ bool State::NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Or
   return here;
 }
 
+// The order of the first of a few readers of its outputs: a worker spills what is read last. Looked up
+// only for one that has to choose soon.
+uint64_t State::NextUse(const Worker& worker, const Job& job, const TaskRec& task) const {
+  if (worker.store_budget_bytes == 0 || worker.InUse() < worker.store_budget_bytes / 2)
+    return kUnknownUse;
+  uint64_t first = kNoUse;
+  uint32_t looked = 0;
+  for (uint32_t i = 0; i < task.output_count && looked < limits::kReadersLooked; ++i) {
+    uint32_t e = job.objects[task.first_output + i].consumers;
+    for (; e != kNil && looked < limits::kReadersLooked; e = job.edges[e].next, ++looked) {
+      uint32_t reader = job.edges[e].consumer;
+      if (reader & kCollectionBit) {
+        const uint32_t edge = job.collections[reader & ~kCollectionBit].consumers;
+        if (edge == kNil) continue;
+        reader = job.edges[edge].consumer;
+      }
+      const TaskRec& next = job.tasks[reader];
+      if (Ended(next.state)) continue;
+      first = std::min(first, uint64_t{job.id} << 32 | OrderIn(next, false));
+    }
+  }
+  return first;
+}
+
 void State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
                             const AttemptRec& attempt, Assignment& out, Fetch& fetch) {
   const TaskRec& task = job.tasks[ordinal];
@@ -141,6 +165,7 @@ void State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
   out.need = VariantOf(attempt).need;
   out.priority = static_cast<int32_t>(~InvertedPriority(job, task) ^ 0x80000000u);
   out.order = uint64_t{job.id} << 32 | OrderIn(task, IsUrgent(job, task.tail));
+  out.next_use = NextUse(worker, job, task);
   out.time_limit_ns = options.time_limit_ns;
   out.first_output = task.first_output;
   out.output_count = task.output_count;

@@ -203,6 +203,7 @@ class State {
   void Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, AssignReason reason);
   uint32_t AddAttempt(Worker& worker, Job& job, Ordinal ordinal, AttemptId id, bool slotted,
                       uint8_t variant, bool alone);
+  uint64_t NextUse(const Worker& worker, const Job& job, const TaskRec& task) const;
   void BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal, const AttemptRec& attempt,
                        Assignment& out, Fetch& fetch);
   bool NameHolders(const Worker& worker, ObjectId id, ObjectRec& object, Ordinal task,

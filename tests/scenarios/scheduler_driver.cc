@@ -457,6 +457,9 @@ std::string SchedulerDriver::TextOfAction(const action::Assign& a) {
   out += PoolsText(t.need);
   if (t.priority != 0) out += StrCat(" prio=", t.priority);
   if (t.time_limit_ns != 0) out += StrCat(" limit=", TimeText(t.time_limit_ns));
+  if (t.next_use == kNoUse) out += " next=none";
+  // The rank of the reader.
+  if (t.next_use < kUnknownUse) out += StrCat(" next=", t.next_use & 0x7FFFFFFF);
   for (const InputEdge& edge : t.edges) {
     out += StrCat(" in", Text(edge.parts), "=");
     for (uint32_t i = edge.first; i < edge.first + edge.count; ++i) {

@@ -12,10 +12,12 @@ using namespace taskd::worker;  // NOLINT: every name of the core's events and a
 constexpr std::string_view kActions[] = {
     "inventory", "inventory_done", "started", "outcome", "added",       "lost",
     "fetch",     "cancel_fetch",   "exec",    "kill",    "release",     "drop",
-    "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission"};
+    "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission",
+    "spill"};
 constexpr std::string_view kEvents[] = {
     "session", "down",   "assign", "retract",  "cancel", "free",  "ack",    "fetched", "done",
-    "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume"};
+    "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume", "spilled"};
+constexpr std::string_view kSpillResults[] = {"ok", "failed", "gone"};
 constexpr std::string_view kStatus[] = {"ok", "missing", "busy", "io_error", "unreachable"};
 
 // "t3", "t3#2", "2.t3#2": job 1 and try 1 unless said.
@@ -86,6 +88,7 @@ class WorkerDriver : public Driver {
   explicit WorkerDriver(const Words& words) : core_(MakeConfig(words)) {
     for (auto name : kActions) coverage_[StrCat("action ", name)] = 0;
     for (auto name : kEvents) coverage_[StrCat("event ", name)] = 0;
+    for (auto name : kSpillResults) coverage_[StrCat("spill ", name)] = 0;
     for (auto name : kStatus) coverage_[StrCat("fetch ", name)] = 0;
     for (uint8_t i = 1; i < 7; ++i) coverage_[StrCat("end ", Name(static_cast<AttemptEnd>(i)))] = 0;
   }
@@ -115,10 +118,13 @@ class WorkerDriver : public Driver {
     if (question == "attempts")
       return StrCat("fetching=", c.fetching, " queued=", c.queued, " running=", c.running);
     if (question == "store") return StrCat("replicas=", c.replicas, " bytes=", c.replica_bytes);
+    if (question == "memory")
+      return StrCat("memory=", c.memory_bytes, " disk=", c.disk_bytes, " spilled=", c.spilled,
+                    " failed=", c.spills_failed);
     if (question == "unacked") return StrCat(c.outcomes_unacked);
     if (question == "fetched") return StrCat(c.fetched_bytes);
     throw ScenarioError{
-        StrCat("no such question: ", question, " (wake, attempts, store, unacked, fetched)")};
+        StrCat("no such question: ", question, " (wake, attempts, store, memory, unacked, fetched)")};
   }
 
   std::string Validate() const override { return core_.Validate(); }
@@ -128,6 +134,7 @@ class WorkerDriver : public Driver {
     Config config;
     config.capacity = ParseResources(words, 4000);
     if (!words.Has("mem")) config.capacity.memory_bytes = uint64_t{1} << 30;
+    config.store_bytes = words.Bytes("store", 0);
     config.fetches_total = static_cast<uint32_t>(words.Number("fetches", limits::kFetchesTotal));
     config.fetches_per_peer =
         static_cast<uint32_t>(words.Number("per_peer", limits::kFetchesPerPeer));
@@ -162,6 +169,8 @@ class WorkerDriver : public Driver {
       events_.push_back(ParseExecDone(verb, words));
     } else if (verb == "lost") {
       events_.push_back(event::ReplicaLost{ParseObject(words[1])});
+    } else if (verb == "spilled") {
+      events_.push_back(ParseSpilled(words));
     } else if (verb == "submit") {
       events_.push_back(event::ExecSubmit{ParseAttempt(words[1]), words.Flag("early")});
     } else if (verb == "answer") {  // answer t1 0 taken
@@ -192,6 +201,8 @@ class WorkerDriver : public Driver {
     a.priority =
         static_cast<int32_t>(ParseNumber(minus ? priority.substr(1) : priority)) * (minus ? -1 : 1);
     a.order = words.Number("order", a.attempt.task.ordinal);
+    if (words.Has("next"))
+      a.next_use = words.Get("next") == "none" ? kNoUse : words.Number("next", 0);
     a.output_count = static_cast<uint32_t>(words.Number("out", 1));
     a.first_output = static_cast<Ordinal>(words.Number("first", a.attempt.task.ordinal));
     for (const auto& [key, value] : words.pairs()) {
@@ -228,7 +239,7 @@ class WorkerDriver : public Driver {
     return input;
   }
 
-  // fetched 3 ok ok=500 missing: one word an item, in the order of the request
+  // fetched 3 ok ok:500 ok:500:disk missing: one word an item, in the order of the request
   event::FetchDone ParseFetchDone(const Words& words) {
     event::FetchDone done;
     done.fetch = ParseNumber(words[1]);
@@ -243,13 +254,27 @@ class WorkerDriver : public Driver {
       if (item.status == FetchStatus::kOk) {
         item.size_bytes = parts.size() > 1 ? ParseBytesOf(parts[1]) : 100;
         item.crc32c = kUsualCrc;
+        item.on_disk = parts.size() > 2 && parts[2] == "disk";
       }
       done.items.push_back(item);
     }
     return done;
   }
 
-  // done t1 size=100,200 run=1s | failed t1 exit=3 class=exit msg="..." | killed t1
+  // spilled 1 ok failed gone: one word an item
+  event::Spilled ParseSpilled(const Words& words) {
+    event::Spilled spilled{ParseNumber(words[1]), {}};
+    for (uint32_t i = 2; i < words.size(); ++i) {
+      const auto result = std::find(std::begin(kSpillResults), std::end(kSpillResults), words[i]);
+      if (result == std::end(kSpillResults))
+        throw ScenarioError{StrCat("no such end of spilling: ", words[i])};
+      Met("spill", words[i]);
+      spilled.results.push_back(static_cast<event::Spilled::Result>(result - std::begin(kSpillResults)));
+    }
+    return spilled;
+  }
+
+  // done t1 size=100,200:disk run=1s | failed t1 exit=3 class=exit msg="..." | killed t1
   static event::ExecDone ParseExecDone(const std::string& verb, const Words& words) {
     event::ExecDone done;
     done.attempt = ParseAttempt(words[1]);
@@ -258,9 +283,10 @@ class WorkerDriver : public Driver {
     if (verb == "done") {
       for (const std::string& size : Split(words.Get("size", "100"), ',')) {
         if (size.starts_with('>')) {  // delegated
-          done.outputs.push_back({.delegated = static_cast<Ordinal>(std::stoul(size.substr(1)))});
+          done.outputs.push_back({{.delegated = static_cast<Ordinal>(std::stoul(size.substr(1)))}});
         } else {
-          done.outputs.push_back({ParseBytesOf(size), kUsualCrc});
+          const auto parts = Split(size, ':');
+          done.outputs.push_back({{ParseBytesOf(parts[0]), kUsualCrc}, parts.size() > 1 && parts[1] == "disk"});
         }
       }
     } else if (verb == "failed") {
@@ -358,6 +384,11 @@ class WorkerDriver : public Driver {
   }
   static std::string TextOfAction(const action::ReleaseSubmission& a) {
     return "release_submission " + TextOf(a.attempt);
+  }
+  static std::string TextOfAction(const action::Spill& a) {
+    return StrCat("spill ", a.spill, " ", Join(a.items, " ", [](const LocalKey& k) {
+                    return TextOf(k.id) + Text(k.parts);
+                  }));
   }
   static std::string TextOfAction(const action::Drop& a) {
     return StrCat("drop ", TextOf(a.key.id), Text(a.key.parts));

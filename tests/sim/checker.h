@@ -27,6 +27,7 @@
 namespace taskd::sim {
 
 class SimClient;
+class SimWorker;
 class World;
 
 class Checker {
@@ -233,6 +234,7 @@ class Checker {
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
   void CheckWanted(ObjectId id, const ObjectPlan& plan);
   void CheckStores();
+  static std::string MemoryOf(const SimWorker& worker);
   void CheckCopies(ObjectId id, uint32_t wanted);
 
   World& world_;

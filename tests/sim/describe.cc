@@ -68,11 +68,20 @@ void Add(S& s, const worker::UnitShare& u) {
 }
 template <typename S>
 void Add(S& s, const worker::event::FetchDone::Item& i) {
-  s.Add(static_cast<uint64_t>(i.status)), s.Add(i.size_bytes), s.Add(uint64_t{i.crc32c});
+  s.Add(static_cast<uint64_t>(i.status)), s.Add(i.size_bytes), s.Add(uint64_t{i.crc32c}),
+      s.Add(uint64_t{i.on_disk});
 }
 template <typename S>
 void Add(S& s, const OutputInfo& o) {
   s.Add(o.size_bytes), s.Add(uint64_t{o.crc32c}), s.Add(uint64_t{o.delegated});
+}
+template <typename S>
+void Add(S& s, const worker::StoredOutput& o) {
+  Add(s, static_cast<const OutputInfo&>(o)), s.Add(uint64_t{o.on_disk});
+}
+template <typename S>
+void Add(S& s, const worker::event::Spilled::Result& r) {
+  s.Add(static_cast<uint64_t>(r));
 }
 template <typename S>
 void Add(S& s, const scheduler::OrdinalRange& r) {
@@ -125,7 +134,7 @@ void Add(S& s, const Assignment& a) {
   s.Add(a.attempt), s.Add(uint64_t{a.body}), s.Add(uint64_t{a.need.cpus_milli}),
       s.Add(a.need.memory_bytes);
   s.Add(static_cast<uint64_t>(static_cast<int64_t>(a.priority))), s.Add(a.order),
-      s.Add(a.time_limit_ns);
+      s.Add(a.next_use), s.Add(a.time_limit_ns);
   s.Add(uint64_t{a.first_output}), s.Add(uint64_t{a.output_count});
   for (const InputEdge& e : a.edges) {
     s.Name("edge"), s.Add(uint64_t{e.slot}), s.Add(uint64_t{e.first}), s.Add(uint64_t{e.count}),
@@ -386,6 +395,10 @@ void Walk(S& s, const wa::ReleaseAttempt& a) {
   s.Name("ReleaseAttempt"), s.Add(a.attempt);
 }
 template <typename S>
+void Walk(S& s, const wa::Spill& a) {
+  s.Name("Spill"), s.Add(a.spill), List(s, "items", a.items);
+}
+template <typename S>
 void Walk(S& s, const wa::Drop& a) {
   s.Name("Drop"), Add(s, a.key);
 }
@@ -438,6 +451,10 @@ template <typename S>
 void Walk(S& s, const we::ExecDone& e) {
   s.Name("ExecDone"), s.Add(e.attempt), s.Add(e.end), s.Add(e.failure),
       List(s, "outputs", e.outputs);
+}
+template <typename S>
+void Walk(S& s, const we::Spilled& e) {
+  s.Name("Spilled"), s.Add(e.spill), List(s, "results", e.results);
 }
 template <typename S>
 void Walk(S& s, const we::ExecSubmit& e) {

@@ -222,6 +222,20 @@ void Checker::CheckForgotten() {
   }
 }
 
+// At rest nothing is pinned, so memory is below the mark where spilling begins.
+std::string Checker::MemoryOf(const SimWorker& worker) {
+  uint64_t memory = 0, disk = 0;
+  for (const auto& [key, blob] : worker.store())
+    (blob.on_disk ? disk : memory) += blob.size_bytes;
+  if (memory != worker.counters().memory_bytes || disk != worker.counters().disk_bytes)
+    return StrCat("the core counts ", worker.counters().memory_bytes, " bytes in memory and ",
+                  worker.counters().disk_bytes, " on disk, the store has ", memory, " and ", disk);
+  const uint64_t budget = worker.store_budget();
+  if (budget != 0 && memory > budget * limits::kSpillAbovePercent / 100)
+    return StrCat(memory, " bytes in memory, of ", budget, ", and nothing goes to disk");
+  return "";
+}
+
 void Checker::CheckStores() {
   for (const auto& worker : world_.workers) {
     if (world_.failed() || !worker->alive()) continue;
@@ -230,6 +244,8 @@ void Checker::CheckStores() {
     if (worker->counters().replicas != worker->store().size()) {
       return Fail(StrCat(worker->Line(), ": the core counts other replicas than the store has"));
     }
+    if (std::string wrong = MemoryOf(*worker); !wrong.empty())
+      return Fail(StrCat(worker->Line(), ": ", wrong));
     for (const auto& [key, blob] : worker->store()) {
       ObjectId id = key.id.object;
       if (!Known(id)) return Fail(StrCat(worker->Line(), ": leaks ", ToString(id)));

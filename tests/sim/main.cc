@@ -42,7 +42,8 @@ constexpr const char* kMutantNames[] = {"",
                                         "lineage-skipped",
                                         "retract-ignored",
                                         "replicas-not-readded",
-                                        "last-copy-evicted"};
+                                        "last-copy-evicted",
+                                        "pinned-spilled"};
 static_assert(std::size(kMutantNames) == static_cast<size_t>(Mutant::kCount));
 
 // A checker that finds nothing is a defect itself: every kind of planted defect has to be found.

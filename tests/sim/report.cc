@@ -64,6 +64,7 @@ constexpr const char* kWorkerActions[] = {"SendInventory",
                                           "SendYield",
                                           "ResumeExec",
                                           "ReleaseSubmission",
+                                          "Spill",
                                           "Drop",
                                           "DropAll",
                                           "Stopped"};

@@ -35,6 +35,7 @@ void SimWorker::Start() {
   ++incarnation_;
   worker::Config config = world_.options.worker;
   config.capacity = capacity_;
+  config.store_bytes = store_budget();
   if (world_.options.broken[index_]) config.capacity.pools = {};
   if (world_.Mutate(Mutation::kExtraCapacity, 1000)) config.capacity.cpus_milli *= 2;
   core_ = std::make_unique<worker::WorkerCore>(config);
@@ -73,6 +74,7 @@ void SimWorker::Crash(bool stream_told) {
   submissions_.clear();
   execs_.clear();
   fetches_.clear();
+  spills_.clear();
 }
 
 void SimWorker::Shutdown() {
@@ -94,7 +96,7 @@ void SimWorker::Connect() {
                                              .name = WorkerName(index_),
                                              .attributes = world_.options.attributes[index_],
                                              .ends_after_ns = LeftNs(),
-                                             .store_budget_bytes = world_.options.stores[index_]});
+                                             .store_budget_bytes = store_budget()});
 }
 
 uint64_t SimWorker::LeftNs() const {
@@ -299,6 +301,8 @@ void SimWorker::Carry(worker::Action& any) {
   } else if (auto* a = std::get_if<action::ReleaseSubmission>(&any)) {
     if (submissions_.erase(a->attempt) == 0)
       return world_.Fail(StrCat(name_, " releases a submission twice"));
+  } else if (auto* a = std::get_if<action::Spill>(&any)) {
+    StartSpill(*a);
   } else if (auto* a = std::get_if<action::Drop>(&any)) {
     Drop(a->key);
   } else if (std::holds_alternative<action::DropAll>(any)) {
@@ -326,6 +330,7 @@ std::string SimWorker::Leaks() const {
   if (!inbox_.empty() || work_left_) return StrCat(name_, " has events or work left");
   if (!execs_.empty()) return StrCat(name_, " still runs ", ToString(execs_.begin()->first));
   if (!fetches_.empty()) return StrCat(name_, " still fetches");
+  if (!spills_.empty()) return StrCat(name_, " still writes to disk");
   if (!assignments_.empty())
     return StrCat(name_, " did not release ", ToString(assignments_.begin()->first));
   if (!submissions_.empty())

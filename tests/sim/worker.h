@@ -58,6 +58,8 @@ class SimWorker {
     uint64_t value = 0;  // of the whole object, also when only parts of it are here
     uint64_t size_bytes = 0;
     bool told = true;  // false: fetched, and no message has named it
+    bool on_disk = false;
+    uint64_t serial = 0;  // tells it from an earlier one of the same key
   };
   const std::map<worker::LocalKey, Blob>& store() const { return store_; }
   const Blob* FindBlob(const worker::LocalKey& key) const;
@@ -74,6 +76,7 @@ class SimWorker {
   // "" when nothing is left of past work, else what is.
   std::string Leaks() const;
   const worker::Counters& counters() const { return core_->counters(); }
+  uint64_t store_budget() const;  // 0: no limit
   size_t running() const { return execs_.size(); }
   std::string Line() const;
 
@@ -122,6 +125,7 @@ class SimWorker {
   void FailExec(const AttemptRef& attempt, FailureClass failure);
   void KillExec(const AttemptRef& attempt);
   worker::event::ExecDone FinishExec(const AttemptRef& attempt, const Exec& exec);
+  uint64_t OutputBytes(const AttemptRef& attempt) const;
   void PostExecDone(worker::event::ExecDone done);
   void CheckResources();
   const JobPlan& PlanOf(const AttemptRef& attempt) const;
@@ -134,6 +138,11 @@ class SimWorker {
   void StartFetch(const worker::action::StartFetch& action);
   void FinishFetch(worker::FetchId fetch, bool cancelled);
   void Lose(const worker::LocalKey& key, bool noticed);
+  // True: on disk. What is over the budget goes there at once.
+  bool PutBlob(const worker::LocalKey& key, Blob blob);
+  bool HasRoom(uint64_t bytes) const;
+  void StartSpill(const worker::action::Spill& spill);
+  void FinishSpill(worker::SpillId id, const std::vector<std::pair<worker::LocalKey, uint64_t>>& items);
   const worker::LocalKey* PickWhole(uint64_t random) const;
   void CheckFetchLimits(const worker::action::StartFetch& action);
   void Drop(const worker::LocalKey& key);
@@ -169,6 +178,8 @@ class SimWorker {
   uint32_t report_order_ = 0;
 
   std::map<worker::LocalKey, Blob> store_;
+  uint64_t last_serial_ = 0;
+  std::set<worker::SpillId> spills_;  // under way
   // Who a name of an assignment was at that time: names of an earlier start of the scheduler stay
   // good.
   struct Address {

@@ -72,7 +72,7 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
       item.status = FetchStatus::kUnreachable;
     } else if (busy) {
       item.status = FetchStatus::kBusy;
-    } else if (cancelled || damaged || disk_full_ ||
+    } else if (cancelled || damaged || (disk_full_ && !HasRoom(blob == nullptr ? 0 : blob->size_bytes)) ||
                rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
       item.status = FetchStatus::kIoError;
     } else if (blob == nullptr) {
@@ -92,7 +92,7 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
       }
       auto known = store_.find(key);
       bool told = known != store_.end() && known->second.told;
-      store_[key] = {blob->value, item.size_bytes, told};
+      item.on_disk = PutBlob(key, {blob->value, item.size_bytes, told});
     }
   }
   Post(std::move(done));

@@ -107,7 +107,8 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
     case Fate::kHang:
     case Fate::kMiscount:
     case Fate::kFinish:
-      if (disk_full_) return FailExec(attempt, FailureClass::kStore);
+      if (disk_full_ && !HasRoom(OutputBytes(attempt)))
+        return FailExec(attempt, FailureClass::kStore);
       if (bad_) return FailExec(attempt, FailureClass::kExit);
       return PostExecDone(FinishExec(attempt, found->second));
     case Fate::kFail:
@@ -117,6 +118,15 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
       world_.Trace("fault", StrCat("poison of ", ToString(attempt), " kills worker", index_));
       return world_.faults.OnPoison(index_);
   }
+}
+
+uint64_t SimWorker::OutputBytes(const AttemptRef& attempt) const {
+  const JobPlan& plan = PlanOf(attempt);
+  const TaskPlan& task = plan.tasks[attempt.task.ordinal];
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < task.output_count; ++i)
+    bytes += plan.objects[task.first_output + i].size_bytes;
+  return bytes;
 }
 
 void SimWorker::FailExec(const AttemptRef& attempt, FailureClass failure) {
@@ -140,11 +150,11 @@ event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exe
   for (uint32_t i = 0; i < outputs; ++i) {
     Ordinal ordinal = task.first_output + i;
     if (i >= task.output_count) {  // one too many
-      done.outputs.push_back({1, 0});
+      done.outputs.push_back({{1, 0}});
       continue;
     }
     if (plan.objects[ordinal].delegated != kNoOrdinal) {
-      done.outputs.push_back({.delegated = plan.objects[ordinal].delegated});
+      done.outputs.push_back({{.delegated = plan.objects[ordinal].delegated}});
       ++world_.stats.delegations;
       continue;
     }
@@ -156,8 +166,9 @@ event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exe
     uint64_t value = plan.objects[ordinal].value;
     if (world_.Mutate(Mutation::kWrongBytes, 30)) value ^= 1;
     uint64_t size = plan.objects[ordinal].size_bytes;
-    store_[{{{attempt.task.job, ordinal}, attempt.attempt}, {}}] = {value, size};
-    done.outputs.push_back({size, CrcOfValue(value)});
+    const bool on_disk =
+        PutBlob({{{attempt.task.job, ordinal}, attempt.attempt}, {}}, {value, size});
+    done.outputs.push_back({{size, CrcOfValue(value)}, on_disk});
   }
   return done;
 }

@@ -92,7 +92,12 @@ struct ReleaseAttempt {
   AttemptRef attempt;
 };
 
-// To the store.
+// To the store: writes them to disk and gives their memory back. Who reads them goes on undisturbed.
+// Answered by event::Spilled.
+struct Spill {
+  SpillId spill = 0;
+  std::vector<LocalKey> items;
+};
 struct Drop {
   LocalKey key;
 };
@@ -108,8 +113,8 @@ using Action =
                  action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
                  action::SendGatherFailed, action::StartFetch, action::CancelFetch,
                  action::StartExec, action::KillExec, action::ReleaseAttempt, action::SendSubmit,
-                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::Drop,
-                 action::DropAll, action::Stopped>;
+                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::Spill,
+                 action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

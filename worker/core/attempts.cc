@@ -42,6 +42,7 @@ void WorkerCore::Impl::Admit(Assignment& assignment) {
   attempt.need = assignment.need;
   attempt.first_output = assignment.first_output;
   attempt.output_count = assignment.output_count;
+  attempt.next_use = assignment.next_use;
   attempt_index_.emplace(assignment.attempt, slot);
   ++counters_.fetching;
   if (!attempt.need.Fits(config_.capacity)) {
@@ -115,20 +116,22 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   End(slot, std::move(outcome));
 }
 
-void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs) {
+void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs) {
   const AttemptRef ref = attempt.ref();
   const Ordinal first = attempt.first_output;
   for (uint32_t i = 0; i < outputs.size(); ++i) {
     LocalKey key = {{{ref.task.job, first + i}, ref.attempt}, {}};
     if (outputs[i].delegated != kNoOrdinal) continue;
     if (FindPiece(key) != kNoSlot) continue;  // only this attempt makes this version
-    BecomeLocal(NewPiece(key), outputs[i].size_bytes, outputs[i].crc32c);
+    const uint32_t index = NewPiece(key);
+    pieces_[index].next_use = attempt.next_use;
+    BecomeLocal(index, outputs[i].size_bytes, outputs[i].crc32c, outputs[i].on_disk);
   }
 }
 
 // What an executor made beyond its task's outputs has no name here: the next ordinal is another
 // task's, whose bytes may lie in the store already while its end is still in our queue.
-void WorkerCore::Impl::DropOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs) {
+void WorkerCore::Impl::DropOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs) {
   for (uint32_t i = 0; i < std::min<size_t>(outputs.size(), attempt.output_count); ++i) {
     if (outputs[i].delegated != kNoOrdinal) continue;
     LocalKey key = {{{attempt.ref().task.job, attempt.first_output + i}, attempt.ref().attempt},

@@ -14,6 +14,7 @@ namespace taskd::worker {
 
 using SessionId = uint64_t;  // the shell's number of a stream to the scheduler; never reused, grows
 using FetchId = uint64_t;    // the core's number of a fetch request; never reused
+using SpillId = uint64_t;    // likewise of objects that go to disk together
 
 // Bytes that a worker may have: a whole replica, or only some parts of one.
 struct LocalKey {
@@ -24,6 +25,11 @@ struct LocalKey {
   friend H AbslHashValue(H h, const LocalKey& k) {
     return H::combine(std::move(h), k.id, k.parts);
   }
+};
+
+// What the store has taken in.
+struct StoredOutput : OutputInfo {
+  bool on_disk = false;  // there was no room in memory
 };
 
 enum class FetchStatus : uint8_t { kOk = 0, kMissing, kBusy, kIoError, kUnreachable };
@@ -76,6 +82,7 @@ struct FetchDone {
     FetchStatus status = FetchStatus::kOk;
     uint64_t size_bytes = 0;
     uint32_t crc32c = 0;
+    bool on_disk = false;
   };
   FetchId fetch = 0;
   std::vector<Item> items;
@@ -92,7 +99,7 @@ struct ExecDone {
   int32_t exit_code = 0;
   std::string message;
   uint64_t run_ns = 0;
-  std::vector<OutputInfo> outputs;
+  std::vector<StoredOutput> outputs;
 };
 
 // From an executor: the body submits its next batch, which the shell keeps until ReleaseSubmission.
@@ -120,6 +127,17 @@ struct Resume {
   AttemptRef attempt;
 };
 
+// From the store: how each item of action::Spill ended, in its order.
+struct Spilled {
+  enum class Result : uint8_t {
+    kOnDisk = 0,
+    kFailed,  // the disk has no room, or cannot be written: it is in memory as before
+    kGone     // it was not there: dropped or lost meanwhile
+  };
+  SpillId spill = 0;
+  std::vector<Result> results;
+};
+
 // From the store: a replica vanished or is damaged.
 struct ReplicaLost {
   ObjectVersion object;
@@ -133,7 +151,7 @@ using Event =
     std::variant<event::SessionUp, event::SessionDown, event::Assign, event::Retract, event::Cancel,
                  event::Free, event::Gather, event::AckOutcomes, event::FetchDone, event::ExecDone,
                  event::ExecSubmit, event::ExecYield, event::SubmitAnswered, event::Resume,
-                 event::ReplicaLost, event::Shutdown>;
+                 event::ReplicaLost, event::Spilled, event::Shutdown>;
 
 }  // namespace taskd::worker
 

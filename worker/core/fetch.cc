@@ -145,7 +145,7 @@ void WorkerCore::Impl::OnFetchItem(const Fetch& fetch, uint32_t index,
     auto payer = std::find_if(piece.waiters.begin(), piece.waiters.end(),
                               [&](const Waiter& w) { return Alive(w); });
     if (payer != piece.waiters.end()) attempts_[payer->attempt].fetched_bytes += item.size_bytes;
-    BecomeLocal(index, item.size_bytes, item.crc32c);
+    BecomeLocal(index, item.size_bytes, item.crc32c, item.on_disk);
     if (piece.key.parts.whole() && !piece.doomed && connected_) {
       Emit(action::SendReplicaAdded{session_, {piece.key.id, item.size_bytes, item.crc32c}});
     }

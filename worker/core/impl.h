@@ -70,6 +70,7 @@ struct Attempt {
   uint32_t output_count = 0;
   uint32_t missing = 0;    // entries that it has in waiter lists
   uint32_t submitted = 0;  // batches: held, or early and taken
+  uint64_t next_use = kUnknownUse;  // of its outputs
   uint64_t fetched_bytes = 0;
   std::vector<ObjectId> awaits;  // kYielded
   std::vector<uint32_t> pieces;  // pinned; sorted, unique
@@ -88,6 +89,9 @@ enum class PieceState : uint8_t {
   kGone,       // lost from the store; only running attempts still count as users
 };
 
+// Of a local piece.
+enum class Place : uint8_t { kMemory = 0, kSpilling, kDisk };
+
 struct Candidate {
   WorkerId worker;
   bool bad = false;
@@ -105,9 +109,13 @@ struct Piece {
   bool doomed = false;    // freed while pinned: dropped with its last user
   bool gathered = false;  // ordered for itself: one more user, until it is here
   uint32_t users = 0;     // attempts that pin it
+  Place place = Place::kMemory;
   LocalKey key;
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
+  SpillId spill = 0;           // kSpilling
+  uint64_t next_use = kUnknownUse;  // order of the task that reads it next
+  uint64_t idle_since = 0;     // its number in idle_; 0: not there
   uint32_t waiters_done = 0;  // prefix of `waiters` that has been told
   Rank rank;                  // best of those that ever waited
   WorkerId peer;              // kWanted: in whose queue
@@ -123,6 +131,15 @@ struct Fetch {
   bool cancelled = false;
   bool abandoned = false;  // asked for another cluster: what arrives is not what its name says now
   std::vector<uint32_t> pieces;
+};
+
+// A piece that may go to disk. First comes what nobody reads, then what was read or of which it is not known
+// (idle longest first), then what is read last.
+struct IdlePiece {
+  uint64_t nearness = 0;  // the complement of Piece::next_use
+  uint64_t since = 0;
+  uint32_t piece = 0;
+  auto operator<=>(const IdlePiece&) const = default;
 };
 
 struct PieceOrder {
@@ -190,8 +207,8 @@ class WorkerCore::Impl {
   void OnRetract(const AttemptRef& ref);
   void OnCancel(const AttemptRef& ref);
   void OnExecDone(event::ExecDone& event);
-  void KeepOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
-  void DropOutputs(const Attempt& attempt, const std::vector<OutputInfo>& outputs);
+  void KeepOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs);
+  void DropOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs);
   void StartWhatFits();
   bool FitsNow(const Resources& need) const {
     return need.Fits(config_.capacity, in_use_) && units_.CanGrant(need);
@@ -226,8 +243,8 @@ class WorkerCore::Impl {
   void AddWaiter(uint32_t index, uint32_t slot);
   void Unpin(uint32_t index);
   void RemoveIfUnused(uint32_t index);
-  void BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t crc32c);
-  void LeaveStore(Piece& piece);
+  void BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t crc32c, bool on_disk);
+  void LeaveStore(uint32_t index);
   void OnFree(const ObjectVersion& object);
   void OnReplicaLost(const ObjectVersion& object);
   bool ContinueLost(Work& work);
@@ -236,6 +253,17 @@ class WorkerCore::Impl {
   uint32_t FindPiece(const LocalKey& key) const;
   uint32_t NewPiece(const LocalKey& key);
   void FreePiece(uint32_t index);
+
+  // memory.cc
+  void TakePlace(uint32_t index, bool on_disk);
+  void LeavePlace(uint32_t index);
+  void BecomeIdle(uint32_t index);
+  void NotIdle(uint32_t index);
+  void SpillWhatMust();
+  void StartSpill();
+  void OnSpilled(const event::Spilled& event);
+  // What memory holds when all that is on its way to disk has arrived there.
+  uint64_t StayingBytes() const { return counters_.memory_bytes - spilling_bytes_; }
 
   // gather.cc
   void OnGather(const InputObject& object);
@@ -270,6 +298,7 @@ class WorkerCore::Impl {
   std::string ValidatePieces() const;
   std::string ValidatePeers() const;
   std::string ValidateTotals() const;
+  std::string ValidateMemory() const;
 
   const Config config_;
   Counters counters_;
@@ -308,6 +337,15 @@ class WorkerCore::Impl {
   std::map<FetchId, Fetch> fetches_;
   FetchId last_fetch_ = 0;
   uint32_t requests_ = 0;  // fetches under way
+
+  // Memory of the store.
+  absl::btree_set<IdlePiece> idle_;  // in memory, and nobody's; empty when there is no budget
+  uint64_t last_idle_ = 0;
+  uint64_t spilling_bytes_ = 0;
+  bool relieving_ = false;  // above the upper mark, and not yet below the lower one
+  uint64_t no_spill_before_ns_ = 0;
+  std::map<SpillId, std::vector<uint32_t>> spills_;  // under way: their pieces
+  SpillId last_spill_ = 0;
 
   std::deque<AttemptRef> resuming_;  // some may have ended
 

@@ -31,6 +31,7 @@ void WorkerCore::Impl::PinInputs(uint32_t slot, const Assignment& assignment) {
     const bool reported = !piece.doomed;
     piece.doomed = false;
     ++piece.users;
+    if (!TASKD_MUTANT(kPinnedSpilled)) NotIdle(index);
     if (piece.state == PieceState::kLocal) {
       // The scheduler freed it and thinks it gone: it is a replica again.
       if (!reported)
@@ -98,11 +99,12 @@ void WorkerCore::Impl::Unpin(uint32_t index) {
   switch (piece.state) {
     case PieceState::kLocal:
       if (piece.key.parts.whole() && !piece.doomed) {
-        if (!TASKD_MUTANT(kLastCopyEvicted)) return;
+        piece.next_use = kUnknownUse;
+        if (!TASKD_MUTANT(kLastCopyEvicted)) return BecomeIdle(index);
         if (connected_) Emit(action::SendReplicaLost{session_, piece.key.id});
       }
       Emit(action::Drop{piece.key});
-      LeaveStore(piece);
+      LeaveStore(index);
       FreePiece(index);
       return;
     case PieceState::kWanted:
@@ -122,7 +124,8 @@ void WorkerCore::Impl::Unpin(uint32_t index) {
   }
 }
 
-void WorkerCore::Impl::BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t crc32c) {
+void WorkerCore::Impl::BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t crc32c,
+                                   bool on_disk) {
   Piece& piece = pieces_[index];
   piece.state = PieceState::kLocal;
   piece.size_bytes = size_bytes;
@@ -131,10 +134,13 @@ void WorkerCore::Impl::BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t
     ++counters_.replicas;
     counters_.replica_bytes += size_bytes;
   }
+  TakePlace(index, on_disk);
   if (!piece.waiters.empty()) work_.push_back({Work::Kind::kArrived, index, 0, {}});
 }
 
-void WorkerCore::Impl::LeaveStore(Piece& piece) {
+void WorkerCore::Impl::LeaveStore(uint32_t index) {
+  LeavePlace(index);
+  const Piece& piece = pieces_[index];
   if (!piece.key.parts.whole()) return;
   --counters_.replicas;
   counters_.replica_bytes -= piece.size_bytes;
@@ -194,7 +200,7 @@ void WorkerCore::Impl::OnFree(const ObjectVersion& object) {
   }
   if (piece.state != PieceState::kLocal) return;  // under way for nobody: dropped when it arrives
   Emit(action::Drop{piece.key});
-  LeaveStore(piece);
+  LeaveStore(index);
   FreePiece(index);
 }
 
@@ -202,7 +208,7 @@ void WorkerCore::Impl::OnReplicaLost(const ObjectVersion& object) {
   const uint32_t index = FindPiece({object, {}});
   if (index == kNoSlot || pieces_[index].state != PieceState::kLocal) return;
   Piece& piece = pieces_[index];
-  LeaveStore(piece);
+  LeaveStore(index);
   if (connected_ && !piece.doomed) Emit(action::SendReplicaLost{session_, object});
   if (piece.users == 0) {
     FreePiece(index);

@@ -92,7 +92,7 @@ bool WorkerCore::Impl::ContinueReset(Work& work) {
     piece.candidates.clear();
     if (piece.state == PieceState::kInFlight) continue;  // until its request is answered
     if (piece.state == PieceState::kWanted) Unqueue(work.piece);
-    if (piece.state == PieceState::kLocal) LeaveStore(piece);
+    if (piece.state == PieceState::kLocal) LeaveStore(work.piece);
     FreePiece(work.piece);
   }
   for (auto& [id, fetch] : fetches_) {

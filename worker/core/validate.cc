@@ -14,6 +14,7 @@ std::string WorkerCore::Impl::Validate() const {
   if (error.empty()) error = ValidatePieces();
   if (error.empty()) error = ValidatePeers();
   if (error.empty()) error = ValidateTotals();
+  if (error.empty()) error = ValidateMemory();
   return error;
 }
 
@@ -173,6 +174,39 @@ std::string WorkerCore::Impl::ValidateTotals() const {
   for (uint64_t i = 1; i < outcomes_.size(); ++i) {
     if (outcomes_[i].outcome.sequence != outcomes_[i - 1].outcome.sequence + 1)
       return "outcomes are out of sequence";
+  }
+  return "";
+}
+
+std::string WorkerCore::Impl::ValidateMemory() const {
+  uint64_t memory = 0, disk = 0, spilling = 0, idle = 0;
+  for (uint32_t index = 0; index < pieces_.size(); ++index) {
+    const Piece& piece = pieces_[index];
+    const std::string name = StrCat("piece of ", ToString(piece.key.id.object));
+    const bool local = piece.state == PieceState::kLocal;
+    if (!local && (piece.idle_since != 0 || piece.spill != 0))
+      return StrCat(name, " is not here, yet its memory is counted");
+    if (!local) continue;
+    (piece.place == Place::kDisk ? disk : memory) += piece.size_bytes;
+    if (piece.place == Place::kSpilling) {
+      spilling += piece.size_bytes;
+      auto spill = spills_.find(piece.spill);
+      if (spill == spills_.end() || std::count(spill->second.begin(), spill->second.end(), index) != 1)
+        return StrCat(name, " is on its way to disk, yet in no request");
+    }
+    const bool may_go = config_.store_bytes != 0 && piece.users == 0 && piece.size_bytes > 0 &&
+                        piece.place == Place::kMemory;
+    if (work_.empty() && may_go != (piece.idle_since != 0))
+      return StrCat(name, " is wrongly idle or not");
+    if (piece.idle_since == 0) continue;
+    ++idle;
+    if (!idle_.contains({~piece.next_use, piece.idle_since, index}))
+      return StrCat(name, " is idle, yet not listed");
+  }
+  if (memory != counters_.memory_bytes || disk != counters_.disk_bytes ||
+      spilling != spilling_bytes_ || idle != idle_.size() ||
+      spills_.size() > limits::kSpillsAtOnce) {
+    return "memory of the store is miscounted";
   }
   return "";
 }

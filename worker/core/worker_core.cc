@@ -3,6 +3,7 @@
 // seen whole.
 #include "worker/core/worker_core.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "worker/core/impl.h"
@@ -42,12 +43,15 @@ uint64_t WorkerCore::Impl::Step(uint64_t now_ns, std::span<Event> events, uint32
     StartWhatFits();
     WakePeers();
     PlanFetches();
+    SpillWhatMust();
     StopWhenIdle();
   }
   actions_ = nullptr;
   counters_.outcomes_unacked = outcomes_.size();
   if (budget_ <= 0) return now_ns;
-  return timers_.empty() ? kNever : timers_.begin()->first;
+  uint64_t wake = timers_.empty() ? kNever : timers_.begin()->first;
+  if (relieving_ && no_spill_before_ns_ > now_ns) wake = std::min(wake, no_spill_before_ns_);
+  return wake;
 }
 
 void WorkerCore::Impl::Handle(Event& event) {
@@ -84,6 +88,7 @@ void WorkerCore::Impl::Handle(Event& event) {
       if (core.Current(e.session)) core.OnResume(e.attempt);
     }
     void operator()(event::ReplicaLost& e) const { core.OnReplicaLost(e.object); }
+    void operator()(event::Spilled& e) const { core.OnSpilled(e); }
     void operator()(event::Shutdown&) const { core.OnShutdown(); }
   };
   std::visit(Visitor{*this}, event);

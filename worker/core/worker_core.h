@@ -25,6 +25,7 @@ namespace taskd::worker {
 
 struct Config {
   Resources capacity;
+  uint64_t store_bytes = 0;  // memory for objects; 0: without limit
   uint32_t fetches_total = limits::kFetchesTotal;
   uint32_t fetches_per_peer = limits::kFetchesPerPeer;
 };
@@ -36,6 +37,8 @@ struct Counters {
   uint64_t fetch_items[5] = {};  // by FetchStatus
   uint32_t fetching = 0, queued = 0, running = 0;
   uint64_t replicas = 0, replica_bytes = 0;
+  uint64_t memory_bytes = 0, disk_bytes = 0;  // of pieces in the store, by where they are
+  uint64_t spilled = 0, spilled_bytes = 0, spills_failed = 0;
   uint64_t outcomes_unacked = 0;
 };
 

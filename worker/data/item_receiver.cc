@@ -55,7 +55,7 @@ absl::Status ItemReceiver::Begin(const v1::FetchChunk& chunk) {
   if (!right_count || !fits || !std::is_sorted(part_ends_.begin(), part_ends_.end())) {
     return Fail(FetchStatus::kIoError, "the peer sent part ends that do not fit");
   }
-  writer_ = store_.NewWriter();
+  writer_ = store_.NewWriter(size_bytes_);
   return AppendInParts({});  // empty parts at the start
 }
 
@@ -77,10 +77,10 @@ absl::Status ItemReceiver::Finish(const v1::FetchChunk& chunk) {
         FetchStatus::kIoError,
         StrCat("the bytes that arrived are damaged: ", writer_->size_bytes(), " of ", size_bytes_));
   }
-  absl::StatusOr<OutputInfo> info = store_.Commit(key_, std::move(writer_));
+  absl::StatusOr<StoredOutput> info = store_.Commit(key_, std::move(writer_));
   if (!info.ok()) return Fail(FetchStatus::kIoError, std::string(info.status().message()));
   complete_ = true;
-  result_ = {FetchStatus::kOk, info->size_bytes, info->crc32c};
+  result_ = {FetchStatus::kOk, info->size_bytes, info->crc32c, info->on_disk};
   return absl::OkStatus();
 }
 

@@ -21,28 +21,12 @@ ExecError StoreError(const absl::Status& status) {
   return {FailureClass::kStore, std::string(ToStd(status.message()))};
 }
 
-absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io::ErrnoStatus("write", path, errno);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  return absl::OkStatus();
-}
-
-// A new file of its own (0600) whose bytes `fill` writes.
-absl::Status MakeFile(const std::string& path, absl::FunctionRef<absl::Status(int fd)> fill) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return io::ErrnoStatus("make", path, errno);
-  absl::Status filled = fill(fd);
-  if (close(fd) != 0 && filled.ok()) return io::ErrnoStatus("write", path, errno);
-  return filled;
-}
-
 }  // namespace
 
-AttemptFolder::~AttemptFolder() { RemoveTree(path_); }
+AttemptFolder::~AttemptFolder() {
+  RemoveTree(path_);
+  if (!memory_path_.empty()) RemoveTree(memory_path_);
+}
 
 ExecError AttemptFolder::Stage(const CommandPlan& plan) {
   for (const CommandPlan::PathInput& input : plan.paths) {
@@ -72,7 +56,7 @@ ExecError AttemptFolder::Stage(const CommandPlan& plan) {
 
 ExecError AttemptFolder::WriteText(const CommandPlan::TextFile& text) const {
   const std::string path = path_ + "/" + text.path;
-  absl::Status made = MakeFile(path, [&](int fd) { return WriteAll(fd, text.text, path); });
+  absl::Status made = io::MakeFile(path, [&](int fd) { return io::WriteAll(fd, text.text, path); });
   return made.ok() ? ExecError{} : StoreError(made);
 }
 
@@ -92,21 +76,42 @@ ExecError AttemptFolder::StageInput(const CommandPlan::StagedInput& input) {
     }
   }
   const std::string path = path_ + "/" + input.path;
-  if (reader->in_file() && range.length == reader->meta().size_bytes) {
-    if (link(reader->entry().path.c_str(), path.c_str()) == 0) {
-      links_.push_back({input.key.id, path, reader->entry().identity});
-      return {};
-    }
+  absl::Status copied = absl::OkStatus();
+  if (reader->entry().has_own_file() && range.length == reader->meta().size_bytes) {
+    copied = reader->Verify();
     // Too many links, or a file system without them: a copy does as well.
+    if (copied.ok() && LinkInput(*reader, input)) return {};
   }
-  absl::Status copied = MakeFile(path, [&](int fd) {
-    return reader->Stream(range, [&](std::string_view bytes) { return WriteAll(fd, bytes, path); });
-  });
+  if (copied.ok()) {
+    copied = io::MakeFile(path, [&](int fd) {
+      return reader->Stream(range,
+                            [&](std::string_view bytes) { return io::WriteAll(fd, bytes, path); });
+    });
+  }
   if (copied.code() == absl::StatusCode::kDataLoss) {
     store_.ReportLost(input.key.id);
     return {FailureClass::kInputLost, std::string(ToStd(copied.message()))};
   }
   return copied.ok() ? ExecError{} : StoreError(copied);
+}
+
+// The store may drop its own name for the file at any time: the link keeps the bytes.
+bool AttemptFolder::LinkInput(const ObjectReader& reader, const CommandPlan::StagedInput& input) {
+  const StoreFile& file = *reader.entry().file;
+  const std::string path = path_ + "/" + input.path;
+  std::string hard = path;
+  if (!file.on_disk) {
+    if (memory_path_.empty()) return false;
+    if (mkdir(memory_path_.c_str(), 0700) != 0 && errno != EEXIST) return false;
+    hard = StrCat(memory_path_, "/", links_.size());
+  }
+  if (link(file.path.c_str(), hard.c_str()) != 0) return false;
+  if (!file.on_disk && symlink(hard.c_str(), path.c_str()) != 0) {
+    unlink(hard.c_str());
+    return false;
+  }
+  links_.push_back({input.key.id, input.path, hard, file.identity});
+  return true;
 }
 
 ExecError AttemptFolder::CheckInputs() const {
@@ -120,18 +125,18 @@ ExecError AttemptFolder::CheckInputs() const {
     if (FileIdentity::Of(s) == link.identity) continue;
     store_.ReportLost(link.id);
     error = {FailureClass::kInputChanged,
-             StrCat("the command changed its input ", link.path.substr(path_.size() + 1),
+             StrCat("the command changed its input ", link.name,
                     "; inputs are shared with other tasks: write to a copy instead")};
   }
   return error;
 }
 
 ExecError AttemptFolder::Collect(const CommandPlan& plan, const Assignment& a,
-                                 std::vector<OutputInfo>& outputs) {
+                                 std::vector<StoredOutput>& outputs) {
   for (uint32_t i = 0; i < plan.outputs.size(); ++i) {
     const CommandPlan::Output& output = plan.outputs[i];
     const LocalKey key{{{a.attempt.task.job, a.first_output + i}, a.attempt.attempt}, {}};
-    absl::StatusOr<OutputInfo> info = CollectOutput(output, key);
+    absl::StatusOr<StoredOutput> info = CollectOutput(output, key);
     if (info.ok()) {
       outputs.push_back(*info);
       continue;
@@ -155,7 +160,7 @@ ExecError AttemptFolder::Collect(const CommandPlan& plan, const Assignment& a,
   return {};
 }
 
-absl::StatusOr<OutputInfo> AttemptFolder::CollectOutput(const CommandPlan::Output& output,
+absl::StatusOr<StoredOutput> AttemptFolder::CollectOutput(const CommandPlan::Output& output,
                                                         const LocalKey& key) {
   if (output.kind == CommandPlan::Output::Kind::kParts) return CollectParts(output, key);
   absl::StatusOr<int> fd = OpenOutput(output.file);
@@ -164,7 +169,7 @@ absl::StatusOr<OutputInfo> AttemptFolder::CollectOutput(const CommandPlan::Outpu
   return store_.Adopt(key, *fd, path_ + "/" + output.file);
 }
 
-absl::StatusOr<OutputInfo> AttemptFolder::CollectParts(const CommandPlan::Output& output,
+absl::StatusOr<StoredOutput> AttemptFolder::CollectParts(const CommandPlan::Output& output,
                                                        const LocalKey& key) {
   std::unique_ptr<ObjectWriter> writer = store_.NewWriter();
   std::string buffer(limits::kChunkBytes, '\0');

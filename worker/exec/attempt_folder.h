@@ -14,13 +14,15 @@ namespace taskd::worker {
 
 class AttemptFolder {
  public:
-  AttemptFolder(Store& store, std::string path) : store_(store), path_(std::move(path)) {}
+  // `memory_path`: a name for a folder of the attempt on the tmpfs of the store; empty: there is none.
+  AttemptFolder(Store& store, std::string path, std::string memory_path)
+      : store_(store), path_(std::move(path)), memory_path_(std::move(memory_path)) {}
   ~AttemptFolder();  // removes it
   AttemptFolder(const AttemptFolder&) = delete;
   AttemptFolder& operator=(const AttemptFolder&) = delete;
 
   // Makes the folders and files of the plan. Large whole objects become hard links to their store
-  // files, the rest are copies. kInputPath, kInputLost (a replica is gone; the store has reported
+  // files, or symbolic links to such in memory; the rest are copies. kInputPath, kInputLost (a replica is gone; the store has reported
   // it) or kStore.
   ExecError Stage(const CommandPlan& plan);
 
@@ -31,27 +33,29 @@ class AttemptFolder {
   // Puts every output into the store as a version of `attempt`. All or nothing: after an error none
   // is there. kOutputMissing or kStore.
   ExecError Collect(const CommandPlan& plan, const Assignment& assignment,
-                    std::vector<OutputInfo>& outputs);
+                    std::vector<StoredOutput>& outputs);
 
   const std::string& path() const { return path_; }
 
  private:
   struct Link {
     ObjectVersion id;
-    std::string path;
+    std::string name;  // of the input, in messages
+    std::string path;  // of the hard link
     FileIdentity identity;
   };
 
   ExecError StageInput(const CommandPlan::StagedInput& input);
+  bool LinkInput(const ObjectReader& reader, const CommandPlan::StagedInput& input);
   ExecError WriteText(const CommandPlan::TextFile& text) const;
-  absl::StatusOr<OutputInfo> CollectOutput(const CommandPlan::Output& output, const LocalKey& key);
-  absl::StatusOr<OutputInfo> CollectParts(const CommandPlan::Output& output, const LocalKey& key);
+  absl::StatusOr<StoredOutput> CollectOutput(const CommandPlan::Output& output, const LocalKey& key);
+  absl::StatusOr<StoredOutput> CollectParts(const CommandPlan::Output& output, const LocalKey& key);
   // A regular file below the folder, reached without following any link. NotFound, or
   // FailedPrecondition saying what stands there instead.
   absl::StatusOr<int> OpenOutput(const std::string& file) const;
 
   Store& store_;
-  const std::string path_;
+  const std::string path_, memory_path_;
   std::vector<Link> links_;
 };
 

@@ -76,7 +76,7 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
     start_ns_ = MonotonicNs();
     if (a.time_limit_ns != 0) deadline_ns_ = start_ns_ + a.time_limit_ns;
     const std::string& name = request_->body->builtin().name();
-    std::vector<OutputInfo> outputs;
+    std::vector<StoredOutput> outputs;
     ExecError error;
     if (name == "busy") {
       while (!Stopped() && MonotonicNs() - start_ns_ < request_->body->builtin().duration_ns()) {
@@ -104,11 +104,11 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
 
   // `size_bytes` of noise an output: the same for the same key, so that every attempt makes the
   // same bytes.
-  ExecError Generate(std::vector<OutputInfo>& outputs) {
+  ExecError Generate(std::vector<StoredOutput>& outputs) {
     const uint64_t size = request_->body->builtin().size_bytes();
     for (uint32_t i = 0; i < request_->assignment.output_count; ++i) {
       Prng prng(HashBytes(i, request_->key));
-      std::unique_ptr<ObjectWriter> writer = context_.store.NewWriter();
+      std::unique_ptr<ObjectWriter> writer = context_.store.NewWriter(size);
       std::string chunk;
       for (uint64_t done = 0; done < size && !Stopped(); done += chunk.size()) {
         chunk.clear();
@@ -120,7 +120,7 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
         }
         if (absl::Status s = writer->Append(chunk); !s.ok()) return Undo(outputs, s);
       }
-      absl::StatusOr<OutputInfo> info =
+      absl::StatusOr<StoredOutput> info =
           context_.store.Commit(OutputKey(request_->assignment, i), std::move(writer));
       if (!info.ok()) return Undo(outputs, info.status());
       outputs.push_back(*info);
@@ -128,7 +128,7 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
     return {};
   }
 
-  ExecError Concat(std::vector<OutputInfo>& outputs) {
+  ExecError Concat(std::vector<StoredOutput>& outputs) {
     std::unique_ptr<ObjectWriter> writer = context_.store.NewWriter();
     absl::Status write;
     ExecError error = ReadInputs(
@@ -139,7 +139,7 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
   }
 
   // One line an input: its crc32c and size.
-  ExecError Checksum(std::vector<OutputInfo>& outputs) {
+  ExecError Checksum(std::vector<StoredOutput>& outputs) {
     std::string text;
     uint32_t crc = 0;
     auto extend = [&](std::string_view bytes) {
@@ -182,15 +182,15 @@ class ComputeRun : public Run, public std::enable_shared_from_this<ComputeRun> {
     return {};
   }
 
-  ExecError CommitOnly(std::unique_ptr<ObjectWriter> writer, std::vector<OutputInfo>& outputs) {
-    absl::StatusOr<OutputInfo> info =
+  ExecError CommitOnly(std::unique_ptr<ObjectWriter> writer, std::vector<StoredOutput>& outputs) {
+    absl::StatusOr<StoredOutput> info =
         context_.store.Commit(OutputKey(request_->assignment, 0), std::move(writer));
     if (!info.ok()) return Undo(outputs, info.status());
     outputs.push_back(*info);
     return {};
   }
 
-  ExecError Undo(std::vector<OutputInfo>& outputs, const absl::Status& status) {
+  ExecError Undo(std::vector<StoredOutput>& outputs, const absl::Status& status) {
     for (uint32_t i = 0; i < outputs.size(); ++i)
       context_.store.Drop(OutputKey(request_->assignment, i));
     outputs.clear();

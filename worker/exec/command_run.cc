@@ -76,12 +76,15 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
 
   void Prepare() {
     const AttemptRef& attempt = request_->assignment.attempt;
-    const std::string folder =
-        StrCat(context_.run_path, "/", attempt.task.job, "-", attempt.task.ordinal, "-",
-               absl::Hex(attempt.attempt), ".", context_.next_folder++);
+    const std::string name =
+        StrCat("/", attempt.task.job, "-", attempt.task.ordinal, "-", absl::Hex(attempt.attempt),
+               ".", context_.next_folder++);
+    const std::string folder = context_.run_path + name;
+    const std::string& memory = context_.memory_run_path;
     ExecError error = MakePlan(*request_, folder, context_.pools, plan_);
     if (!error.ok()) return Finish(FailedDone(*request_, std::move(error)));
-    folder_ = std::make_unique<AttemptFolder>(context_.store, folder);
+    folder_ = std::make_unique<AttemptFolder>(context_.store, folder,
+                                              memory.empty() ? "" : memory + name);
     error = folder_->Stage(plan_);
     if (killed_) return Finish(CancelledDone(*request_));
     if (error.ok()) error = Launch();

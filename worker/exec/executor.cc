@@ -36,6 +36,7 @@ Executor::Executor(Store& store, Options options)
                memory_,
                options.guardian,
                std::move(options.run_path),
+               std::move(options.memory_run_path),
                std::move(options.pools),
                0,
                options.grace_ns,

@@ -23,6 +23,7 @@ class Executor {
  public:
   struct Options {
     std::string run_path;                // WorkDir::run_path()
+    std::string memory_run_path;         // of the work folder in memory; empty: there is none
     uint32_t cpus = 1;                   // threads for built-ins
     RunRing* ring = nullptr;             // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run

@@ -27,7 +27,8 @@ struct ExecContext {
   Reactor& reactor;
   MemoryWatch& memory;
   const Guardian* guardian;  // may be null
-  std::string run_path;
+  std::string run_path;         // of folders of attempts
+  std::string memory_run_path;  // likewise on the tmpfs of the store; empty: there is none
   NodePools pools;
   std::atomic<uint64_t> next_folder{
       0};  // an attempt's folder is removed after it is done, so names are not reused

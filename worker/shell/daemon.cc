@@ -55,6 +55,21 @@ void TellWhatRan(const WorkDir& dir) {
     io::LogWarning(StrCat("and ", left.size() - kToldOfTheDead, " more tasks"));
 }
 
+// One that belongs to this work folder, which is ours alone. What dead workers of this user left in memory
+// goes: it is dear.
+absl::StatusOr<WorkDir> OpenMemoryDir(const std::string& tmpfs, const std::string& work_path) {
+  const std::string prefix = StrCat("taskd-", geteuid(), "-");
+  absl::StatusOr<WorkDir> dir = WorkDir::Open(
+      StrCat(tmpfs, "/", prefix, absl::Hex(HashBytes(2, work_path), absl::kZeroPad16)));
+  if (!dir.ok()) {
+    return absl::Status(dir.status().code(),
+                        StrCat(ToStd(dir.status().message()),
+                               "; give another --memory-dir, or 'none' to keep large results on disk"));
+  }
+  WorkDir::SweepDead(dir->path(), prefix, [](const WorkDir&) {});
+  return dir;
+}
+
 // The executors' log for the data service, which knows nothing of executors.
 class AttemptLogReader : public LogReader {
  public:
@@ -78,18 +93,27 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(WorkerOptions options,
                                                       const Guardian& guardian) {
   absl::StatusOr<WorkDir> work_dir = WorkDir::Open(options.work_dir);
   if (!work_dir.ok()) return work_dir.status();
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), *std::move(work_dir)));
+  std::optional<WorkDir> memory_dir;
+  if (!options.memory_dir.empty()) {
+    absl::StatusOr<WorkDir> opened = OpenMemoryDir(options.memory_dir, work_dir->path());
+    if (!opened.ok()) return opened.status();
+    memory_dir.emplace(*std::move(opened));
+  }
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(options), *std::move(work_dir), std::move(memory_dir)));
   if (absl::Status s = daemon->StartParts(guardian); !s.ok()) return s;
   return daemon;
 }
 
-Daemon::Daemon(WorkerOptions options, WorkDir work_dir)
+Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> memory_dir)
     : options_(std::move(options)),
       work_dir_(std::move(work_dir)),
-      store_(work_dir_.store_path(),
+      memory_dir_(std::move(memory_dir)),
+      store_({work_dir_.store_path(), memory_dir_ ? memory_dir_->store_path() : "",
+              *options_.store_budget_bytes, options_.disk_bytes},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
-      core_(Config{options_.capacity}) {}
+      core_(Config{options_.capacity, *options_.store_budget_bytes}) {}
 
 Daemon::~Daemon() {
   link_.reset();
@@ -100,6 +124,7 @@ Daemon::~Daemon() {
   ring_.reset();
   store_.DropAll();
   work_dir_.Clean();
+  if (memory_dir_) memory_dir_->Remove();
 }
 
 absl::Status Daemon::OpenRing() {
@@ -122,6 +147,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   }
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
+  if (memory_dir_) exec.memory_run_path = memory_dir_->run_path();
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
   exec.zero = options_.zero;
@@ -182,7 +208,7 @@ void Daemon::MakeLink() {
       HashBytes(HashBytes(1, options_.name), options_.host + work_dir_.path()) | 1;  // 0 is none
   link.incarnation = io::RandomU64() | 1;
   link.capacity = options_.capacity;
-  link.store_budget_bytes = options_.store_budget_bytes;
+  link.store_budget_bytes = *options_.store_budget_bytes;
   link.attributes = options_.attributes;
   if (options_.ends_after_ns != 0) link.ends_at_ns = io::NowNs() + options_.ends_after_ns;
   link_ = std::make_unique<SchedulerLink>(std::move(link), inbox_);
@@ -191,7 +217,7 @@ void Daemon::MakeLink() {
 absl::Status Daemon::Run() {
   io::LogInfo(StrCat("worker ", options_.name, ": ", FormatCpus(options_.capacity.cpus_milli),
                      " cpus, ", FormatBytes(options_.capacity.memory_bytes), "; work folder ",
-                     work_dir_.path(), ", data on ", data_address_, ", metrics on ",
+                     work_dir_.path(), memory_dir_ ? " and " + memory_dir_->path() : "", ", data on ", data_address_, ", metrics on ",
                      http_->address()));
   while (!stopped_ && link_->fatal().ok()) {
     const uint64_t link_wake = link_->OnTime(io::NowNs(), Figures());
@@ -267,6 +293,13 @@ void Daemon::Do(action::StartFetch& a) {
   fetcher_->Start(a.fetch, desk_.PeerAddress(a.peer), std::move(a.items));
 }
 
+void Daemon::Do(action::Spill& a) {
+  store_.Spill(std::move(a.items),
+               [inbox = inbox_, spill = a.spill](std::vector<event::Spilled::Result> results) {
+                 inbox->Post(event::Spilled{spill, std::move(results)});
+               });
+}
+
 void Daemon::Do(action::StartExec& a) {
   if (!a.units.empty()) desk_.Grant(a.attempt, std::move(a.units));
   std::shared_ptr<const ExecRequest> request = desk_.Request(a.attempt);
@@ -278,7 +311,7 @@ void Daemon::Do(action::StartExec& a) {
 HeartbeatFigures Daemon::Figures() const {
   const StoreTotals totals = store_.totals();
   const Counters& c = core_.counters();
-  return {totals.heap_bytes + totals.file_bytes, c.running, c.fetching + c.queued,
+  return {totals.bytes(), c.running, c.fetching + c.queued,
           fetcher_->fetched_bytes(), data_server_->served_bytes()};
 }
 

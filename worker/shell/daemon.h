@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ class Daemon {
   void Stop();
 
  private:
-  Daemon(WorkerOptions options, WorkDir work_dir);
+  Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> memory_dir);
   absl::Status OpenRing();
   absl::Status StartParts(const Guardian& guardian);
   absl::Status StartHttp(const std::string& worker_key, const std::string& client_key);
@@ -61,6 +62,7 @@ class Daemon {
   void Do(action::SendYield&) { TASKD_CHECK(false); }
   void Do(action::ResumeExec&) { TASKD_CHECK(false); }
   void Do(action::ReleaseSubmission&) { TASKD_CHECK(false); }
+  void Do(action::Spill& a);
   void Do(action::Drop& a) { store_.Drop(a.key); }
   void Do(action::DropAll&) { store_.DropAll(); }
   void Do(action::Stopped&) { stopped_ = true; }
@@ -74,6 +76,7 @@ class Daemon {
 
   const WorkerOptions options_;
   const WorkDir work_dir_;
+  const std::optional<WorkDir> memory_dir_;  // on a tmpfs
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::unique_ptr<RunRing> ring_;
   Store store_;

@@ -32,10 +32,18 @@ void FillAttempts(const Counters& core, io::MetricsPage& page) {
 void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& page) {
   page.Gauge("taskd_worker_store_objects", "Objects and selections of parts in the store.",
              Number(store.objects));
-  page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(store.heap_bytes),
-             {{"where", "heap"}});
-  page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(store.file_bytes),
-             {{"where", "file"}});
+  const auto bytes = [&](const char* where, uint64_t value) {
+    page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(value), {{"where", where}});
+  };
+  bytes("heap", store.heap_bytes);
+  bytes("shared_memory", store.shared_bytes);
+  bytes("disk", store.disk_bytes);
+  page.Counter("taskd_worker_spilled_objects_total", "Objects that went from memory to disk.",
+               Number(core.spilled));
+  page.Counter("taskd_worker_spilled_bytes_total", "Bytes of these.", Number(core.spilled_bytes));
+  page.Counter("taskd_worker_spill_failures_total",
+               "Objects that could not go to disk: it is full, or cannot be written.",
+               Number(core.spills_failed));
   page.Gauge("taskd_worker_replicas", "Replicas that the scheduler may name to others.",
              Number(core.replicas));
   page.Counter("taskd_worker_objects_lost_total", "Objects whose file vanished or was damaged.",

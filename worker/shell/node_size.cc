@@ -106,8 +106,8 @@ uint64_t MemoryBytes(const std::string& root) {
 }  // namespace
 
 Resources DetectNodeSize(const std::string& root) {
-  // A fifth stays for this daemon, its store's heap and the system's page cache.
-  return {static_cast<uint32_t>(CpusMilli(root)), MemoryBytes(root) / 5 * 4};
+  // A fifth is for the store (see DefaultStoreBytes), and a fifth stays for this daemon and the page cache.
+  return {static_cast<uint32_t>(CpusMilli(root)), MemoryBytes(root) / 5 * 3};
 }
 
 }  // namespace taskd::worker

@@ -1,5 +1,7 @@
 #include "worker/shell/options.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -16,6 +18,8 @@
 
 namespace taskd::worker {
 namespace {
+
+constexpr char kSharedMemory[] = "/dev/shm";
 
 // The gpus that this daemon was given, by the batch system say. Empty: it has all, and they are numbered.
 std::vector<std::string> VisibleGpus() {
@@ -63,6 +67,30 @@ std::string DefaultWorkDir(const std::string& prefix, const std::string& name) {
   return StrCat(tmp != nullptr && tmp[0] == '/' ? tmp : "/tmp", "/", prefix, name);
 }
 
+bool IsTmpfs(const std::string& folder) {
+  struct statfs s;
+  return statfs(folder.c_str(), &s) == 0 && s.f_type == TMPFS_MAGIC;
+}
+
+absl::Status PlaceStore(const std::string& store, const std::string& memory_dir,
+                        WorkerOptions& options) {
+  options.store_budget_bytes = options.capacity.memory_bytes / 3;
+  if (!store.empty()) {
+    absl::StatusOr<uint64_t> bytes = ParseBytes(store);
+    if (!bytes.ok())
+      return absl::InvalidArgumentError(StrCat("--store: ", ToStd(bytes.status().message())));
+    options.store_budget_bytes = *bytes;
+  }
+  if (memory_dir == "none") return absl::OkStatus();
+  if (memory_dir != kSharedMemory && !IsTmpfs(memory_dir)) {
+    return absl::InvalidArgumentError(
+        StrCat("--memory-dir ", memory_dir,
+               ": this is no folder of a tmpfs; give one, or 'none' to keep large results on disk"));
+  }
+  if (IsTmpfs(memory_dir)) options.memory_dir = memory_dir;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions& options) {
@@ -75,8 +103,13 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("name", &options.name, "name of this worker, unique in the cluster [HOST-PID]");
   flags.Cpus("cpus", &options.capacity.cpus_milli, "cpus for tasks");
   flags.Bytes("memory", &options.capacity.memory_bytes, "memory for tasks");
-  flags.Bytes("store", &options.store_budget_bytes,
-              "room for results that others still read; 0: no limit");
+  std::string store, memory_dir = kSharedMemory;
+  flags.Text("store", &store,
+             "memory for results, as in 4GiB; what is more goes to disk; 0: no limit [a third of "
+             "--memory]");
+  flags.Text("memory-dir", &memory_dir,
+             "folder of a tmpfs for results in memory; none: large ones go to disk at once");
+  flags.Bytes("disk", &options.disk_bytes, "disk for results; 0: no limit");
   flags.List("resource", &options.pools, "NAME=AMOUNT: gpus, or worker.NAME; may be given again");
   flags.List("attribute", &options.attributes,
              "a name that placement rules may ask for; may be given again");
@@ -116,6 +149,10 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   }
   if (absl::Status pools = AddPools(options); !pools.ok()) {
     std::fprintf(stderr, "taskd-worker: %s\n", std::string(pools.message()).c_str());
+    return 2;
+  }
+  if (absl::Status placed = PlaceStore(store, memory_dir, options); !placed.ok()) {
+    std::fprintf(stderr, "taskd-worker: %s\n", std::string(placed.message()).c_str());
     return 2;
   }
   if (options.capacity.cpus_milli == 0) {

@@ -58,18 +58,19 @@ absl::StatusOr<ObjectReader> ObjectReader::Open(std::shared_ptr<const ObjectEntr
   ObjectReader reader(std::move(entry));
   if (!reader.in_file()) return reader;
   const ObjectEntry& e = *reader.entry_;
-  reader.fd_ = open(e.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const StoreFile& file = *e.file;
+  reader.fd_ = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (reader.fd_ < 0) {
     const int error = errno;
-    std::string message = StrCat("cannot open the store file ", e.path, ": ", std::strerror(error));
+    std::string message = StrCat("cannot open the store file ", file.path, ": ", std::strerror(error));
     // Out of descriptors says nothing about the file.
     if (error == EMFILE || error == ENFILE || error == ENOMEM)
       return absl::ResourceExhaustedError(message);
     return absl::DataLossError(message);
   }
   struct stat s;
-  if (fstat(reader.fd_, &s) != 0 || FileIdentity::Of(s) != e.identity) {
-    return absl::DataLossError(StrCat("the store file ", e.path, " was changed from outside"));
+  if (fstat(reader.fd_, &s) != 0 || FileIdentity::Of(s) != file.identity) {
+    return absl::DataLossError(StrCat("the store file ", file.path, " was changed from outside"));
   }
   return reader;
 }
@@ -109,10 +110,10 @@ absl::Status ObjectReader::Read(uint64_t offset, char* out, size_t n) const {
     return absl::OkStatus();
   }
   while (n > 0) {
-    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(offset));
+    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(entry_->offset + offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      return absl::DataLossError(StrCat("cannot read the store file ", entry_->path, " at ", offset,
+      return absl::DataLossError(StrCat("cannot read the store file ", entry_->file->path, " at ", offset,
                                         ": ", got == 0 ? "it is too short" : std::strerror(errno)));
     }
     out += got;
@@ -142,10 +143,17 @@ absl::Status ObjectReader::Stream(const ByteRange& range, Sink sink) const {
     done += n;
   }
   if (!sound || !checker.Finish()) {
-    return absl::DataLossError(
-        StrCat("the store file ", entry_->path, " is damaged (its checksum is wrong)"));
+    return absl::DataLossError(StrCat(in_file() ? "the store file " + entry_->file->path : "an object",
+                                      " is damaged (its checksum is wrong)"));
   }
   return absl::OkStatus();
+}
+
+absl::Status ObjectReader::Verify() const {
+  if (!entry_->on_disk() || entry_->file->verified) return absl::OkStatus();
+  absl::Status read = Stream({0, meta().size_bytes, 0, 0}, [](auto) { return absl::OkStatus(); });
+  if (read.ok() && entry_->has_own_file()) entry_->file->verified = true;
+  return read;
 }
 
 }  // namespace taskd::worker

@@ -3,8 +3,6 @@
 #ifndef TASKD_WORKER_STORE_OBJECT_H_
 #define TASKD_WORKER_STORE_OBJECT_H_
 
-#include <sys/stat.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,20 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/session.h"
+#include "worker/store/places.h"
 
 namespace taskd::worker {
-
-// What tells a file from a changed one without reading it. Link count and ctime are left out:
-// attempts make hard links to store files.
-struct FileIdentity {
-  uint64_t device = 0, inode = 0, size_bytes = 0;
-  int64_t mtime_ns = 0;
-  bool operator==(const FileIdentity&) const = default;
-  static FileIdentity Of(const struct stat& s) {
-    return {s.st_dev, s.st_ino, static_cast<uint64_t>(s.st_size),
-            s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec};
-  }
-};
 
 struct ObjectMeta {
   uint64_t size_bytes = 0;
@@ -36,13 +23,20 @@ struct ObjectMeta {
   std::vector<uint32_t> part_crcs;  // one a part
 };
 
-// What the store's table holds. Never changes after it is made; the last holder of a dropped heap
-// object frees its bytes. A file is unlinked when the store drops it.
+// What the store's table holds. Never changes after it is made: spilling puts another in its place. Bytes
+// and file go with the last holder.
 struct ObjectEntry {
   ObjectMeta meta;
-  std::string bytes;      // heap
-  std::string path;       // file; empty: heap
-  FileIdentity identity;  // file
+  std::string bytes;  // on the heap
+  Share heap_share;
+  std::shared_ptr<const StoreFile> file;  // null: on the heap
+  uint64_t offset = 0;                    // of its bytes in the file
+
+  bool on_disk() const { return file != nullptr && file->on_disk; }
+  // The file is this object and no other.
+  bool has_own_file() const {
+    return file != nullptr && offset == 0 && file->identity.size_bytes == meta.size_bytes;
+  }
 };
 
 struct ByteRange {
@@ -63,7 +57,7 @@ class ObjectReader {
   ~ObjectReader();
 
   const ObjectMeta& meta() const { return entry_->meta; }
-  bool in_file() const { return !entry_->path.empty(); }
+  bool in_file() const { return entry_->file != nullptr; }
   const ObjectEntry& entry() const { return *entry_; }
 
   // The bytes of parts [lo, hi), or of everything. OutOfRange when the object has no such parts.
@@ -71,6 +65,10 @@ class ObjectReader {
 
   // Copies bytes [offset, offset + n) to `out`. DataLoss when the file is short or cannot be read.
   absl::Status Read(uint64_t offset, char* out, size_t n) const;
+
+  // For who maps or links the file instead of reading it here: compares what lies on disk with its checksum,
+  // once. DataLoss on a mismatch.
+  absl::Status Verify() const;
 
   // Hands every byte of `range` to `sink` in pieces of at most limits::kChunkBytes, and checks the
   // checksums that the range allows: of the whole object, or of each part. DataLoss on a mismatch,

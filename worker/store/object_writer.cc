@@ -1,6 +1,7 @@
 #include "worker/store/object_writer.h"
 
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,8 +13,12 @@
 
 namespace taskd::worker {
 
-ObjectWriter::ObjectWriter(std::string path)
-    : entry_(std::make_shared<ObjectEntry>()), path_(std::move(path)) {}
+ObjectWriter::ObjectWriter(std::shared_ptr<Places> places, uint64_t expected_bytes, bool on_disk)
+    : places_(std::move(places)), entry_(std::make_shared<ObjectEntry>()), share_(places_->memory) {
+  const bool large = expected_bytes > limits::kHeapObjectBytes;
+  on_disk_ = on_disk || (large && (!places_->has_memory_folder() || !share_.GrowTo(expected_bytes)));
+  if (on_disk_) share_ = Share(places_->disk);
+}
 
 ObjectWriter::~ObjectWriter() {
   if (fd_ < 0) return;
@@ -24,9 +29,13 @@ ObjectWriter::~ObjectWriter() {
 absl::Status ObjectWriter::Append(std::string_view bytes) {
   ObjectMeta& meta = entry_->meta;
   const uint64_t size = meta.size_bytes + bytes.size();
-  if (fd_ < 0 && size > limits::kHeapObjectBytes) {
-    if (absl::Status s = OpenFile(); !s.ok()) return s;
+  if (!on_disk_ && !share_.GrowTo(size)) {
+    if (absl::Status s = MoveToDisk(); !s.ok()) return s;
   }
+  if (fd_ < 0 && (on_disk_ || size > limits::kHeapObjectBytes)) {
+    if (absl::Status s = OpenFile(on_disk_ || !places_->has_memory_folder()); !s.ok()) return s;
+  }
+  if (on_disk_ && !share_.GrowTo(size)) return places_->DiskIsFull();
   if (fd_ < 0) {
     entry_->bytes.append(bytes);
   } else if (absl::Status s = WriteFile(bytes); !s.ok()) {
@@ -44,17 +53,44 @@ void ObjectWriter::EndPart() {
   part_crc_ = 0;
 }
 
-absl::Status ObjectWriter::OpenFile() {
-  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+// With the bytes that are on the heap.
+absl::Status ObjectWriter::OpenFile(bool on_disk) {
+  if (on_disk && !on_disk_) {
+    on_disk_ = true;
+    share_ = Share(places_->disk);
+  }
+  if (!share_.GrowTo(entry_->meta.size_bytes)) return places_->DiskIsFull();
+  path_ = places_->NewPath(on_disk);
+  fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd_ < 0) return io::ErrnoStatus("make the store file", path_, errno);
   const std::string head = std::exchange(entry_->bytes, {});
   return WriteFile(head);
+}
+
+absl::Status ObjectWriter::MoveToDisk() {
+  if (fd_ < 0) return OpenFile(true);
+  const int from = std::exchange(fd_, -1);
+  const std::string old_path = std::exchange(path_, {});
+  absl::Status moved = OpenFile(true);
+  for (off_t offset = 0; moved.ok();) {
+    const ssize_t n = sendfile(fd_, from, &offset, limits::kSpillBytes);
+    if (n == 0) break;
+    if (n < 0 && errno != EINTR) moved = io::ErrnoStatus("write the store file", path_, errno);
+  }
+  close(from);
+  unlink(old_path.c_str());
+  return moved;
 }
 
 absl::Status ObjectWriter::WriteFile(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = write(fd_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
+    // A tmpfs that others have filled: what was written of these bytes goes along.
+    if (n < 0 && errno == ENOSPC && !on_disk_) {
+      if (absl::Status s = MoveToDisk(); !s.ok()) return s;
+      continue;
+    }
     if (n < 0) return io::ErrnoStatus("write the store file", path_, errno);
     bytes.remove_prefix(static_cast<size_t>(n));
   }
@@ -67,20 +103,20 @@ absl::StatusOr<std::shared_ptr<const ObjectEntry>> ObjectWriter::Finish() {
     return absl::InvalidArgumentError(
         StrCat(meta.size_bytes - meta.part_ends.back(), " bytes after the end of the last part"));
   }
-  if (fd_ >= 0) {
-    struct stat s;
-    if (fstat(fd_, &s) != 0) return io::ErrnoStatus("stat the store file", path_, errno);
-    const int fd = std::exchange(fd_, -1);
-    if (close(fd) != 0) {  // quota and network file systems report a full disk here
-      const int error = errno;
-      unlink(path_.c_str());
-      return io::ErrnoStatus("write the store file", path_, error);
-    }
-    entry_->identity = FileIdentity::Of(s);
-    entry_->path = path_;
-  } else {
+  share_.ShrinkTo(meta.size_bytes);
+  if (fd_ < 0) {
     entry_->bytes.shrink_to_fit();
+    entry_->heap_share = std::move(share_);
+    return std::shared_ptr<const ObjectEntry>(std::move(entry_));
   }
+  struct stat s;
+  if (fstat(fd_, &s) != 0) return io::ErrnoStatus("stat the store file", path_, errno);
+  auto file = std::make_shared<StoreFile>(path_, on_disk_, std::move(share_));
+  const int fd = std::exchange(fd_, -1);
+  // Quota and network file systems report a full disk here.
+  if (close(fd) != 0) return io::ErrnoStatus("write the store file", path_, errno);
+  file->identity = FileIdentity::Of(s);
+  entry_->file = std::move(file);
   return std::shared_ptr<const ObjectEntry>(std::move(entry_));
 }
 

@@ -1,6 +1,5 @@
-// Takes the bytes of one new object in order, on the heap or into a file of the store's folder, and
-// computes its checksums on the way. Nothing is in the store until Store::Commit; a writer that is
-// let go leaves nothing.
+// Takes the bytes of one new object in order, on the heap or into a file, and computes its checksums on
+// the way. Nothing is in the store until Store::Commit; a writer that is let go leaves nothing.
 #ifndef TASKD_WORKER_STORE_OBJECT_WRITER_H_
 #define TASKD_WORKER_STORE_OBJECT_WRITER_H_
 
@@ -10,7 +9,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "worker/store/object.h"
+#include "worker/store/places.h"
 
 namespace taskd::worker {
 
@@ -20,7 +21,8 @@ class ObjectWriter {
   ObjectWriter(const ObjectWriter&) = delete;
   ObjectWriter& operator=(const ObjectWriter&) = delete;
 
-  // ResourceExhausted when the disk is full.
+  // What does not fit into memory goes to disk, with all that came before. ResourceExhausted when the disk
+  // is full, too, or the store may use no more of it.
   absl::Status Append(std::string_view bytes);
 
   // The bytes since the last call (or the start) are the next part. An object has parts throughout
@@ -32,16 +34,19 @@ class ObjectWriter {
 
  private:
   friend class Store;
-  // `path`: of the file, made only when the bytes outgrow the heap.
-  explicit ObjectWriter(std::string path);
+  ObjectWriter(std::shared_ptr<Places> places, uint64_t expected_bytes, bool on_disk);
 
-  absl::Status OpenFile();
+  absl::Status OpenFile(bool on_disk);
   absl::Status WriteFile(std::string_view bytes);
+  absl::Status MoveToDisk();
   // Closes the file and gives the finished entry.
   absl::StatusOr<std::shared_ptr<const ObjectEntry>> Finish();
 
+  const std::shared_ptr<Places> places_;
   std::shared_ptr<ObjectEntry> entry_;
-  std::string path_;
+  Share share_;  // of the place where it is written
+  bool on_disk_ = false;
+  std::string path_;  // of the file, once there is one
   uint32_t part_crc_ = 0;
   int fd_ = -1;
 };

@@ -29,90 +29,117 @@ absl::Status ReadAll(int fd, const std::string& path,
   }
 }
 
-OutputInfo InfoOf(const ObjectEntry& entry) { return {entry.meta.size_bytes, entry.meta.crc32c}; }
+StoredOutput InfoOf(const ObjectEntry& entry) {
+  return {{entry.meta.size_bytes, entry.meta.crc32c}, entry.on_disk()};
+}
 
 }  // namespace
 
-Store::Store(std::string folder, LostCallback on_lost)
-    : folder_(std::move(folder)),
+Store::Store(StoreOptions options, LostCallback on_lost)
+    : places_(std::make_shared<Places>(std::move(options))),
       on_lost_(std::move(on_lost)),
       empty_(std::make_shared<ObjectEntry>()) {}
 
 Store::~Store() { DropAll(); }
 
-std::string Store::NewPath() {
-  return StrCat(folder_, "/", absl::Hex(next_file_.fetch_add(1, std::memory_order_relaxed)));
-}
-
-absl::StatusOr<OutputInfo> Store::Put(const LocalKey& key, std::string bytes) {
+absl::StatusOr<StoredOutput> Store::Put(const LocalKey& key, std::string bytes) {
   if (bytes.empty()) {
     Insert(key, empty_);
-    return OutputInfo{};
+    return StoredOutput{};
   }
-  std::unique_ptr<ObjectWriter> writer = NewWriter();
+  std::unique_ptr<ObjectWriter> writer = NewWriter(bytes.size());
   if (absl::Status s = writer->Append(bytes); !s.ok()) return s;
   return Commit(key, std::move(writer));
 }
 
-std::unique_ptr<ObjectWriter> Store::NewWriter() {
-  return std::unique_ptr<ObjectWriter>(new ObjectWriter(NewPath()));
+std::unique_ptr<ObjectWriter> Store::NewWriter(uint64_t expected_bytes) {
+  return std::unique_ptr<ObjectWriter>(new ObjectWriter(places_, expected_bytes, false));
 }
 
-absl::StatusOr<OutputInfo> Store::Commit(const LocalKey& key,
-                                         std::unique_ptr<ObjectWriter> writer) {
+absl::StatusOr<StoredOutput> Store::Commit(const LocalKey& key,
+                                           std::unique_ptr<ObjectWriter> writer) {
   absl::StatusOr<Entry> entry = writer->Finish();
   if (!entry.ok()) return entry.status();
-  const OutputInfo info = InfoOf(**entry);
+  const StoredOutput info = InfoOf(**entry);
   Insert(key, *std::move(entry));
   return info;
 }
 
-absl::StatusOr<OutputInfo> Store::Adopt(const LocalKey& key, int fd, const std::string& path) {
+absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std::string& path) {
   struct stat s;
   if (fstat(fd, &s) != 0) return io::ErrnoStatus("stat", path, errno);
-  if (static_cast<uint64_t>(s.st_size) <= limits::kHeapObjectBytes || s.st_nlink != 1) {
-    std::unique_ptr<ObjectWriter> writer = NewWriter();
-    absl::Status copied =
-        ReadAll(fd, path, [&](std::string_view bytes) { return writer->Append(bytes); });
-    if (!copied.ok()) return copied;
-    return Commit(key, std::move(writer));
+  const uint64_t size = static_cast<uint64_t>(s.st_size);
+  const bool on_disk = s.st_dev != places_->memory_device;
+  if (size > limits::kHeapObjectBytes && s.st_nlink == 1) {
+    absl::StatusOr<Entry> entry = AdoptFile(fd, path, s, on_disk);
+    if (!entry.ok()) return entry.status();
+    if (*entry != nullptr) {
+      const StoredOutput info = InfoOf(**entry);
+      Insert(key, *std::move(entry));
+      return info;
+    }
   }
+  std::unique_ptr<ObjectWriter> writer = NewWriter(size);
+  absl::Status copied =
+      ReadAll(fd, path, [&](std::string_view bytes) { return writer->Append(bytes); });
+  if (!copied.ok()) return copied;
+  return Commit(key, std::move(writer));
+}
+
+// Null: it lies in memory, which has no room for it.
+absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path,
+                                              const struct stat& s, bool on_disk) {
+  Share share(on_disk ? places_->disk : places_->memory);
   auto entry = std::make_shared<ObjectEntry>();
+  if (!share.GrowTo(static_cast<uint64_t>(s.st_size))) {
+    if (on_disk) return places_->DiskIsFull();
+    return Entry();
+  }
   absl::Status read = ReadAll(fd, path, [&](std::string_view bytes) {
     entry->meta.size_bytes += bytes.size();
     entry->meta.crc32c = ExtendCrc32c(entry->meta.crc32c, bytes.data(), bytes.size());
     return absl::OkStatus();
   });
   if (!read.ok()) return read;
-  entry->path = NewPath();
-  entry->identity = FileIdentity::Of(s);
-  if (entry->meta.size_bytes != entry->identity.size_bytes) {
+  if (entry->meta.size_bytes != static_cast<uint64_t>(s.st_size)) {
     return absl::DataLossError(StrCat(path, " changed while it was taken into the store"));
   }
   if ((s.st_mode & 07777) != 0600) fchmod(fd, 0600);
-  if (rename(path.c_str(), entry->path.c_str()) != 0) {
+  const std::string to = places_->NewPath(on_disk);
+  if (rename(path.c_str(), to.c_str()) != 0)
     return io::ErrnoStatus("move into the store", path, errno);
-  }
-  const OutputInfo info = InfoOf(*entry);
-  Insert(key, std::move(entry));
-  return info;
+  auto file = std::make_shared<StoreFile>(to, on_disk, std::move(share));
+  file->identity = FileIdentity::Of(s);
+  entry->file = std::move(file);
+  return Entry(std::move(entry));
 }
 
 void Store::Insert(const LocalKey& key, Entry entry) {
-  const uint64_t size = entry->meta.size_bytes;
-  (entry->path.empty() ? heap_bytes_ : file_bytes_) += size;
-  objects_ += 1;
+  Count(*entry, 1);
   {
     std::lock_guard lock(mutex_);
     std::swap(entries_[key], entry);
   }
-  if (entry != nullptr) Forget(entry);
+  if (entry != nullptr) Forget(*entry);
 }
 
-void Store::Forget(const Entry& entry) {
-  (entry->path.empty() ? heap_bytes_ : file_bytes_) -= entry->meta.size_bytes;
-  objects_ -= 1;
-  if (!entry->path.empty()) unlink(entry->path.c_str());
+void Store::Count(const ObjectEntry& entry, int sign) {
+  std::atomic<uint64_t>& bytes = entry.file == nullptr ? heap_bytes_
+                                 : entry.on_disk()     ? disk_bytes_
+                                                       : shared_bytes_;
+  bytes += entry.meta.size_bytes * static_cast<uint64_t>(sign);
+  objects_ += static_cast<uint64_t>(sign);
+}
+
+void Store::Forget(const ObjectEntry& entry) {
+  Count(entry, -1);
+  if (entry.has_own_file()) entry.file->Unlink();
+}
+
+Store::Entry Store::Find(const LocalKey& key) const {
+  std::lock_guard lock(mutex_);
+  auto it = entries_.find(key);
+  return it == entries_.end() ? nullptr : it->second;
 }
 
 bool Store::Contains(const LocalKey& key) const {
@@ -121,25 +148,19 @@ bool Store::Contains(const LocalKey& key) const {
 }
 
 absl::StatusOr<ObjectReader> Store::Get(const LocalKey& key) {
-  Entry entry;
-  {
-    std::lock_guard lock(mutex_);
-    auto it = entries_.find(key);
-    if (it != entries_.end()) entry = it->second;
+  for (;;) {
+    const Entry entry = Find(key);
+    if (entry == nullptr) {
+      return absl::NotFoundError(StrCat("object ", ToString(key.id.object), " version ",
+                                        key.id.version, " is not on this worker"));
+    }
+    absl::StatusOr<ObjectReader> reader = ObjectReader::Open(entry);
+    if (reader.ok() || reader.status().code() != absl::StatusCode::kDataLoss) return reader;
+    // Dropped or spilled between the look-up and the open, it is not lost.
+    if (Find(key) != entry) continue;
+    ReportLost(key.id);
+    return reader;
   }
-  absl::Status missing = absl::NotFoundError(StrCat("object ", ToString(key.id.object), " version ",
-                                                    key.id.version, " is not on this worker"));
-  if (entry == nullptr) return missing;
-  absl::StatusOr<ObjectReader> reader = ObjectReader::Open(entry);
-  if (reader.ok() || reader.status().code() != absl::StatusCode::kDataLoss) return reader;
-  // A drop between the look-up and the open is no loss.
-  {
-    std::lock_guard lock(mutex_);
-    auto it = entries_.find(key);
-    if (it == entries_.end() || it->second != entry) return missing;
-  }
-  ReportLost(key.id);
-  return reader;
 }
 
 absl::StatusOr<ObjectReader> Store::GetCovering(LocalKey key, ByteRange& range) {
@@ -172,7 +193,7 @@ void Store::Drop(const LocalKey& key) {
     entry = std::move(it->second);
     entries_.erase(it);
   }
-  Forget(entry);
+  Forget(*entry);
 }
 
 void Store::DropAll() {
@@ -181,7 +202,7 @@ void Store::DropAll() {
     std::lock_guard lock(mutex_);
     dropped.swap(entries_);
   }
-  for (const auto& [key, entry] : dropped) Forget(entry);
+  for (const auto& [key, entry] : dropped) Forget(*entry);
 }
 
 void Store::ReportLost(const ObjectVersion& id) {
@@ -196,11 +217,13 @@ void Store::ReportLost(const ObjectVersion& id) {
     });
   }
   if (dropped.empty()) return;  // another reader has said so already
-  for (const Entry& entry : dropped) Forget(entry);
+  for (const Entry& entry : dropped) Forget(*entry);
   lost_ += 1;
   on_lost_(id);
 }
 
-StoreTotals Store::totals() const { return {objects_, heap_bytes_, file_bytes_, lost_}; }
+StoreTotals Store::totals() const {
+  return {objects_, heap_bytes_, shared_bytes_, disk_bytes_, lost_};
+}
 
 }  // namespace taskd::worker

@@ -9,43 +9,49 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/io/thread_pool.h"
 #include "worker/core/events.h"
 #include "worker/store/object.h"
 #include "worker/store/object_writer.h"
+#include "worker/store/places.h"
 
 namespace taskd::worker {
 
 struct StoreTotals {
   uint64_t objects = 0;
-  uint64_t heap_bytes = 0;
-  uint64_t file_bytes = 0;
+  uint64_t heap_bytes = 0, shared_bytes = 0, disk_bytes = 0;
   uint64_t lost = 0;  // since the start
+  uint64_t bytes() const { return heap_bytes + shared_bytes + disk_bytes; }
 };
 
 class Store {
  public:
   using LostCallback = std::function<void(ObjectVersion)>;
 
-  // `folder` exists and is empty (WorkDir). `on_lost` is called on any thread, without locks held.
-  Store(std::string folder, LostCallback on_lost);
-  ~Store();
+  // `on_lost` is called on any thread, without locks held.
+  Store(StoreOptions options, LostCallback on_lost);
+  ~Store();  // waits for what is being spilled
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
   // Small values in one call. Overwrites: a version's bytes are the same whoever made them.
-  absl::StatusOr<OutputInfo> Put(const LocalKey& key, std::string bytes);
+  absl::StatusOr<StoredOutput> Put(const LocalKey& key, std::string bytes);
 
-  std::unique_ptr<ObjectWriter> NewWriter();
-  absl::StatusOr<OutputInfo> Commit(const LocalKey& key, std::unique_ptr<ObjectWriter> writer);
+  // `expected_bytes`: of the whole object, if known; what does not fit into memory then goes to disk from
+  // the start.
+  std::unique_ptr<ObjectWriter> NewWriter(uint64_t expected_bytes = 0);
+  absl::StatusOr<StoredOutput> Commit(const LocalKey& key, std::unique_ptr<ObjectWriter> writer);
 
-  // Takes over the open regular file `fd`, whose name is `path`, on the same file system: small
-  // ones are read, large ones renamed into the store after one pass for the checksum; one that has
-  // other links is copied. `fd` stays the caller's.
-  absl::StatusOr<OutputInfo> Adopt(const LocalKey& key, int fd, const std::string& path);
+  // Takes over the open regular file `fd`, whose name is `path`, on the file system of one of the
+  // store's folders: small ones are read, large ones renamed into the store after one pass for the
+  // checksum; one that has other links, or for which memory has no room, is copied. `fd` stays the
+  // caller's.
+  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, int fd, const std::string& path);
 
   bool Contains(const LocalKey& key) const;
 
@@ -64,6 +70,11 @@ class Store {
   void Drop(const LocalKey& key);
   void DropAll();
 
+  // Writes what is in memory under these keys now to disk, and frees that memory; `done` hears it on a
+  // thread of the store's own. One whose checksum does not fit is lost.
+  using SpillCallback = std::function<void(std::vector<event::Spilled::Result>)>;
+  void Spill(std::vector<LocalKey> keys, SpillCallback done);
+
   // The bytes turned out to be damaged: drops every key of this version and says so to the
   // callback.
   void ReportLost(const ObjectVersion& id);
@@ -72,18 +83,28 @@ class Store {
 
  private:
   using Entry = std::shared_ptr<const ObjectEntry>;
+  struct SpillItem {
+    LocalKey key;
+    Entry entry;  // null: it is not here
+  };
 
-  std::string NewPath();
+  Entry Find(const LocalKey& key) const;
+  absl::StatusOr<Entry> AdoptFile(int fd, const std::string& path, const struct stat& s, bool on_disk);
+  void Count(const ObjectEntry& entry, int sign);
+  void Forget(const ObjectEntry& entry);  // one that has left the table
+  std::vector<event::Spilled::Result> WriteToDisk(const std::vector<SpillItem>& items);
+  absl::StatusOr<Entry> CopyToDisk(const Entry& entry);
+  absl::Status WriteTogether(const std::vector<SpillItem>& items, std::vector<Entry>& entries);
+  event::Spilled::Result Replace(const SpillItem& item, const absl::StatusOr<Entry>& on_disk);
   void Insert(const LocalKey& key, Entry entry);
-  void Forget(const Entry& entry);  // unlinks and uncounts an entry that has left the table
 
-  const std::string folder_;
+  const std::shared_ptr<Places> places_;
   const LostCallback on_lost_;
   const Entry empty_;  // shared by all objects of no bytes: a million no-ops cost a table slot each
-  std::atomic<uint64_t> next_file_{0};
   mutable std::mutex mutex_;
   absl::flat_hash_map<LocalKey, Entry> entries_;  // guarded by mutex_
-  std::atomic<uint64_t> objects_{0}, heap_bytes_{0}, file_bytes_{0}, lost_{0};
+  std::atomic<uint64_t> objects_{0}, heap_bytes_{0}, shared_bytes_{0}, disk_bytes_{0}, lost_{0};
+  io::ThreadPool spillers_{limits::kSpillsAtOnce};  // last: its threads end first
 };
 
 }  // namespace taskd::worker

@@ -123,9 +123,7 @@ void WorkDir::SweepDead(const std::string& path, std::string_view prefix,
     WorkDir dead(entry.path().string());
     if (!dead.Lock().ok()) continue;
     found(dead);
-    dead.Clean();
-    for (const std::string& file : {dead.running_path(), lock}) unlink(file.c_str());
-    rmdir(dead.path_.c_str());  // unless somebody keeps something there
+    dead.Remove();
   }
 }
 
@@ -142,6 +140,12 @@ WorkDir::~WorkDir() {
 void WorkDir::Clean() const {
   RemoveTree(store_path_);
   RemoveTree(run_path_);
+}
+
+void WorkDir::Remove() const {
+  Clean();
+  for (const std::string& file : {running_path(), path_ + "/lock"}) unlink(file.c_str());
+  rmdir(path_.c_str());
 }
 
 void RemoveTree(const std::string& path) {

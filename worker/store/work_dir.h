@@ -42,6 +42,9 @@ class WorkDir {
   // Empties store/ and run/: at a clean stop.
   void Clean() const;
 
+  // And the folder with them, unless somebody keeps something there.
+  void Remove() const;
+
  private:
   explicit WorkDir(std::string path);
   absl::Status Lock();

@@ -31,7 +31,7 @@ const std::string kBig(3 * limits::kChunkBytes + 17, 'b');
 struct Node {
   TempDir dir;
   std::vector<ObjectVersion> lost;
-  Store store{dir.path(), [this](ObjectVersion id) { lost.push_back(id); }};
+  Store store{{dir.path()}, [this](ObjectVersion id) { lost.push_back(id); }};
 
   void Put(uint32_t ordinal, const std::string& bytes) {
     ASSERT_TRUE(store.Put(Key(ordinal), bytes).ok());

@@ -56,7 +56,7 @@ TEST(ItemReceiverTest, OneChunk) {
   };
   for (const Case& c : cases) {
     TempDir dir;
-    Store store(dir.path(), [](ObjectVersion) {});
+    Store store({dir.path()}, [](ObjectVersion) {});
     ItemReceiver receiver(store, c.key);
     EXPECT_EQ(receiver.Take(c.chunk).ok(), c.expected == FetchStatus::kOk) << c.name;
     EXPECT_EQ(receiver.result().status, c.expected) << c.name;
@@ -67,7 +67,7 @@ TEST(ItemReceiverTest, OneChunk) {
 
 TEST(ItemReceiverTest, NothingIsStoredBeforeTheEnd) {
   TempDir dir;
-  Store store(dir.path(), [](ObjectVersion) {});
+  Store store({dir.path()}, [](ObjectVersion) {});
   const std::string half(limits::kHeapObjectBytes, 'x');
   {
     ItemReceiver receiver(store, kWhole);

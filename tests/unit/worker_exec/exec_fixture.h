@@ -166,7 +166,7 @@ class ExecFixture : public testing::Test {
   std::condition_variable changed_;
   std::deque<event::ExecDone> done_;
   std::vector<ObjectVersion> lost_;
-  Store store_{files_.path(), [this](ObjectVersion id) {
+  Store store_{{files_.path()}, [this](ObjectVersion id) {
                  std::lock_guard lock(mutex_);
                  lost_.push_back(id);
                }};

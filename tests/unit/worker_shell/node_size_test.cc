@@ -28,7 +28,7 @@ class NodeSizeTest : public testing::Test {
   TempDir root_;
 };
 
-constexpr uint64_t kMachine = 10240 * 1024 / 5 * 4;
+constexpr uint64_t kMachine = 10240 * 1024 / 5 * 3;
 
 TEST_F(NodeSizeTest, WithoutCgroupsItIsTheMachine) {
   EXPECT_GE(Cpus(), 1000u);
@@ -43,7 +43,7 @@ TEST_F(NodeSizeTest, Version2LimitsOfAnyFolderAboveHold) {
   File("sys/fs/cgroup/a/cpu.max", "50000 100000\n");
   File("sys/fs/cgroup/a/memory.max", "1000\n");
   EXPECT_EQ(Cpus(), 500u);
-  EXPECT_EQ(Memory(), 800u);
+  EXPECT_EQ(Memory(), 600u);
 }
 
 TEST_F(NodeSizeTest, Version1) {
@@ -54,12 +54,12 @@ TEST_F(NodeSizeTest, Version1) {
   File("sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "25000\n");
   File("sys/fs/cgroup/memory/m/memory.limit_in_bytes", "2000\n");
   EXPECT_EQ(Cpus(), 250u);
-  EXPECT_EQ(Memory(), 1600u);
+  EXPECT_EQ(Memory(), 1200u);
 }
 
 TEST_F(NodeSizeTest, TheBatchSystemsWordCounts) {
   setenv("SLURM_MEM_PER_NODE", "5", 1);
-  EXPECT_EQ(Memory(), (5u << 20) / 5 * 4);
+  EXPECT_EQ(Memory(), (5u << 20) / 5 * 3);
   setenv("SLURM_CPUS_ON_NODE", "1", 1);
   EXPECT_EQ(Cpus(), 1000u);
 }

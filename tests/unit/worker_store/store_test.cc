@@ -36,7 +36,7 @@ class StoreTest : public testing::Test {
     return s.ok() ? out : s.ToString();
   }
 
-  absl::StatusOr<OutputInfo> PutParts(const LocalKey& key, const std::vector<std::string>& parts) {
+  absl::StatusOr<StoredOutput> PutParts(const LocalKey& key, const std::vector<std::string>& parts) {
     std::unique_ptr<ObjectWriter> writer = store_.NewWriter();
     for (const std::string& part : parts) {
       EXPECT_TRUE(writer->Append(part).ok());
@@ -45,16 +45,16 @@ class StoreTest : public testing::Test {
     return store_.Commit(key, std::move(writer));
   }
 
-  absl::StatusOr<OutputInfo> Adopt(const LocalKey& key, const std::string& path) {
+  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, const std::string& path) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    absl::StatusOr<OutputInfo> info = store_.Adopt(key, fd, path);
+    absl::StatusOr<StoredOutput> info = store_.Adopt(key, fd, path);
     close(fd);
     return info;
   }
 
   TempDir dir_;
   std::vector<ObjectVersion> lost_;
-  Store store_{dir_.path(), [this](ObjectVersion id) { lost_.push_back(id); }};
+  Store store_{{dir_.path()}, [this](ObjectVersion id) { lost_.push_back(id); }};
 };
 
 TEST_F(StoreTest, SmallObjectsLiveOnTheHeapAndLargeOnesInPrivateFiles) {
@@ -67,9 +67,9 @@ TEST_F(StoreTest, SmallObjectsLiveOnTheHeapAndLargeOnesInPrivateFiles) {
   const StoreTotals t = store_.totals();
   EXPECT_EQ(t.objects, 2u);
   EXPECT_EQ(t.heap_bytes, 3u);
-  EXPECT_EQ(t.file_bytes, kBig.size());
+  EXPECT_EQ(t.disk_bytes, kBig.size());
   struct stat s;
-  ASSERT_EQ(stat((dir_ / "1").c_str(), &s), 0);
+  ASSERT_EQ(stat((dir_ / "0").c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777, 0600u);
 }
 
@@ -86,7 +86,7 @@ TEST_F(StoreTest, PutOfTheSameKeyReplacesAndCountsOnce) {
   ASSERT_TRUE(store_.Put(Key(1), kBig).ok());
   ASSERT_TRUE(store_.Put(Key(2), "").ok());
   EXPECT_EQ(store_.totals().objects, 2u);
-  EXPECT_EQ(store_.totals().file_bytes, kBig.size());
+  EXPECT_EQ(store_.totals().disk_bytes, kBig.size());
   EXPECT_EQ(CountFiles(dir_.path()), 1u);
 }
 
@@ -241,7 +241,7 @@ TEST_F(StoreTest, ManyThreads) {
   for (std::thread& t : threads) t.join();
   store_.DropAll();
   EXPECT_EQ(store_.totals().heap_bytes, 0u);
-  EXPECT_EQ(store_.totals().file_bytes, 0u);
+  EXPECT_EQ(store_.totals().disk_bytes, 0u);
   EXPECT_EQ(CountFiles(dir_.path()), 0u);
 }
 

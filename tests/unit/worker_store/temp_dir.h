@@ -15,8 +15,9 @@ namespace taskd::worker {
 
 class TempDir {
  public:
-  TempDir() {
-    std::string name = std::filesystem::temp_directory_path() / "taskd-test-XXXXXX";
+  TempDir() : TempDir(std::filesystem::temp_directory_path()) {}
+  explicit TempDir(const std::filesystem::path& parent) {
+    std::string name = parent / "taskd-test-XXXXXX";
     TASKD_CHECK(mkdtemp(name.data()) != nullptr);
     path_ = name;
   }
