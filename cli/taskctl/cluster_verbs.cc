@@ -89,6 +89,7 @@ struct StartOptions {
   uint32_t workers = 1;
   std::string cpus;
   std::string memory;
+  std::string store;
   std::string timeout;
   bool zero_workers = false;
 };
@@ -115,6 +116,11 @@ absl::StatusOr<LocalClusterSpec> SpecOf(const Context& context, const StartOptio
     if (*memory == 0)
       return absl::InvalidArgumentError("--memory 0: a worker without memory runs nothing");
     spec.memory_bytes = *memory;
+  }
+  if (!options.store.empty()) {
+    absl::StatusOr<uint64_t> store = ParseBytes(options.store);
+    if (!store.ok()) return store.status();
+    spec.store_bytes = *store;
   }
   if (!options.timeout.empty()) {
     absl::StatusOr<uint64_t> timeout = ParseDuration(options.timeout);
@@ -172,6 +178,9 @@ void AddClusterCommands(CLI::App& app, Context& context) {
   start->add_option("-c,--cpus", options->cpus,
                     "Cpus of each worker (default: this machine's, shared out)");
   start->add_option("-m,--memory", options->memory, "Memory of each worker, as in 4GiB");
+  start->add_option("-s,--store", options->store,
+                    "Memory of each worker for results; what is more goes to disk; 0: no limit "
+                    "(default: a third of --memory)");
   start->add_option("--timeout", options->timeout,
                     "Give up when it is not up by then (default: 60s)");
   start->add_flag("--zero-workers", options->zero_workers,

@@ -183,8 +183,10 @@ class Starter {
     argv->insert(argv->end(), {"--cpus", FormatCpus(cpus)});
     uint64_t memory = spec_.memory_bytes;
     // What is left over is for the daemons, the page cache and the user's shell.
-    if (memory == 0 && spec_.workers > 1) memory = MachineMemoryBytes() / 4 * 3 / spec_.workers;
+    // A worker takes a third of it again for results.
+    if (memory == 0 && spec_.workers > 1) memory = MachineMemoryBytes() / 16 * 9 / spec_.workers;
     if (memory != 0) argv->insert(argv->end(), {"--memory", StrCat(memory)});
+    if (spec_.store_bytes) argv->insert(argv->end(), {"--store", StrCat(*spec_.store_bytes)});
     if (spec_.zero_workers) argv->push_back("--zero-worker");
   }
 

@@ -23,8 +23,11 @@ std::string Of(std::string_view used, std::string_view all) { return StrCat(used
 
 std::string Stored(const v1::WorkerInfo& worker) {
   std::string stored = FormatBytes(worker.store_bytes());
-  return worker.store_budget_bytes() == 0 ? stored
-                                          : Of(stored, FormatBytes(worker.store_budget_bytes()));
+  const uint64_t memory = worker.store_budget_bytes();
+  if (memory == 0) return stored;
+  // What is more than memory holds is on disk.
+  return worker.store_bytes() > memory ? StrCat(stored, ", spills")
+                                       : Of(stored, FormatBytes(memory));
 }
 
 void List(Context& context) {

@@ -104,14 +104,15 @@ def start_daemon(add_cleanup, program, folder, ready, *flags):
 class Cluster:
     """One scheduler and some workers in a folder of their own."""
 
-    def __init__(self, workers=3, cpus=2, zero=False):
+    def __init__(self, workers=3, cpus=2, zero=False, store=None):
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="taskd-test-"))
         self.dir = self.top / "state"
         self.files = self.top / "files"               # graphs and marks of the tests
         self.files.mkdir()
         self.workers = workers
         try:
-            self.ctl("cluster", "start", "--workers", workers, "--cpus", cpus, *["--zero-workers"] * zero)
+            self.ctl("cluster", "start", "--workers", workers, "--cpus", cpus, *["--zero-workers"] * zero,
+                     *(["--store", store] if store is not None else []))
         except BaseException:
             shutil.rmtree(self.top, ignore_errors=True)
             raise
