@@ -3,7 +3,10 @@
 //
 //   taskd_bench_limits spawn COUNT AT_ONCE          posix_spawn + wait of /bin/true
 //   taskd_bench_limits wire COUNT BYTES BATCH       messages of BYTES there and back over loopback
-//   TCP, BATCH in a write
+//                                                   TCP, BATCH in a write
+//   taskd_bench_limits roundtrip COUNT BYTES        one message at a time there and back over it
+//   taskd_bench_limits stream BYTES                 one way over it, in writes of 256 KiB
+//   taskd_bench_limits busy COUNT MICROSECONDS THREADS   threads that burn time by the clock
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -81,7 +85,12 @@ void NoDelay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-void Wire(uint64_t count, uint64_t bytes, uint64_t batch) {
+// Two ends of a connection over loopback.
+struct Pair {
+  int near, far;
+};
+
+Pair Connect() {
   int listener = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
@@ -93,11 +102,16 @@ void Wire(uint64_t count, uint64_t bytes, uint64_t batch) {
   int near = socket(AF_INET, SOCK_STREAM, 0);
   if (connect(near, at, size) != 0) Die("connect");
   int far = accept(listener, nullptr, nullptr);
+  if (far < 0) Die("accept");
   NoDelay(near);
   NoDelay(far);
+  return {near, far};
+}
 
+void Wire(uint64_t count, uint64_t bytes, uint64_t batch) {
+  const auto [near, far] = Connect();
   auto start = Clock::now();
-  std::thread echo([&] {
+  std::thread echo([&, far = far] {
     std::vector<char> buffer(bytes * batch);
     for (uint64_t left = count; left > 0;) {
       uint64_t n = std::min(left, batch);
@@ -106,7 +120,7 @@ void Wire(uint64_t count, uint64_t bytes, uint64_t batch) {
       left -= n;
     }
   });
-  std::thread sink([&] {
+  std::thread sink([&, near = near] {
     std::vector<char> buffer(bytes * batch);
     for (uint64_t left = count; left > 0;) {
       uint64_t n = std::min(left, batch);
@@ -122,6 +136,65 @@ void Wire(uint64_t count, uint64_t bytes, uint64_t batch) {
   }
   echo.join();
   sink.join();
+  Report(count, start);
+}
+
+void RoundTrip(uint64_t count, uint64_t bytes) {
+  const auto [near, far] = Connect();
+  auto start = Clock::now();
+  std::thread echo([&, far = far] {
+    std::vector<char> buffer(bytes);
+    for (uint64_t i = 0; i < count; ++i) {
+      ReadAll(far, buffer.data(), bytes);
+      WriteAll(far, buffer.data(), bytes);
+    }
+  });
+  std::vector<char> buffer(bytes, 'x');
+  for (uint64_t i = 0; i < count; ++i) {
+    WriteAll(near, buffer.data(), bytes);
+    ReadAll(near, buffer.data(), bytes);
+  }
+  echo.join();
+  Report(count, start);
+}
+
+void Stream(uint64_t bytes) {
+  constexpr uint64_t kWrite = 256 << 10;
+  const auto [near, far] = Connect();
+  auto start = Clock::now();
+  std::thread sink([&, far = far] {
+    std::vector<char> buffer(kWrite);
+    for (uint64_t left = bytes; left > 0;) {
+      uint64_t n = std::min(left, kWrite);
+      ReadAll(far, buffer.data(), n);
+      left -= n;
+    }
+  });
+  std::vector<char> buffer(kWrite, 'x');
+  for (uint64_t left = bytes; left > 0;) {
+    uint64_t n = std::min(left, kWrite);
+    WriteAll(near, buffer.data(), n);
+    left -= n;
+  }
+  sink.join();
+  Report(bytes, start);
+}
+
+void Busy(uint64_t count, uint64_t microseconds, uint64_t threads) {
+  const auto duration = std::chrono::microseconds(microseconds);
+  std::atomic<uint64_t> next = 0;
+  auto start = Clock::now();
+  std::vector<std::thread> pool;
+  for (uint64_t i = 0; i < threads; ++i) {
+    pool.emplace_back([&] {
+      while (next.fetch_add(1, std::memory_order_relaxed) < count) {
+        auto begin = Clock::now();
+        while (Clock::now() - begin < duration) {
+        }
+      }
+    });
+  }
+  for (std::thread& thread : pool) thread.join();
   Report(count, start);
 }
 
@@ -143,9 +216,16 @@ int main(int argc, char** argv) {
     taskd::Spawn(taskd::Number(argv[2]), taskd::Number(argv[3]));
   } else if (what == "wire" && argc == 5) {
     taskd::Wire(taskd::Number(argv[2]), taskd::Number(argv[3]), taskd::Number(argv[4]));
+  } else if (what == "roundtrip" && argc == 4) {
+    taskd::RoundTrip(taskd::Number(argv[2]), taskd::Number(argv[3]));
+  } else if (what == "stream" && argc == 3) {
+    taskd::Stream(taskd::Number(argv[2]));
+  } else if (what == "busy" && argc == 5) {
+    taskd::Busy(taskd::Number(argv[2]), taskd::Number(argv[3]), taskd::Number(argv[4]));
   } else {
     std::fprintf(stderr,
-                 "usage: taskd_bench_limits spawn COUNT AT_ONCE | wire COUNT BYTES BATCH\n");
+                 "usage: taskd_bench_limits spawn COUNT AT_ONCE | wire COUNT BYTES BATCH | "
+                 "roundtrip COUNT BYTES | stream BYTES | busy COUNT MICROSECONDS THREADS\n");
     return 2;
   }
   return 0;

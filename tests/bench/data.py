@@ -1,0 +1,133 @@
+"""Bytes between workers: a shuffle of N x N parts, one object to one worker, one object to eight.
+
+The limit is loopback TCP, one stream, for the bytes that had to reach another worker; writing and checking them is not in
+it, so a ratio of one is out of reach for whatever copies.
+"""
+
+import time
+
+from measuring import LONG_S, cluster, compiled, limit, median_ratio, rounded, spread, timed_jobs
+
+MIB = 1 << 20
+RECEIVERS = 8
+
+
+def add_flags(parser, name):
+    parser.add_argument("--mib", type=int, default={"shuffle": 1024, "transfer": 1024, "broadcast": 256}[name], help="of data")
+    if name == "shuffle":
+        parser.add_argument("--parts", type=int, default=16, help="maps, and parts of each")
+
+
+def tiny(arguments):
+    arguments.mib, arguments.runs = 2, 1
+    if hasattr(arguments, "parts"):
+        arguments.parts = 4
+
+
+def _report(arguments, workers, took, limits, **more):
+    return {"mib": arguments.mib, "runs": arguments.runs, "workers": workers, "cpus_of_each": 1, **more, "seconds": spread(took),
+            "limit": "loopback TCP, one stream, for the bytes that reached another worker", "limit_seconds": spread(limits),
+            "times_the_limit": median_ratio(took, limits)}
+
+
+# Shuffle
+
+def shuffle_graph(parts, part_bytes):
+    outputs = ", ".join(f"p{k}" for k in range(parts))
+    tasks = [f"- {{name: map, over: {{i: 0..{parts - 1}}}, builtin: {{name: generate, size: {part_bytes}}}, out: [{outputs}]}}"]
+    tasks += [f'- {{name: merge{k}, in: {{p: "map[*].p{k}"}}, builtin: concat, out: [c]}}' for k in range(parts)]
+    wants = ", ".join(f"merge{k}.c" for k in range(parts))
+    return "taskd: 1\ntasks:\n" + "\n".join(tasks) + f"\nwant: [{wants}]\n"
+
+
+def check_shuffle(on, parts=4, part_bytes=100_000):
+    """That merge k is part k of each map, byte for byte: the maps' own results are wanted here, too."""
+    wants = ", ".join(f'"map[*].p{k}"' for k in range(parts))
+    text = shuffle_graph(parts, part_bytes).replace("want: [", f"want: [{wants}, ")
+    job, _ = on.run_graph(text)
+    for k in range(parts):
+        pieces = [on.get(job, f"map[{i}].p{k}") for i in range(parts)]
+        assert len(set(pieces)) == parts and {len(piece) for piece in pieces} == {part_bytes}, "the maps' results"
+        assert on.get(job, f"merge{k}.c") == b"".join(pieces), f"merge{k}.c"
+    on.ctl("job", "forget", job)
+
+
+def shuffle(arguments):
+    part_bytes = arguments.mib * MIB // arguments.parts ** 2
+    took, limits, moved = [], [], []
+    with cluster(workers=2, cpus=1) as on:
+        check_shuffle(on)
+        graph = compiled(on, shuffle_graph(arguments.parts, part_bytes))
+        for _ in range(arguments.runs):
+            [job] = timed_jobs(on, graph, 2 * arguments.parts)
+            info = on.job(job["job"])
+            sizes = {want["size_bytes"] for want in info["wants"]}
+            assert len(info["wants"]) == arguments.parts and sizes == {arguments.parts * part_bytes}, info
+            took.append(job["seconds"])
+            moved.append(info["bytes_moved"])
+            limits.append(max(1, info["bytes_moved"]) / limit("stream", max(MIB, info["bytes_moved"])))
+            on.ctl("job", "forget", job["job"])
+    return _report(arguments, 2, took, limits, parts=arguments.parts, moved_mib=rounded(max(moved) / MIB))
+
+
+# One object to others
+
+def transfer(arguments):
+    took, limits, got = [], [], []
+    with cluster(workers=2, cpus=1) as on:
+        for number in range(arguments.runs):
+            made = _make_dataset(on, arguments.mib * MIB, number)
+            limits.append(arguments.mib * MIB / limit("stream", arguments.mib * MIB))
+            took.append(_deliver(on, number, ["worker-2"], arguments.mib * MIB))
+            start = time.monotonic()
+            on.ctl("-q", "object", "get", made, "make.v", "-O", on.files / "got", timeout_s=LONG_S)
+            got.append(time.monotonic() - start)
+            assert (on.files / "got").stat().st_size == arguments.mib * MIB
+            (on.files / "got").unlink()
+            _drop_dataset(on, made, number)
+    return _report(arguments, 2, took, limits, taskctl_object_get_seconds=spread(got))
+
+
+def broadcast(arguments):
+    workers = [f"worker-{n + 2}" for n in range(RECEIVERS)]
+    took, limits = [], []
+    with cluster(workers=RECEIVERS + 1, cpus=1) as on:
+        for number in range(arguments.runs):
+            made = _make_dataset(on, arguments.mib * MIB, number)
+            limits.append(RECEIVERS * arguments.mib * MIB / limit("stream", RECEIVERS * arguments.mib * MIB))
+            took.append(_deliver(on, number, workers, arguments.mib * MIB))
+            _drop_dataset(on, made, number)
+    return _report(arguments, RECEIVERS + 1, took, limits, receivers=RECEIVERS)
+
+
+def _make_dataset(on, size, number):
+    """A result that worker-1 alone has, under a name that graphs can read."""
+    job, _ = on.run_graph(f"taskd: 1\ntasks:\n- {{name: make, builtin: {{name: generate, size: {size}}}, out: [v], "
+                          "placement: {workers: [worker-1]}}\nwant: [make.v]\n", timeout_s=LONG_S)
+    on.ctl("dataset", "publish", f"data-{number}", job, "make.v")
+    return job
+
+
+def _drop_dataset(on, job, number):
+    on.ctl("dataset", "drop", f"data-{number}")
+    on.ctl("job", "forget", job)
+
+
+def _readers(number, builtin, workers):
+    tasks = [f"- {{name: t{i}, in: {{x: {{dataset: data-{number}}}}}, builtin: {builtin}, out: [v], placement: {{workers: [{worker}]}}}}"
+             for i, worker in enumerate(workers)]
+    return "taskd: 1\ntasks:\n" + "\n".join(tasks) + "\n"
+
+
+def _deliver(on, number, workers, size):
+    """Seconds until a no-op that reads it has run on each of the workers; then each one's bytes are compared with worker-1's."""
+    graph = compiled(on, _readers(number, "noop", workers))
+    [job] = timed_jobs(on, graph, len(workers))
+    moved = on.job(job["job"])["bytes_moved"]
+    assert moved == len(workers) * size, f"{moved} bytes moved, not {len(workers)} times {size}"
+    everybody = ["worker-1", *workers]
+    text = _readers(number, "checksum", everybody) + f"want: [{', '.join(f't{i}.v' for i in range(len(everybody)))}]\n"
+    check, _ = on.run_graph(text, timeout_s=LONG_S)
+    seen = {on.get(check, f"t{i}.v") for i in range(len(everybody))}
+    assert len(seen) == 1 and seen.pop().endswith(b" %d\n" % size), seen
+    return job["seconds"]
