@@ -32,12 +32,16 @@ def _report(arguments, workers, took, limits, **more):
 
 # Shuffle
 
-def shuffle_graph(parts, part_bytes):
+def _maps(parts, part_bytes):
     outputs = ", ".join(f"p{k}" for k in range(parts))
-    tasks = [f"- {{name: map, over: {{i: 0..{parts - 1}}}, builtin: {{name: generate, size: {part_bytes}}}, out: [{outputs}]}}"]
-    tasks += [f'- {{name: merge{k}, in: {{p: "map[*].p{k}"}}, builtin: concat, out: [c]}}' for k in range(parts)]
+    builtin = f"{{name: generate, size: {part_bytes}}}"
+    return f"taskd: 1\ntasks:\n- {{name: map, over: {{i: 0..{parts - 1}}}, builtin: {builtin}, out: [{outputs}]}}\n"
+
+
+def shuffle_graph(parts, part_bytes):
+    merges = [f'- {{name: merge{k}, in: {{p: "map[*].p{k}"}}, builtin: concat, out: [c]}}' for k in range(parts)]
     wants = ", ".join(f"merge{k}.c" for k in range(parts))
-    return "taskd: 1\ntasks:\n" + "\n".join(tasks) + f"\nwant: [{wants}]\n"
+    return _maps(parts, part_bytes) + "\n".join(merges) + f"\nwant: [{wants}]\n"
 
 
 def check_shuffle(on, parts=4, part_bytes=100_000):
@@ -54,10 +58,11 @@ def check_shuffle(on, parts=4, part_bytes=100_000):
 
 def shuffle(arguments):
     part_bytes = arguments.mib * MIB // arguments.parts ** 2
-    took, limits, moved = [], [], []
+    took, limits, moved, maps = [], [], [], []
     with cluster(workers=2, cpus=1) as on:
         check_shuffle(on)
         graph = compiled(on, shuffle_graph(arguments.parts, part_bytes))
+        only_maps = compiled(on, _maps(arguments.parts, part_bytes), "maps")
         for _ in range(arguments.runs):
             [job] = timed_jobs(on, graph, 2 * arguments.parts)
             info = on.job(job["job"])
@@ -67,7 +72,9 @@ def shuffle(arguments):
             moved.append(info["bytes_moved"])
             limits.append(max(1, info["bytes_moved"]) / limit("stream", max(MIB, info["bytes_moved"])))
             on.ctl("job", "forget", job["job"])
-    return _report(arguments, 2, took, limits, parts=arguments.parts, moved_mib=rounded(max(moved) / MIB))
+            maps.append(timed_jobs(on, only_maps, arguments.parts)[0]["seconds"])
+    return _report(arguments, 2, took, limits, making_alone_seconds=spread(maps), parts=arguments.parts,
+                   moved_mib=rounded(max(moved) / MIB))
 
 
 # One object to others

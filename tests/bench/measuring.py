@@ -47,18 +47,21 @@ def limit(what, *arguments):
     return tool("taskd_bench_limits", what, *arguments)["per_second"]
 
 
+def _words(flags):
+    return [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+
+
 def compile_edges(on, edges, name="graph", **flags):
     """A .tgraph of tasks t[0], t[1] ... where task i reads the outputs of edges[i]."""
     text, graph = on.files / f"{name}.edges", on.files / f"{name}.tgraph"
     text.write_text("".join(" ".join(map(str, inputs)) + "\n" for inputs in edges))
-    tool("taskd_bench_client", "compile", text, "-O", graph, *[f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()])
+    tool("taskd_bench_client", "compile", text, "-O", graph, *_words(flags))
     return graph
 
 
 def timed_jobs(on, graph, tasks, **flags):
     """Runs the graph as several jobs in one open session; a dict each, every task of it done."""
-    words = [f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()]
-    jobs = tool("taskd_bench_client", "run", graph, "--dir", on.dir, *words)["jobs"]
+    jobs = tool("taskd_bench_client", "run", graph, "--dir", on.dir, *_words(flags))["jobs"]
     assert all(job["done"] == tasks for job in jobs), jobs
     return jobs
 
@@ -96,7 +99,8 @@ def percentile(values, percent):
 
 
 def quantiles(values):
-    return {"p50": rounded(percentile(values, 50)), "p99": rounded(percentile(values, 99)), "max": rounded(max(values)), "samples": len(values)}
+    return {"p50": rounded(percentile(values, 50)), "p99": rounded(percentile(values, 99)), "max": rounded(max(values)),
+            "samples": len(values)}
 
 
 def median_ratio(values, limits):

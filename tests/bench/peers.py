@@ -30,12 +30,15 @@ PEERS = {"dask": "distributed", "ray": "ray", "hyperqueue": "hyperqueue"}       
 WORKLOADS = ["noops", "tree", "stencil", "chain", "shuffle"]
 
 
-def main():
-    measuring.stop_on_sigterm()
+TINY = {"runs": 1, "noops": 20, "leaves": 8, "width": 4, "steps": 4, "chain": 10, "parts": 4, "shuffle_mib": 1}
+
+
+def read_flags():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=pathlib.Path, help="what make-peers made")
-    parser.add_argument("--only", help=f"some of taskd,{','.join(PEERS)}")
+    parser.add_argument("--only", default=",".join(["taskd", *PEERS]), help="some of %(default)s")
     parser.add_argument("--markdown", action="store_true", help="a table instead of JSON")
+    parser.add_argument("--tiny", action="store_true", help="sizes that show that it works, not how fast")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--noops", type=int, default=5000)
     parser.add_argument("--leaves", type=int, default=1024, help="of the tree, a power of two")
@@ -44,32 +47,37 @@ def main():
     parser.add_argument("--chain", type=int, default=500)
     parser.add_argument("--parts", type=int, default=16, help="of the shuffle: maps, and pieces of each")
     parser.add_argument("--shuffle-mib", type=int, default=256)
-    parser.add_argument("--tiny", action="store_true", help="sizes that show that it works, not how fast")
-    arguments = parser.parse_args()
-    if arguments.tiny:
-        parser.set_defaults(runs=1, noops=20, leaves=8, width=4, steps=4, chain=10, parts=4, shuffle_mib=1)
-        arguments = parser.parse_args()
-    sizes = {name: getattr(arguments, name) for name in ("runs", "noops", "leaves", "width", "steps", "chain", "parts")}
-    sizes["part_bytes"] = arguments.shuffle_mib * data.MIB // arguments.parts ** 2
-    chosen = arguments.only.split(",") if arguments.only else ["taskd", *PEERS]
+    flags = parser.parse_args()
+    unknown = set(flags.only.split(",")) - {"taskd", *PEERS}
+    if unknown:
+        parser.error(f"--only: no system {', '.join(sorted(unknown))}; there are taskd, {', '.join(PEERS)}")
+    if flags.tiny:
+        vars(flags).update(TINY)
+    return flags
+
+
+def main():
+    measuring.stop_on_sigterm()
+    flags = read_flags()
+    sizes = {name: getattr(flags, name) for name in ("runs", "noops", "leaves", "width", "steps", "chain", "parts")}
+    sizes["part_bytes"] = flags.shuffle_mib * data.MIB // flags.parts ** 2
     systems = {}
-    if "taskd" in chosen:
-        systems["taskd"] = {"version": _taskd_version(), "seconds": run_taskd(sizes, "checksum")}
-        systems["taskd, /bin/true"] = {"version": _taskd_version(), "seconds": run_taskd(sizes, "command")}
-    for name in PEERS:
-        if name in chosen:
-            systems[name] = run_peer(arguments.venv, name, sizes)
-    report = {"benchmark": "peers", "sizes": sizes, "tasks": {name: len(edges) for name, edges in workloads.graphs(sizes).items()}, "systems": systems}
+    for name in flags.only.split(","):
+        if name == "taskd":
+            version = measuring.run([measuring.BIN / "taskctl", "--version"]).text.split()[-1]
+            systems["taskd"] = {"version": version, "seconds": run_taskd(sizes, "checksum")}
+            systems["taskd, /bin/true"] = {"version": version, "seconds": run_taskd(sizes, "command")}
+        else:
+            systems[name] = run_peer(flags.venv, name, sizes)
     for system in systems.values():
         system["seconds"] = {name: found if isinstance(found, str) else spread(found) for name, found in system.get("seconds", {}).items()}
-    if arguments.markdown:
+    tasks = {name: len(edges) for name, edges in workloads.graphs(sizes).items()}
+    report = {"benchmark": "peers", "sizes": sizes, "tasks": tasks, "systems": systems}
+    if flags.markdown:
         print(_table(report))
     else:
         measuring.show(report)
-
-
-def _taskd_version():
-    return measuring.run([measuring.BIN / "taskctl", "--version"]).text.split()[-1]
+    sys.exit(any("failed" in system for system in systems.values()))
 
 
 def run_taskd(sizes, body):
@@ -137,9 +145,10 @@ def _table(report):
         cells = [_cell(system, workload, tasks) for workload in WORKLOADS]
         lines.append(f"| {name} {system.get('version', '')} | " + " | ".join(cells) + " |")
     sizes = report["sizes"]
-    lines += ["", f"Medians of {sizes['runs']} (min-max), then the time a task. Tasks: " + ", ".join(f"{name} {n}" for name, n in tasks.items())
-              + f"; shuffle {sizes['parts']} x {sizes['parts']} pieces, {sizes['parts'] ** 2 * sizes['part_bytes'] // data.MIB} MiB. "
-              f"{os.cpu_count()} cpus, load before {measuring.LOAD_BEFORE:.1f}."]
+    counts = ", ".join(f"{name} {count}" for name, count in tasks.items())
+    parts, mib = sizes["parts"], sizes["parts"] ** 2 * sizes["part_bytes"] // data.MIB
+    lines += ["", f"Medians of {sizes['runs']} (min-max), then the time a task. Tasks: {counts}; shuffle: {parts} x {parts} pieces, "
+              f"{mib} MiB. {os.cpu_count()} cpus, load before {measuring.LOAD_BEFORE:.1f}."]
     for name, system in systems.items():
         reasons = {workload: found for workload, found in system["seconds"].items() if isinstance(found, str)}
         reasons |= {key: system[key] for key in ("skipped", "failed") if key in system}

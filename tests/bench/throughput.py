@@ -27,7 +27,8 @@ def noops(arguments):
 
 def commands(arguments):
     others = {} if arguments.zero else _other_tools(arguments.tasks)
-    report = _measure(arguments, COMMANDS, lambda: limit("spawn", arguments.tasks, 2), "posix_spawn + wait of /bin/true, 2 at a time", others)
+    report = _measure(arguments, COMMANDS, lambda: limit("spawn", arguments.tasks, 2),
+                      "posix_spawn + wait of /bin/true, 2 at a time", others)
     if "parallel" not in others:
         report["skipped"] = {"parallel": "GNU parallel is not installed (Debian's package parallel)"}
     return report
