@@ -5,6 +5,7 @@ time of the graph. A task's duration is halved until the efficiency is below one
 interpolated. The granularity of a task is wall time times cores over tasks, as in the paper.
 """
 
+import argparse
 import statistics
 
 from measuring import cluster, compile_edges, limit, rounded, timed_jobs
@@ -19,10 +20,18 @@ LONGEST_US = 65_536
 
 def add_flags(parser, name):
     del name
-    parser.add_argument("--kinds", default=",".join(STEPPED))
+    parser.add_argument("--kinds", type=_kinds, default=list(STEPPED), help="some of them, with commas between")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--steps", type=int, default=125)
     parser.add_argument("--body", choices=BODIES, default="busy")
+
+
+def _kinds(text):
+    kinds = text.split(",")
+    unknown = set(kinds) - set(STEPPED)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no shape {', '.join(sorted(unknown))}; there are {', '.join(STEPPED)}")
+    return kinds
 
 
 def tiny(arguments):
@@ -30,9 +39,8 @@ def tiny(arguments):
 
 
 def metg(arguments):
-    kinds = arguments.kinds.split(",")
     with cluster(workers=CPUS, cpus=1) as on:
-        found = {kind: _measure(on, arguments, kind) for kind in kinds}
+        found = {kind: _measure(on, arguments, kind) for kind in arguments.kinds}
     return {"width": arguments.width, "steps": arguments.steps, "runs": arguments.runs, "workers": CPUS, "cpus_of_each": 1,
             "body": arguments.body, "limit": f"{CPUS} bare threads that burn the same", "kinds": found}
 
