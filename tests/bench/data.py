@@ -5,6 +5,7 @@ it, so a ratio of one is out of reach for whatever copies.
 """
 
 import time
+import urllib.request
 
 from measuring import LONG_S, cluster, compiled, limit, median_ratio, rounded, spread, timed_jobs
 
@@ -97,14 +98,25 @@ def transfer(arguments):
 
 def broadcast(arguments):
     workers = [f"worker-{n + 2}" for n in range(RECEIVERS)]
-    took, limits = [], []
+    took, limits, from_maker = [], [], []
     with cluster(workers=RECEIVERS + 1, cpus=1) as on:
         for number in range(arguments.runs):
             made = _make_dataset(on, arguments.mib * MIB, number)
             limits.append(RECEIVERS * arguments.mib * MIB / limit("stream", RECEIVERS * arguments.mib * MIB))
+            before = _served_bytes(on, "worker-1")
             took.append(_deliver(on, number, workers, arguments.mib * MIB))
+            from_maker.append((_served_bytes(on, "worker-1") - before) / arguments.mib / MIB)
             _drop_dataset(on, made, number)
-    return _report(arguments, RECEIVERS + 1, took, limits, receivers=RECEIVERS)
+    return _report(arguments, RECEIVERS + 1, took, limits, receivers=RECEIVERS, copies_from_the_maker=spread(from_maker))
+
+
+def _served_bytes(on, worker):
+    """What it has sent to others so far; its own count, which heartbeats tell the scheduler later."""
+    address = on.worker_list()[worker]["metrics_address"]
+    request = urllib.request.Request(f"http://{address}/metrics", headers={"Authorization": f"Bearer {on.key()}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        [line] = [line for line in answer.read().decode().splitlines() if line.startswith("taskd_worker_served_bytes_total ")]
+    return float(line.split()[1])
 
 
 def _make_dataset(on, size, number):
