@@ -51,7 +51,8 @@ if(NOT TASKD_SANITIZE)
   find_package(mimalloc 2.0 REQUIRED)
   target_link_libraries(taskd_malloc INTERFACE mimalloc)
   target_compile_definitions(taskd_malloc INTERFACE TASKD_MIMALLOC)
-  target_link_options(taskd_malloc INTERFACE LINKER:--no-as-needed)  # no program names a symbol of it
+  # No program names a symbol of it. All else only as needed: loading libraries is most of a start of taskctl.
+  target_link_options(taskd_malloc INTERFACE LINKER:--as-needed,--undefined=mi_version)
 endif()
 
 # taskd_library(NAME SOURCES a.cc ... DEPS public link targets ... PRIVATE_DEPS targets not re-exported)

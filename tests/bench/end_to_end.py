@@ -13,11 +13,13 @@ import latency
 import measuring
 import metg
 import throughput
+import working_set
 
 BENCHMARKS = {
     "noops": (throughput, throughput.noops), "commands": (throughput, throughput.commands),
     "latency": (latency, latency.latency), "chain": (chain, chain.chain), "metg": (metg, metg.metg),
     "shuffle": (data, data.shuffle), "transfer": (data, data.transfer), "broadcast": (data, data.broadcast),
+    "working-set": (working_set, working_set.working_set),
 }
 
 

@@ -13,7 +13,7 @@ constexpr std::string_view kActions[] = {
     "inventory", "inventory_done", "started", "outcome", "added",       "lost",
     "fetch",     "cancel_fetch",   "exec",    "kill",    "release",     "drop",
     "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission",
-    "spill"};
+    "spill", "empty"};
 constexpr std::string_view kEvents[] = {
     "session", "down",   "assign", "retract",  "cancel", "free",  "ack",    "fetched", "done",
     "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume", "spilled"};
@@ -384,6 +384,9 @@ class WorkerDriver : public Driver {
   }
   static std::string TextOfAction(const action::ReleaseSubmission& a) {
     return "release_submission " + TextOf(a.attempt);
+  }
+  static std::string TextOfAction(const action::PutEmpty& a) {
+    return StrCat("empty ", TextOf(a.key.id));
   }
   static std::string TextOfAction(const action::Spill& a) {
     return StrCat("spill ", a.spill, " ", Join(a.items, " ", [](const LocalKey& k) {

@@ -395,6 +395,10 @@ void Walk(S& s, const wa::ReleaseAttempt& a) {
   s.Name("ReleaseAttempt"), s.Add(a.attempt);
 }
 template <typename S>
+void Walk(S& s, const wa::PutEmpty& a) {
+  s.Name("PutEmpty"), Add(s, a.key);
+}
+template <typename S>
 void Walk(S& s, const wa::Spill& a) {
   s.Name("Spill"), s.Add(a.spill), List(s, "items", a.items);
 }

@@ -172,7 +172,7 @@ void Checker::CheckWanted(ObjectId id, const ObjectPlan& plan) {
       return Fail(StrCat(ToString(id), " is not at ", ToString(holder), ", which the core names"));
     if (blob->value != plan.value)
       return Fail(StrCat(ToString(id), " has a wrong value at ", ToString(holder)));
-    if (view->crc32c != CrcOfValue(plan.value) || view->size_bytes != plan.size_bytes) {
+    if (view->crc32c != CrcOf(plan.value, plan.size_bytes) || view->size_bytes != plan.size_bytes) {
       return Fail(StrCat(ToString(id), " has a wrong crc or size in the core"));
     }
     ++world_.stats.values_checked;

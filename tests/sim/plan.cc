@@ -485,6 +485,10 @@ uint64_t OutputValue(uint64_t seed, uint32_t job, Ordinal task, uint32_t index,
 
 uint32_t CrcOfValue(uint64_t value) { return static_cast<uint32_t>(Mix64(value)); }
 
+uint32_t CrcOf(uint64_t value, uint64_t size_bytes) {
+  return size_bytes == 0 ? 0 : CrcOfValue(value);
+}
+
 uint64_t BytesOf(const ObjectPlan& object, PartRange parts) {
   if (parts.whole() || object.parts == 0) return object.size_bytes;
   return object.size_bytes * (parts.hi - parts.lo) / object.parts;

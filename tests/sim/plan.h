@@ -116,6 +116,7 @@ uint64_t ReadValue(uint64_t object_value, PartRange parts);
 uint64_t OutputValue(uint64_t seed, uint32_t job, Ordinal task, uint32_t index,
                      uint64_t inputs_digest);
 uint32_t CrcOfValue(uint64_t value);
+uint32_t CrcOf(uint64_t value, uint64_t size_bytes);  // of a whole object; 0 of an empty one
 uint64_t BytesOf(const ObjectPlan& object, PartRange parts);
 
 }  // namespace taskd::sim

@@ -301,6 +301,8 @@ void SimWorker::Carry(worker::Action& any) {
   } else if (auto* a = std::get_if<action::ReleaseSubmission>(&any)) {
     if (submissions_.erase(a->attempt) == 0)
       return world_.Fail(StrCat(name_, " releases a submission twice"));
+  } else if (auto* a = std::get_if<action::PutEmpty>(&any)) {
+    PutEmpty(a->key);
   } else if (auto* a = std::get_if<action::Spill>(&any)) {
     StartSpill(*a);
   } else if (auto* a = std::get_if<action::Drop>(&any)) {

@@ -140,6 +140,7 @@ class SimWorker {
   void Lose(const worker::LocalKey& key, bool noticed);
   // True: on disk. What is over the budget goes there at once.
   bool PutBlob(const worker::LocalKey& key, Blob blob);
+  void PutEmpty(const worker::LocalKey& key);
   bool HasRoom(uint64_t bytes) const;
   void StartSpill(const worker::action::Spill& spill);
   void FinishSpill(worker::SpillId id, const std::vector<std::pair<worker::LocalKey, uint64_t>>& items);

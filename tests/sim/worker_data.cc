@@ -88,7 +88,7 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
         vanished_.erase(key.id);
         noticed_.erase(key.id);
         damaged_.erase(key.id);
-        item.crc32c = CrcOfValue(blob->value);
+        item.crc32c = CrcOf(blob->value, item.size_bytes);
       }
       auto known = store_.find(key);
       bool told = known != store_.end() && known->second.told;

@@ -168,7 +168,7 @@ event::ExecDone SimWorker::FinishExec(const AttemptRef& attempt, const Exec& exe
     uint64_t size = plan.objects[ordinal].size_bytes;
     const bool on_disk =
         PutBlob({{{attempt.task.job, ordinal}, attempt.attempt}, {}}, {value, size});
-    done.outputs.push_back({{size, CrcOfValue(value)}, on_disk});
+    done.outputs.push_back({{size, CrcOf(value, size)}, on_disk});
   }
   return done;
 }

@@ -26,6 +26,20 @@ bool SimWorker::PutBlob(const LocalKey& key, Blob blob) {
   return blob.on_disk;
 }
 
+void SimWorker::PutEmpty(const LocalKey& key) {
+  const JobPlan* job = world_.FindJobPlan(key.id.object.job);
+  const bool planned = job != nullptr && key.id.object.ordinal < job->objects.size();
+  if (!planned && world_.families.WasChild(key.id.object.job)) return;  // a crash took it along
+  if (!planned || job->objects[key.id.object.ordinal].size_bytes != 0 || !key.parts.whole())
+    return world_.Fail(StrCat(name_, " takes ", ToString(key.id.object), " for empty"));
+  const auto known = store_.find(key);
+  const bool told = known != store_.end() && known->second.told;
+  PutBlob(key, {job->objects[key.id.object.ordinal].value, 0, told});
+  vanished_.erase(key.id);
+  noticed_.erase(key.id);
+  damaged_.erase(key.id);
+}
+
 void SimWorker::StartSpill(const worker::action::Spill& spill) {
   if (spill.items.empty() || spill.items.size() > limits::kSpillItems ||
       !spills_.insert(spill.spill).second || spills_.size() > limits::kSpillsAtOnce) {

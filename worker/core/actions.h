@@ -92,6 +92,10 @@ struct ReleaseAttempt {
   AttemptRef attempt;
 };
 
+// To the store: an object without bytes, which nobody needs to be asked for.
+struct PutEmpty {
+  LocalKey key;
+};
 // To the store: writes them to disk and gives their memory back. Who reads them goes on undisturbed.
 // Answered by event::Spilled.
 struct Spill {
@@ -113,7 +117,7 @@ using Action =
                  action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
                  action::SendGatherFailed, action::StartFetch, action::CancelFetch,
                  action::StartExec, action::KillExec, action::ReleaseAttempt, action::SendSubmit,
-                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::Spill,
+                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::PutEmpty, action::Spill,
                  action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker

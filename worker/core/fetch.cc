@@ -14,6 +14,7 @@ namespace taskd::worker {
 // spreads the rest.
 void WorkerCore::Impl::Route(uint32_t index) {
   Piece& piece = pieces_[index];
+  if (piece.size_bytes == 0 && piece.key.parts.whole()) return MakeEmpty(index);
   WorkerId best;
   uint64_t best_busy = 0;
   for (const Candidate& candidate : piece.candidates) {

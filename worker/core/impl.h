@@ -245,6 +245,7 @@ class WorkerCore::Impl {
   void RemoveIfUnused(uint32_t index);
   void BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t crc32c, bool on_disk);
   void LeaveStore(uint32_t index);
+  void MakeEmpty(uint32_t index);
   void OnFree(const ObjectVersion& object);
   void OnReplicaLost(const ObjectVersion& object);
   bool ContinueLost(Work& work);

@@ -138,6 +138,15 @@ void WorkerCore::Impl::BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t
   if (!piece.waiters.empty()) work_.push_back({Work::Kind::kArrived, index, 0, {}});
 }
 
+// An object without bytes is where it is needed: a request for it would cost a round trip.
+void WorkerCore::Impl::MakeEmpty(uint32_t index) {
+  Piece& piece = pieces_[index];
+  Emit(action::PutEmpty{piece.key});
+  BecomeLocal(index, 0, 0, false);
+  if (!piece.doomed && connected_) Emit(action::SendReplicaAdded{session_, {piece.key.id, 0, 0}});
+  if (piece.gathered) EndGather(index);
+}
+
 void WorkerCore::Impl::LeaveStore(uint32_t index) {
   LeavePlace(index);
   const Piece& piece = pieces_[index];

@@ -62,6 +62,7 @@ class Daemon {
   void Do(action::SendYield&) { TASKD_CHECK(false); }
   void Do(action::ResumeExec&) { TASKD_CHECK(false); }
   void Do(action::ReleaseSubmission&) { TASKD_CHECK(false); }
+  void Do(action::PutEmpty& a) { (void)store_.Put(a.key, {}); }  // cannot fail
   void Do(action::Spill& a);
   void Do(action::Drop& a) { store_.Drop(a.key); }
   void Do(action::DropAll&) { store_.DropAll(); }
