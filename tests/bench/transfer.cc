@@ -141,12 +141,14 @@ class Holder {
 // at most, two at once.
 class Reader {
  public:
-  Reader(const Sizes& sizes, const Holder& holder)
+  // `take_files`: as a worker on one host does.
+  Reader(const Sizes& sizes, const Holder& holder, bool take_files)
       : address_(holder.address()),
         folder_(MakeFolder(sizes.folder)),
         store_(std::make_unique<Store>(folder_, [](ObjectVersion) { TASKD_CHECK(false); })) {
     Fetcher::Options options;
     options.key = kKey;
+    options.take_files = take_files;
     options.done = [this](event::FetchDone done) { Done(done); };
     fetcher_ = std::make_unique<Fetcher>(*store_, std::move(options));
   }
@@ -277,13 +279,15 @@ void Run(const Sizes& sizes) {
   std::printf("{\"benchmark\": \"transfer\", \"runs\": %u,\n", sizes.runs);
   std::fflush(stdout);
   Holder holder(sizes);
-  Reader reader(sizes, holder);
+  Reader reader(sizes, holder, false), linker(sizes, holder, true);
   Measure("one_object", sizes.large, 1, sizes, holder, reader,
           [&] { reader.Bring(kLarge, 1, sizes.large); });
   Measure("pieces_of_64_mib", sizes.pieces() * limits::kFetchBytes, sizes.pieces(), sizes, holder,
           reader, [&] { reader.Bring(kPieces, sizes.pieces(), limits::kFetchBytes); });
   Measure("objects_of_10_kib", sizes.small * kSmallBytes, sizes.small, sizes, holder, reader,
           [&] { reader.Bring(kSmall, sizes.small, kSmallBytes); });
+  Measure("one_object_same_host", sizes.large, 1, sizes, holder, linker,
+          [&] { linker.Bring(kLarge, 1, sizes.large); });
   std::printf("  \"memcpy_mb_per_s\": %.0f}\n",
               static_cast<double>(sizes.large) / MemcpySeconds(sizes.large) / 1e6);
 }

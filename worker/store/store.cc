@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -92,6 +93,32 @@ absl::StatusOr<OutputInfo> Store::Adopt(const LocalKey& key, int fd, const std::
   if ((s.st_mode & 07777) != 0600) fchmod(fd, 0600);
   if (rename(path.c_str(), entry->path.c_str()) != 0) {
     return io::ErrnoStatus("move into the store", path, errno);
+  }
+  const OutputInfo info = InfoOf(*entry);
+  Insert(key, std::move(entry));
+  return info;
+}
+
+absl::StatusOr<OutputInfo> Store::Link(const LocalKey& key, const std::string& path,
+                                       ObjectMeta meta, const FileIdentity& identity) {
+  auto entry = std::make_shared<ObjectEntry>();
+  entry->meta = std::move(meta);
+  entry->path = NewPath();
+  entry->identity = identity;
+  // Symbolic links are not followed. What was linked is looked at under our own name, where nobody
+  // puts another file meanwhile.
+  if (link(path.c_str(), entry->path.c_str()) != 0) {
+    return absl::FailedPreconditionError(
+        StrCat("cannot link the store file ", path, ": ", std::strerror(errno)));
+  }
+  struct stat s;
+  const bool same = lstat(entry->path.c_str(), &s) == 0 && S_ISREG(s.st_mode) &&
+                    s.st_uid == geteuid() && (s.st_mode & 07777) == 0600 &&
+                    FileIdentity::Of(s) == identity &&
+                    identity.size_bytes == entry->meta.size_bytes;
+  if (!same) {
+    unlink(entry->path.c_str());
+    return absl::FailedPreconditionError(StrCat(path, " is not the store file that was announced"));
   }
   const OutputInfo info = InfoOf(*entry);
   Insert(key, std::move(entry));
