@@ -33,10 +33,6 @@ constexpr Argument kCommon[] = {
     {GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 0, 4 << 20},
     {GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 0, 1 << 20},
     {GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 256 << 10, 1 << 20},
-    // Data is received in pieces that the allocator keeps and hands out again: larger ones are
-    // fresh, zeroed pages each time, smaller ones more calls.
-    {GRPC_ARG_TCP_READ_CHUNK_SIZE, 0, 64 << 10},
-    {GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, 0, 64 << 10},
 };
 
 constexpr Argument kClient[] = {
@@ -69,7 +65,6 @@ bool IsDefault(const Argument& argument, int value) {
   std::string_view name = argument.name;
   return value == 0 &&
          (name == GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES || name == GRPC_ARG_HTTP2_MAX_FRAME_SIZE ||
-          name == GRPC_ARG_TCP_READ_CHUNK_SIZE || name == GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE ||
           name == GRPC_ARG_MAX_CONCURRENT_STREAMS);
 }
 

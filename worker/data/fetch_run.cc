@@ -16,7 +16,7 @@
 namespace taskd::worker {
 namespace {
 
-constexpr uint32_t kNonceBytes = 16;
+constexpr uint32_t kNonceLength = 16;
 constexpr uint32_t kLinksFailed = 3;  // then this peer's files are on another file system, say
 // Names, bytes for those that could not be linked, once more after a broken stream, once more whole
 // for what did not go on.
@@ -70,7 +70,7 @@ v1::FetchRequest FetchRun::Request(const Open& open, bool take_files) {
   v1::FetchRequest request;
   request.set_packed(true);
   if (take_files) {
-    request.set_nonce(io::RandomBytes(kNonceBytes));
+    request.set_nonce(io::RandomBytes(kNonceLength));
     request.set_host(context_.host.Ask(request.nonce()));
   }
   for (size_t i : open) {
