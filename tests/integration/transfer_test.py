@@ -151,6 +151,22 @@ want: [sum.s]
         self.assertEqual(self.read_at("b"), DIGEST)
         self.assertEqual(self.metric("taskd_worker_objects_lost_total", "a"), 1)
 
+    def test_a_client_goes_on(self):
+        _, proxy = self.worker_behind("a")
+        job = self.make("a")
+        proxy.after(SIZE // 2, proxy.cut)
+        out = self.top / "out.bin"
+        self.ctl("object", "get", job, "big.o", "-O", out)
+        self.assertEqual(hashlib.sha256(out.read_bytes()).hexdigest(), DIGEST)
+        self.assertLess(self.metric("taskd_worker_served_bytes_total", "a"), SIZE + SIZE // 4)
+
+    def test_a_client_outlives_its_holder(self):
+        holder, proxy = self.worker_behind("a")
+        self.worker("b")
+        job = self.make("a")
+        proxy.after(SIZE // 2, lambda: os.kill(holder.pid, signal.SIGKILL))
+        self.assertEqual(hashlib.sha256(self.ctl("object", "get", job, "big.o").out).hexdigest(), DIGEST)
+
 
 if __name__ == "__main__":
     unittest.main()
