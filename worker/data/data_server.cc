@@ -1,13 +1,11 @@
 #include "worker/data/data_server.h"
 
-#include <algorithm>
 #include <atomic>
 #include <string_view>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "common/base/text.h"
-#include "common/io/log.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/channels.h"
 #include "common/rpc/wire.h"
@@ -93,7 +91,10 @@ struct DataServer::Impl {
         fetches(store, {options.worker_key, options.client_key, options.streams,
                         options.streams_per_peer, options.name_files}) {}
   ~Impl() {
-    if (running.server != nullptr) rpc::StopServer(*running.server, 0);
+    if (running.server == nullptr) return;
+    rpc::StopServer(*running.server, 0);
+    fetches.Drain();
+    running.server.reset();
   }
 
   const Options options;

@@ -123,11 +123,6 @@ FetchService::FetchService(Store& store, Options options)
 
 FetchService::~FetchService() {
   if (threads_.empty()) return;  // not started
-  {
-    // No operation may be started on a queue that shuts down.
-    std::unique_lock lock(mutex_);
-    idle_.wait(lock, [this] { return calls_ == 0; });
-  }
   queue_->Shutdown();
   for (std::thread& thread : threads_) thread.join();
 }
@@ -138,6 +133,11 @@ void FetchService::Start(Expect expect) {
   expect_ = std::move(expect);
   new Call(*this);
   for (uint32_t i = 0; i < limits::kServingThreads; ++i) threads_.emplace_back([this] { Poll(); });
+}
+
+void FetchService::Drain() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return calls_ == 0; });
 }
 
 void FetchService::Poll() {

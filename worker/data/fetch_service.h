@@ -39,10 +39,13 @@ class FetchService {
                                     grpc::ServerCompletionQueue*, void* tag)>;
 
   FetchService(Store& store, Options options);
-  ~FetchService();  // after the server has stopped; waits for the last call
+  ~FetchService();  // after Drain
 
   void AddQueue(grpc::ServerBuilder& builder);
   void Start(Expect expect);  // the server runs
+  // Waits for the last call. After the server has been shut down, before it is destroyed: calls that
+  // are broken off are still to be finished, which is done through it.
+  void Drain();
 
   uint64_t served_bytes() const { return served_bytes_; }
   uint64_t named_bytes() const { return named_bytes_; }
