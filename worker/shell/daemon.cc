@@ -161,6 +161,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.listen = options_.listen;
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
+  data.name_files = !options_.no_file_passing;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
     if (log == nullptr) return nullptr;
@@ -173,6 +174,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
 
   Fetcher::Options fetch;
   fetch.key = access->worker_key;
+  fetch.take_files = !options_.no_file_passing;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
   if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
@@ -185,8 +187,7 @@ absl::Status Daemon::StartHttp(const std::string& worker_key, const std::string&
   options.listen = options_.metrics_listen;
   options.keys = {worker_key, client_key};
   options.collect = [this](io::MetricsPage& page) {
-    FillPage(published_.Get(), store_.totals(),
-             {fetcher_->fetched_bytes(), data_server_->served_bytes()}, page);
+    FillPage(published_.Get(), store_.totals(), {fetcher_->totals(), data_server_->totals()}, page);
   };
   options.healthy = [this] { return published_.Get().session_up; };
   absl::StatusOr<std::unique_ptr<io::HttpServer>> http = io::HttpServer::Start(std::move(options));
@@ -312,7 +313,7 @@ HeartbeatFigures Daemon::Figures() const {
   const StoreTotals totals = store_.totals();
   const Counters& c = core_.counters();
   return {totals.bytes(), c.running, c.fetching + c.queued,
-          fetcher_->fetched_bytes(), data_server_->served_bytes()};
+          fetcher_->totals().fetched_bytes, data_server_->totals().served_bytes};
 }
 
 void Daemon::WriteReadyFile() {

@@ -128,6 +128,9 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,
                  "time between SIGTERM and SIGKILL for a task that is stopped");
+  flags.Switch("no-file-passing", &options.no_file_passing,
+               "send and fetch bytes also between workers of this host, instead of linking each "
+               "other's files");
   flags.Switch(
       "zero-worker", &options.zero,
       "acknowledge every task at once, with empty results, and run nothing: for measuring a "

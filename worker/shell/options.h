@@ -34,6 +34,7 @@ struct WorkerOptions {
   std::string sweep_prefix;  // of work folders of workers of this user, if ours is one; no flag
   bool zero = false;         // tasks are acknowledged, not run
   bool core_dumps = false;
+  bool no_file_passing = false;
   uint64_t grace_ns = 5'000'000'000;
 };
 
