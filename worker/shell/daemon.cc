@@ -122,6 +122,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   }
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
+  exec.output_path = work_dir_.run_path();
+  exec.runners = options_.runners;
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
   exec.zero = options_.zero;
