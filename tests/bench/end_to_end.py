@@ -1,8 +1,9 @@
 """End-to-end figures of real daemons on this machine, as JSON, each with the physical limit beside it.
 
-    TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py noops [--tasks 50000] [--runs 5] [--zero]
+    TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py noops [--tasks 50000] [--runs 5] [--zero] [--body native]
     TASKD_BIN=build/release/bin python3 -B tests/bench/end_to_end.py commands [--tasks 3000] [--runs 5]
 
+With --body the no-op is a function of a library, a Python function or a command in place of the built-in.
 With --zero workers acknowledge tasks and run nothing: what is left is the scheduler, its client and the wire.
 
 A run is timed from the start of `taskctl run FILE.tgraph` to its end. Nothing here passes or fails by a time: what must
@@ -26,13 +27,15 @@ NOOP_WIRE_BATCH = 512
 
 GRAPHS = {
     "noops": "taskd: 1\ntasks:\n- {{name: n, over: {{i: 0..{last}}}, builtin: noop, out: [v]}}\n",
+    "native": "taskd: 1\ntasks:\n- {{name: n, over: {{i: 0..{last}}}, native: {{library: '{bin}/test_ops.so', function: noop}}, out: [v]}}\n",
+    "python": "taskd: 1\ntasks:\n- {{name: n, over: {{i: 0..{last}}}, python: {{call: 'bench_noop:noop', path: '{files}'}}, out: [v]}}\n",
     "commands": "taskd: 1\ntasks:\n- {{name: n, over: {{i: 0..{last}}}, argv: [/bin/true], stdout: o}}\n",
 }
 
 
 def limit_rate(name, tasks):
     """Tasks a second of the bare mechanism, measured now."""
-    arguments = ["wire", tasks, NOOP_WIRE_BYTES, NOOP_WIRE_BATCH] if name == "noops" else ["spawn", tasks, 2]
+    arguments = ["spawn", tasks, 2] if name == "commands" else ["wire", tasks, NOOP_WIRE_BYTES, NOOP_WIRE_BATCH]
     result = run([BIN / "taskd_bench_limits", *arguments])
     assert result.code == 0, result
     return result.json["per_second"]
@@ -51,7 +54,8 @@ def cpu_seconds(pids):
 def measure(name, tasks, runs, zero):
     cluster = Cluster(workers=2, cpus=1, zero=zero)
     try:
-        yaml = cluster.graph(GRAPHS[name].format(last=tasks - 1))
+        (cluster.files / "bench_noop.py").write_text("def noop():\n    return b''\n")
+        yaml = cluster.graph(GRAPHS[name].format(last=tasks - 1, bin=BIN.resolve(), files=cluster.files))
         graph = cluster.files / "graph.tgraph"
         cluster.ctl("graph", "compile", yaml, "-O", graph)
         rates, limits, cpu = [], [], []
@@ -72,7 +76,7 @@ def measure(name, tasks, runs, zero):
         return {
             "benchmark": name, "tasks": tasks, "runs": runs, "workers": 2, "zero_workers": zero, "cpus_of_each": 1, "machine_cpus": os.cpu_count(),
             "tasks_per_second": {"median": round(statistics.median(rates)), "min": round(min(rates)), "max": round(max(rates))},
-            "limit": "loopback TCP, the same bytes in batches" if name == "noops" else "posix_spawn + wait of /bin/true, 2 at a time",
+            "limit": "loopback TCP, the same bytes in batches" if name != "commands" else "posix_spawn + wait of /bin/true, 2 at a time",
             "limit_per_second": {"median": round(statistics.median(limits)), "min": round(min(limits)), "max": round(max(limits))},
             "ratio_to_limit": round(statistics.median([r / l for r, l in zip(rates, limits)]), 4),
             "daemon_cpu_us_per_task": {who: round(statistics.median([sample[who] for sample in cpu]), 2) for who in cpu[0]},
@@ -83,13 +87,15 @@ def measure(name, tasks, runs, zero):
 
 def main():
     parser = argparse.ArgumentParser(description="End-to-end benchmarks of real daemons")
-    parser.add_argument("benchmark", choices=sorted(GRAPHS))
+    parser.add_argument("benchmark", choices=["commands", "noops"])
+    parser.add_argument("--body", choices=["builtin", "native", "python", "command"], default="builtin", help="what a no-op is")
     parser.add_argument("--tasks", type=int)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--zero", action="store_true", help="workers that acknowledge tasks and run nothing")
     arguments = parser.parse_args()
-    tasks = arguments.tasks or {"noops": 50_000, "commands": 3_000}[arguments.benchmark]
-    print(json.dumps(measure(arguments.benchmark, tasks, arguments.runs, arguments.zero), indent=2))
+    name = {"builtin": arguments.benchmark, "command": "commands"}.get(arguments.body, arguments.body)
+    tasks = arguments.tasks or {"noops": 50_000, "native": 20_000, "python": 10_000, "commands": 3_000}[name]
+    print(json.dumps(measure(name, tasks, arguments.runs, arguments.zero), indent=2))
 
 
 if __name__ == "__main__":
