@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/base/text.h"
@@ -75,8 +76,11 @@ event::ExecDone TooMuchMemoryDone(const ExecRequest& request, std::string_view w
 }
 
 event::ExecDone WithStderr(event::ExecDone done, const AttemptLog& log) {
-  const std::string tail = log.ErrTail(limits::kMessageBytes);
-  if (!tail.empty()) done.message += "; its stderr ends:\n" + tail;
+  constexpr std::string_view kLead = "; its stderr ends:\n";
+  // The end of it is what matters, so that the whole must fit.
+  const size_t used = std::min<size_t>(limits::kMessageBytes, done.message.size() + kLead.size());
+  const std::string tail = log.ErrTail(static_cast<uint32_t>(limits::kMessageBytes - used));
+  if (!tail.empty()) done.message += StrCat(kLead, tail);
   return done;
 }
 
