@@ -104,6 +104,7 @@ want: [c.v, s.o, one.o, "g[99].v"]
         for function, failure, code, words in (
                 ("fail", "exit", 42, "the function fail returned 42: the matrix is singular"),
                 ("leave", "exit", 3, "ended with exit code 3 in the middle of leave: a function returns"),
+                ("fail_in_bytes", "exit", 1, "returned 1: bad \\xff byte; its stderr ends:\nand \\xfe there"),
                 ("crash", "signal", 11, "was killed by signal 11 (Segmentation fault) in the middle of crash; its stderr ends:\nabout to crash"),
                 ("forget", "output_missing", 0, "output 'o' was not made: the function returned 0 without an alloc for it"),
                 ("disturb", "exit", 0, "what a task prints goes to its stdout"),

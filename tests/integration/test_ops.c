@@ -90,6 +90,12 @@ TASKD_OP_FUNCTION int fail(taskd_op* op) {
   return 42;
 }
 
+TASKD_OP_FUNCTION int fail_in_bytes(taskd_op* op) {
+  fprintf(stderr, "and \xfe there");
+  op->set_error(op, "bad \xff byte");
+  return 1;
+}
+
 TASKD_OP_FUNCTION int crash(taskd_op* op) {
   fprintf(stderr, "about to crash\n");
   raise(SIGSEGV);

@@ -245,6 +245,8 @@ bool OpCall::Finish(std::vector<DoneMessage::Output>& outputs, FailedMessage& fa
       failed.message = error_;
       return false;
     }
+    // Before the worker takes it: what a mapping still writes would change the file's time.
+    munmap(std::exchange(output.data, nullptr), output.allocated);
     outputs.push_back({true, {}});
   }
   return true;
