@@ -128,6 +128,19 @@ inline constexpr uint64_t kPartialNs = 60'000'000'000;
 inline constexpr uint64_t kFetchStallNs =
     10'000'000'000;  // a peer that sends nothing for so long has failed
 
+// Runners: the processes that functions run in.
+inline constexpr uint32_t kRunnerFrameBytes = 32u << 20;  // the args of a task, and ends of parts
+inline constexpr uint32_t kRunnerInlineBytes = 256u
+                                               << 10;      // of values in a frame; more go as files
+inline constexpr uint16_t kRunnerFilesPerFrame = 128;      // the kernel takes 253
+inline constexpr uint32_t kRunnersKept = 2;                // at least, on a worker of one cpu
+inline constexpr uint64_t kRunnerIdleNs = 60'000'000'000;  // then it gives its memory back
+inline constexpr uint64_t kRunnerStallNs = 10'000'000'000;  // it takes nothing for so long: hung
+inline constexpr uint32_t kRunnerFunctions = 256;           // pickled ones; it keeps them all
+inline constexpr uint32_t kLibraryPathBytes = 4096;         // PATH_MAX
+inline constexpr uint32_t kFunctionNameBytes = 1024;        // mangled names are long
+inline constexpr uint32_t kPickleBytes = 4u << 20;          // travels with the body
+
 }  // namespace taskd::limits
 
 #endif  // TASKD_COMMON_BASE_LIMITS_H_

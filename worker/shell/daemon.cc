@@ -148,6 +148,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
   if (memory_dir_) exec.memory_run_path = memory_dir_->run_path();
+  exec.output_path = memory_dir_ ? exec.memory_run_path : exec.run_path;
+  exec.runners = options_.runners;
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
   exec.zero = options_.zero;
