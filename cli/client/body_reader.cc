@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "cli/client/function_reader.h"
 #include "cli/client/graph_reader.h"
 #include "common/base/limits.h"
 #include "common/base/text.h"
@@ -37,12 +38,13 @@ class BodyReader {
 
   absl::Status Read() {
     int kinds = 0;
-    for (std::string_view kind : {"sh", "argv", "builtin"}) kinds += task_.Find(kind) != nullptr;
+    for (std::string_view kind : {"sh", "argv", "builtin", "native", "python"})
+      kinds += task_.Find(kind) != nullptr;
     if (kinds != 1) {
-      return context_.Error(
-          d_.line,
-          StrCat("task '", d_.name, "' needs ", kinds == 0 ? "" : "only ",
-                 "one of sh, argv and builtin", kinds == 0 ? "" : StrCat(", it has ", kinds)));
+      return context_.Error(d_.line,
+                            StrCat("task '", d_.name, "' needs ", kinds == 0 ? "" : "only ",
+                                   "one of sh, argv, native, python and builtin",
+                                   kinds == 0 ? "" : StrCat(", it has ", kinds)));
     }
     if (auto s = Inputs(); !s.ok()) return s;
     if (const YamlNode* builtin = task_.Find("builtin")) return ReadBuiltin(*builtin);
@@ -50,6 +52,14 @@ class BodyReader {
       v1::Value* var = d_.body.add_vars();
       var->set_name(name);
       var->set_value(value);
+    }
+    if (const YamlNode* native = task_.Find("native")) {
+      auto s = ReadNative(context_, *native, *d_.body.mutable_native());
+      return s.ok() ? ValueOutputs("a function") : s;
+    }
+    if (const YamlNode* python = task_.Find("python")) {
+      auto s = ReadPython(context_, *python, *d_.body.mutable_python());
+      return s.ok() ? ValueOutputs("a function") : s;
     }
     if (auto s = Outputs(); !s.ok()) return s;
     if (const YamlNode* sh = task_.Find("sh")) {
@@ -265,17 +275,20 @@ class BodyReader {
     return absl::OkStatus();
   }
 
-  absl::Status BuiltinOutputs(const Builtin& builtin) {
+  // `whose`: "a built-in".
+  absl::Status ValueOutputs(std::string_view whose) {
     if (const YamlNode* std_out = task_.Find("stdout")) {
-      return context_.Error(std_out->line, "a built-in has no stdout; name its outputs: out: [v]");
+      return context_.Error(std_out->line,
+                            StrCat(whose,
+                                   " has no stdout that could be an output; name its "
+                                   "outputs: out: [v]"));
     }
     const YamlNode* out = task_.Find("out");
     if (out != nullptr && out->kind != YamlNode::kNull) {
       if (out->kind != YamlNode::kList) {
         return context_.Error(
-            out->line,
-            StrCat("the outputs of a built-in are values: a list of names like [v], not ",
-                   out->KindName()));
+            out->line, StrCat("the outputs of ", whose,
+                              " are values: a list of names like [v], not ", out->KindName()));
       }
       for (const auto& item : out->items) {
         auto name = TextOf(context_, *item, "an output's name");
@@ -285,6 +298,11 @@ class BodyReader {
         if (auto s = AddOutput({*name, item->line, nullptr}, std::move(slot)); !s.ok()) return s;
       }
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status BuiltinOutputs(const Builtin& builtin) {
+    if (auto s = ValueOutputs("a built-in"); !s.ok()) return s;
     if (builtin.outputs >= 0 && d_.body.outputs_size() != builtin.outputs) {
       return context_.Error(
           d_.line, StrCat("the built-in '", builtin.name, "' makes ", builtin.outputs,
@@ -394,12 +412,13 @@ absl::Status ReadBody(const FileContext& context, const YamlNode& task, Definiti
 
 absl::Status FinishBody(const FileContext& context, Definition& d) {
   if (d.body.has_builtin()) return absl::OkStatus();
-  std::map<std::string, std::string> seen;  // name of the environment -> what it is
+  const bool function = d.body.has_native() || d.body.has_python();
+  std::map<std::string, std::string> seen;  // name that the body sees -> what it is
   auto add = [&](int line, const std::string& name, std::string what) -> absl::Status {
     auto [at, fresh] = seen.emplace(name, what);
     if (fresh) return absl::OkStatus();
-    return context.Error(
-        line, StrCat("$", name, " would be both ", at->second, " and ", what, "; rename one"));
+    return context.Error(line, StrCat(function ? "" : "$", name, " would be both ", at->second,
+                                      " and ", what, "; rename one"));
   };
   for (const auto& [name, value] : context.vars) {
     if (auto s = add(d.line, name, StrCat("the variable '", name, "'")); !s.ok()) return s;
@@ -412,11 +431,12 @@ absl::Status FinishBody(const FileContext& context, Definition& d) {
       return s;
   }
   for (const InputDef& input : d.inputs) {
-    if (auto s = add(input.line, "in_" + input.name, StrCat("the input '", input.name, "'"));
+    if (auto s = add(input.line, (function ? "" : "in_") + input.name,
+                     StrCat("the input '", input.name, "'"));
         !s.ok())
       return s;
   }
-  for (int i = 0; i < d.body.outputs_size(); ++i) {
+  for (int i = 0; i < d.body.outputs_size() && !function; ++i) {
     const std::string& name = d.body.outputs(i).name();
     auto s = add(d.output_lines[static_cast<size_t>(i)], "out_" + name,
                  StrCat("the output '", name, "'"));

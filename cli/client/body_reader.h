@@ -1,4 +1,4 @@
-// What a task runs, reads and writes: sh, argv, builtin, in, out, stdout.
+// What a task runs, reads and writes: sh, argv, native, python, builtin, in, out, stdout.
 #ifndef TASKD_CLI_CLIENT_BODY_READER_H_
 #define TASKD_CLI_CLIENT_BODY_READER_H_
 

@@ -47,8 +47,8 @@ class ArgsMaker {
   // The serialized TaskArgs of a row; empty when it has nothing of its own. Valid until the next
   // call.
   absl::StatusOr<std::string_view> Make(uint32_t row) {
-    // A command gets its axis values as environment; a built-in has no use for them.
-    bool values = d_.body.has_command() && !d_.axes.empty();
+    // Commands and functions get their axis values; a built-in has no use for them.
+    bool values = !d_.body.has_builtin() && !d_.axes.empty();
     if (!values && paths_.empty()) return std::string_view();
     args_.Clear();
     positions_.clear();

@@ -252,9 +252,9 @@ class GraphReader {
     }
     d.name = *text;
     static const std::string kKeys =
-        StrCat("name over except in out sh argv stdout builtin ", kOptionKeys);
+        StrCat("name over except in out sh argv stdout native python builtin ", kOptionKeys);
     static const std::string kPlanned =
-        StrCat("expand tasks tree on_fail edge native python setup ", kPlannedOptionKeys);
+        StrCat("expand tasks tree on_fail edge setup ", kPlannedOptionKeys);
     if (auto s = CheckKeys(context_, node, StrCat("task '", d.name, "'"), kKeys, kPlanned); !s.ok())
       return s;
     d.over = node.Find("over");

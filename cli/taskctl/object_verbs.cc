@@ -15,6 +15,7 @@
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/json.h"
 #include "cli/taskctl/output.h"
+#include "cli/taskctl/progress.h"
 #include "cli/taskctl/selectors.h"
 #include "cli/taskctl/tasks.h"
 #include "cli/taskctl/verbs.h"
@@ -123,18 +124,15 @@ absl::Status CheckComing(Context& context, client::Connection& connection,
 }
 
 // Wants the object, fetches it, and starts over while its holders fail.
-absl::StatusOr<client::FetchResult> Fetch(client::Connection& connection,
-                                          client::ClientSession& session, Wish wish,
-                                          client::Sink& sink,
-                                          const std::atomic<bool>& interrupted) {
+absl::StatusOr<client::FetchResult> Fetch(client::ClientSession& session, Wish wish,
+                                          client::ObjectFetch& fetch) {
   for (uint64_t give_up = 0;;) {
     absl::StatusOr<v1::ObjectUpdate> update =
         session.AwaitObject(wish.spec.object, wish.deadline_ns);
     if (!update.ok()) return update.status();
     wish.spec.version = update->version();
     wish.spec.addresses = {update->data_addresses().begin(), update->data_addresses().end()};
-    absl::StatusOr<client::FetchResult> result =
-        client::FetchObject(wish.spec, connection.access().client_key, sink, interrupted);
+    absl::StatusOr<client::FetchResult> result = fetch.From(wish.spec);
     if (result.ok() || !absl::IsUnavailable(result.status())) return result;
     uint64_t now = io::NowNs();
     if (give_up == 0) give_up = now + kHolderNs;
@@ -177,8 +175,12 @@ void Get(Context& context, const GetOptions& options) {
     interrupted = true;
     session.Interrupt();
   });
-  absl::StatusOr<client::FetchResult> result =
-      Fetch(**connection, session, *wish, **sink, interrupted);
+  ByteProgress progress(STDERR_FILENO, !to_file || context.format != OutputFormat::kTable);
+  client::ObjectFetch fetch(
+      (*connection)->access().client_key, **sink, interrupted,
+      [&](uint64_t bytes, uint64_t total) { progress.Update(io::NowNs(), bytes, total); });
+  absl::StatusOr<client::FetchResult> result = Fetch(session, *wish, fetch);
+  progress.Finish();
   if (absl::IsOutOfRange(result.status())) {
     return context.Fail(
         kExitNotFound,

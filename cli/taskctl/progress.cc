@@ -121,4 +121,33 @@ void Progress::Finish() {
   line_open_ = false;
 }
 
+std::string ByteProgressText(uint64_t bytes, uint64_t total, const RateMeter& rate) {
+  std::string text = StrCat(FormatBytes(bytes), " / ", FormatBytes(total));
+  if (total > 0)
+    text += StrCat("  ", static_cast<uint64_t>(static_cast<unsigned __int128>(bytes) * 100 / total),
+                   " %");
+  const auto per_second = static_cast<uint64_t>(rate.PerSecond());
+  return per_second == 0 ? text : text + StrCat("  ", FormatBytes(per_second), "/s");
+}
+
+ByteProgress::ByteProgress(int fd, bool silent)
+    : fd_(fd), shown_(!silent && TerminalWidth(fd) != 0) {}
+
+ByteProgress::~ByteProgress() { Finish(); }
+
+void ByteProgress::Update(uint64_t now_ns, uint64_t bytes, uint64_t total) {
+  if (!shown_ || (now_ns < next_ns_ && bytes < total)) return;
+  // What is there before it is worth a line leaves none.
+  if (next_ns_ == 0 && bytes == total) return;
+  next_ns_ = now_ns + 100'000'000;
+  rate_.Add(now_ns, bytes);
+  dprintf(fd_, "\r\033[K%s", ByteProgressText(bytes, total, rate_).c_str());
+  line_open_ = true;
+}
+
+void ByteProgress::Finish() {
+  if (line_open_) dprintf(fd_, "\n");
+  line_open_ = false;
+}
+
 }  // namespace taskd::cli

@@ -73,6 +73,27 @@ class Progress {
   RateMeter rate_;
 };
 
+// "512.0 MiB / 1.0 GiB  50 %  800.0 MiB/s"; no rate while it is not known.
+std::string ByteProgressText(uint64_t bytes, uint64_t total, const RateMeter& rate);
+
+// How much of an object has come: one line that is rewritten on a terminal, nothing elsewhere.
+class ByteProgress {
+ public:
+  // Writes nothing when silent.
+  ByteProgress(int fd, bool silent);
+  ~ByteProgress();  // leaves the cursor on a fresh line
+
+  void Update(uint64_t now_ns, uint64_t bytes, uint64_t total);
+  void Finish();
+
+ private:
+  const int fd_;
+  const bool shown_;
+  bool line_open_ = false;
+  uint64_t next_ns_ = 0;
+  RateMeter rate_;
+};
+
 }  // namespace taskd::cli
 
 #endif  // TASKD_CLI_TASKCTL_PROGRESS_H_

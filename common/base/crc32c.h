@@ -13,6 +13,10 @@ namespace taskd {
 // it.
 uint32_t ExtendCrc32c(uint32_t crc, const void* data, size_t size);
 
+// The checksum of two byte strings, one after the other, from theirs. Costs as much as a few hundred
+// bytes.
+uint32_t CombineCrc32c(uint32_t first, uint32_t second, uint64_t second_size);
+
 inline uint32_t Crc32c(std::string_view bytes) {
   return ExtendCrc32c(0, bytes.data(), bytes.size());
 }

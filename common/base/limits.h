@@ -39,7 +39,8 @@ inline constexpr uint64_t kOrderItems = 16u << 20;
 
 // Sessions.
 inline constexpr uint32_t kControlMessageBytes = 64u << 20;
-inline constexpr uint32_t kDataMessageBytes = 8u << 20;
+// A chunk and the ends and checksums of kPartsPerObject parts.
+inline constexpr uint32_t kDataMessageBytes = 16u << 20;
 inline constexpr uint32_t kFlushBytes = 1u
                                         << 20;  // an outbox is cut into messages of about this size
 inline constexpr uint64_t kWorkerOutboxBytes = 256u
@@ -117,8 +118,28 @@ inline constexpr uint64_t kLogsTotalBytes =
     64u << 20;                                  // kept by a worker; the oldest attempts' go first
 inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
+inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
+// They send what readers are ready for, and read files: more would not make disks faster.
+inline constexpr uint32_t kServingThreads = 4;
+// Of broken streams, until another holder is asked: a failed worker is noticed in kForgetAfterNs.
+inline constexpr uint64_t kPartialBytes = 1u << 30;
+inline constexpr uint32_t kPartialItems = 256;
+inline constexpr uint64_t kPartialNs = 60'000'000'000;
 inline constexpr uint64_t kFetchStallNs =
     10'000'000'000;  // a peer that sends nothing for so long has failed
+
+// Runners: the processes that functions run in.
+inline constexpr uint32_t kRunnerFrameBytes = 32u << 20;  // the args of a task, and ends of parts
+inline constexpr uint32_t kRunnerInlineBytes = 256u
+                                               << 10;      // of values in a frame; more go as files
+inline constexpr uint16_t kRunnerFilesPerFrame = 128;      // the kernel takes 253
+inline constexpr uint32_t kRunnersKept = 2;                // at least, on a worker of one cpu
+inline constexpr uint64_t kRunnerIdleNs = 60'000'000'000;  // then it gives its memory back
+inline constexpr uint64_t kRunnerStallNs = 10'000'000'000;  // it takes nothing for so long: hung
+inline constexpr uint32_t kRunnerFunctions = 256;           // pickled ones; it keeps them all
+inline constexpr uint32_t kLibraryPathBytes = 4096;         // PATH_MAX
+inline constexpr uint32_t kFunctionNameBytes = 1024;        // mangled names are long
+inline constexpr uint32_t kPickleBytes = 4u << 20;          // travels with the body
 
 }  // namespace taskd::limits
 

@@ -1,6 +1,7 @@
 #include "common/rpc/channels.h"
 
 #include <arpa/inet.h>
+#include <grpc/grpc.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
@@ -71,24 +72,35 @@ absl::Status ListenError(std::string_view listen, const std::string& host,
       StrCat(text, error == 0 ? "gRPC could not bind it" : std::strerror(error)));
 }
 
+// When its last user goes, gRPC shuts down at once, and may wait 10 s for a poller that it started
+// behind a large write. It is never shut down.
+void KeepLibrary() {
+  static const bool kept = (grpc_init(), true);
+  (void)kept;
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(std::string_view address, ChannelClass channel_class,
                                            uint32_t index) {
+  KeepLibrary();
   return grpc::CreateCustomChannel(std::string(address), grpc::InsecureChannelCredentials(),
                                    ClientArguments(channel_class, index));
 }
 
 absl::StatusOr<RunningServer> StartServer(std::string_view listen, ChannelClass channel_class,
-                                          std::span<grpc::Service* const> services) {
+                                          std::span<grpc::Service* const> services,
+                                          const Configure& configure) {
   auto host_port = SplitHostPort(listen);
   if (!host_port.ok()) return host_port.status();
   const auto& [host, port] = *host_port;
+  KeepLibrary();
   grpc::ServerBuilder builder;
   SetServerOptions(channel_class, builder);
   int bound_port = 0;
   builder.AddListeningPort(std::string(listen), grpc::InsecureServerCredentials(), &bound_port);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (configure) configure(builder);
   RunningServer running;
   running.server = builder.BuildAndStart();
   if (running.server == nullptr || bound_port == 0) return ListenError(listen, host, port);

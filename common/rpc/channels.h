@@ -7,6 +7,7 @@
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,10 +27,14 @@ struct RunningServer {
   std::string address;  // HOST:PORT with the real port
 };
 
+// Adds what services with queues of their own need.
+using Configure = std::function<void(grpc::ServerBuilder&)>;
+
 // Serves on `listen` (HOST:PORT; port 0: a free one). kAlreadyExists when the port is taken; the
 // services must outlive the server. Stop with StopServer.
 absl::StatusOr<RunningServer> StartServer(std::string_view listen, ChannelClass channel_class,
-                                          std::span<grpc::Service* const> services);
+                                          std::span<grpc::Service* const> services,
+                                          const Configure& configure = {});
 
 // Ends what is still running after `grace_ms`, then waits. Cancel the sessions first: they never
 // end by themselves.

@@ -1,5 +1,7 @@
 #include "common/rpc/wire.h"
 
+#include <cstdio>
+
 #include "common/base/text.h"
 #include "common/rpc/interned_names.h"
 #include "taskd/v1/types.pb.h"
@@ -22,6 +24,37 @@ absl::StatusOr<To> DecodeEnum(From value, To first, To last, std::string_view na
     return Bad(StrCat(name, " ", static_cast<int>(value), " is unknown"));
   }
   return static_cast<To>(value);
+}
+
+// Bytes of the character that `text` begins with; 0: it is not UTF-8.
+size_t CharacterBytes(std::string_view text) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const size_t n = at(0) < 0x80 ? 1 : at(0) < 0xC2 ? 0 : at(0) < 0xE0 ? 2 : at(0) < 0xF0 ? 3 : 4;
+  if (n == 0 || at(0) > 0xF4 || n > text.size()) return 0;
+  for (size_t i = 1; i < n; ++i) {
+    if ((at(i) & 0xC0) != 0x80) return 0;
+  }
+  // Not the longer spellings of shorter ones, not halves of UTF-16 pairs, nothing past the last one.
+  const bool odd = (at(0) == 0xE0 && at(1) < 0xA0) || (at(0) == 0xED && at(1) > 0x9F) ||
+                   (at(0) == 0xF0 && at(1) < 0x90) || (at(0) == 0xF4 && at(1) > 0x8F);
+  return odd ? 0 : n;
+}
+
+// What a body wrote, as a string field may hold it: receivers refuse messages in which one is not UTF-8. Other
+// bytes are spelled \xNN.
+std::string MessageText(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t n = CharacterBytes(text);
+    char spelled[8];
+    if (n == 0)
+      std::snprintf(spelled, sizeof spelled, "\\x%02x", static_cast<unsigned char>(text[0]));
+    const std::string_view piece = n == 0 ? std::string_view(spelled) : text.substr(0, n);
+    if (out.size() + piece.size() > limits::kMessageBytes) break;
+    out += piece;
+    text.remove_prefix(n == 0 ? 1 : n);
+  }
+  return out;
 }
 
 absl::Status CheckRef(AttemptRef attempt) {
@@ -125,7 +158,7 @@ void Encode(const Outcome& from, v1::Outcome* to) {
   to->set_end(Encode(from.end));
   to->set_failure(Encode(from.failure));
   to->set_exit_code(from.exit_code);
-  to->set_message(from.message);
+  to->set_message(MessageText(from.message));
   to->set_run_ns(from.run_ns);
   to->set_fetched_bytes(from.fetched_bytes);
   to->set_first_output(from.first_output);
@@ -234,7 +267,7 @@ absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
   to.end = *end;
   to.failure = *failure;
   to.exit_code = from.exit_code();
-  to.message = from.message().substr(0, limits::kMessageBytes);
+  to.message = MessageText(from.message());
   to.run_ns = from.run_ns();
   to.fetched_bytes = from.fetched_bytes();
   to.first_output = from.first_output();

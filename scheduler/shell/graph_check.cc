@@ -144,9 +144,9 @@ class BatchCheck {
         }
         break;
       case v1::Body::kNative:
-        return Unsupported("a native body");
       case v1::Body::kPython:
-        return Unsupported("a python body");
+        if (absl::Status status = Function(body, name); !status.ok()) return status;
+        break;
       case v1::Body::KIND_NOT_SET:
         return Bad(StrCat(name, " has no kind"));
     }
@@ -155,6 +155,41 @@ class BatchCheck {
                         limits::kOutputsPerTask, " are allowed: use an output of parts"));
     }
     return Slots(body, name);
+  }
+
+  static bool IsText(const std::string& text, uint32_t most) {
+    return text.size() <= most && text.find('\0') == std::string::npos;
+  }
+
+  absl::Status Function(const v1::Body& body, const std::string& name) const {
+    const v1::NativeBody& native = body.native();
+    const v1::PythonBody& python = body.python();
+    for (const std::string* path : {&native.library(), &python.path()}) {
+      if ((path == &native.library() && body.has_native()) || !path->empty()) {
+        if (!path->starts_with('/') || !IsText(*path, limits::kLibraryPathBytes))
+          return Bad(StrCat(name, ": a function is in a file of an absolute path of at most ",
+                            limits::kLibraryPathBytes, " bytes"));
+      }
+    }
+    const bool named = body.has_native() ? !native.function().empty()
+                                         : !python.function().empty() && !python.module().empty();
+    if (named == !python.pickle().empty())
+      return Bad(StrCat(name, ": a function is named, or else comes as a pickle"));
+    for (const std::string* text : {&native.function(), &python.module(), &python.function()}) {
+      if (!IsText(*text, limits::kFunctionNameBytes))
+        return Bad(StrCat(name, ": the name of a function has more than ",
+                          limits::kFunctionNameBytes, " bytes, or a zero byte"));
+    }
+    if (python.pickle().size() > limits::kPickleBytes) {
+      return Bad(StrCat(name, ": a pickled function has ", python.pickle().size(),
+                        " bytes; at most ", limits::kPickleBytes,
+                        " are allowed: put the data that it closes over into a task of its own"));
+    }
+    for (const v1::OutputSlot& slot : body.outputs()) {
+      if (slot.kind() != v1::OutputSlot::VALUE)
+        return Bad(StrCat(name, ", output '", slot.name(), "': a function makes values"));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Slots(const v1::Body& body, const std::string& name) {

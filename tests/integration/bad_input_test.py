@@ -157,6 +157,11 @@ class BadInputTest(ClusterTest):
                 self.assertEqual(result.code, USAGE, result)
                 self.assert_says(result, *words)
 
+    def test_stderr_that_is_no_text(self):
+        job = self.cluster.submit("taskd: 1\ntasks:\n- {name: t, sh: \"printf 'bad \\\\377 byte' >&2; exit 1\", retry: 0}\n")
+        self.cluster.wait(job, code=1)
+        self.assertIn("its stderr ends:\nbad \\xff byte", self.cluster.json("task", "explain", job, "t")["failure"]["message"])
+
     def test_cycle_is_printed(self):
         text = next(text for name, text, _ in BAD_GRAPHS if name == "cycle")
         result = self.cluster.ctl("graph", "validate", self.cluster.graph(text), code=USAGE)

@@ -1,4 +1,4 @@
-"""A TCP relay between a worker and its scheduler that can cut the wire."""
+"""A TCP relay between a worker and its scheduler, or another worker, that can cut the wire."""
 
 import contextlib
 import os
@@ -22,6 +22,8 @@ class Proxy:
         self._peers = {}                               # socket -> the other side
         self._blocked = False
         self._closing = False
+        self._moved = 0                                # bytes, either way
+        self._plans = []                               # (bytes, action), soonest first
         self._thread = threading.Thread(target=self._relay)
 
     @property
@@ -53,6 +55,11 @@ class Proxy:
 
     def unblock(self):
         self._blocked = False
+
+    def after(self, count, action):
+        """Calls action, on the relay's thread, when so many bytes have been moved since the start."""
+        self._plans.append((count, action))
+        self._plans.sort(key=lambda plan: plan[0])
 
     def await_connections(self, count):
         until(lambda: len(self._peers) >= 2 * count, f"{count} connections through the proxy")
@@ -98,6 +105,9 @@ class Proxy:
             data = sock.recv(1 << 16)
             if data and peer is not None:
                 peer.sendall(data)
+                self._moved += len(data)
+                while self._plans and self._plans[0][0] <= self._moved:
+                    self._plans.pop(0)[1]()
                 return True
         except OSError:
             pass

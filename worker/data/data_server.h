@@ -41,6 +41,13 @@ class DataServer {
         open_log;                               // any thread; null: none
     uint32_t followers = 64;                    // of logs, at once: each holds a thread
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
+    uint32_t streams_per_peer = limits::kServedPerPeer;
+    bool name_files = true;  // to workers on this host, instead of sending the bytes
+  };
+
+  struct Totals {
+    uint64_t served_bytes = 0;  // over the wire
+    uint64_t named_bytes = 0;   // of files that workers on this host were told of instead
   };
 
   // `store` outlives the server.
@@ -48,7 +55,7 @@ class DataServer {
   ~DataServer();  // breaks what is under way
 
   const std::string& address() const { return address_; }  // HOST:PORT with the real port
-  uint64_t served_bytes() const;
+  Totals totals() const;
 
  private:
   struct Impl;

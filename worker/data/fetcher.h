@@ -1,8 +1,8 @@
 // Brings objects from other workers into the store: what action::StartFetch asks for.
 //
-// One request is one stream from one peer; its items arrive in order and each is in the store, or
-// not at all, when its last chunk has been checked against the size, version, parts and checksum
-// that were sent with it.
+// One request goes to one peer (fetch_run.h); its items arrive in order and each is in the store, or
+// not at all, when it has been checked against the size, version, parts and checksum that were sent
+// with it.
 #ifndef TASKD_WORKER_DATA_FETCHER_H_
 #define TASKD_WORKER_DATA_FETCHER_H_
 
@@ -21,10 +21,18 @@ namespace taskd::worker {
 class Fetcher {
  public:
   struct Options {
-    std::string key;                             // the worker key
-    std::function<void(event::FetchDone)> done;  // any thread; once a request
-    uint32_t threads = limits::kFetchesTotal;    // requests at once; more wait
-    uint64_t stall_ns = limits::kFetchStallNs;   // nothing for so long: the peer is unreachable
+    std::string key;                                 // the worker key
+    std::function<void(event::FetchDone)> done;      // any thread; once a request
+    uint32_t threads = limits::kFetchesTotal;        // requests at once; more wait
+    uint64_t stall_ns = limits::kFetchStallNs;       // nothing for so long: the peer is unreachable
+    bool take_files = true;                          // links to files of workers on this host
+    uint64_t partial_bytes = limits::kPartialBytes;  // kept of broken streams
+  };
+  struct Totals {
+    uint64_t fetched_bytes = 0;  // over the wire
+    uint64_t linked_bytes = 0;   // by links to files of workers on this host
+    uint64_t resumed_bytes = 0;  // that broken streams had brought and that were not sent again
+    uint64_t partial_bytes = 0;  // of broken streams, kept at present
   };
 
   Fetcher(Store& store, Options options);
@@ -38,7 +46,7 @@ class Fetcher {
   // Its `done` comes soon; items that have arrived until then are in the store and are reported so.
   void Cancel(FetchId fetch);
 
-  uint64_t fetched_bytes() const;
+  Totals totals() const;
 
  private:
   struct Impl;

@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "common/base/text.h"
-#include "taskd/v1/data.pb.h"
+#include "common/rpc/chunk_codec.h"
+#include "worker/data/host_proof.h"
 
 namespace taskd::worker {
 namespace {
@@ -26,37 +27,88 @@ FetchStatus FromWire(v1::FetchStatus status) {
 
 }  // namespace
 
-absl::Status ItemReceiver::Take(const v1::FetchChunk& chunk) {
-  if (chunk.status() != v1::FETCH_OK) {
-    return Fail(FromWire(chunk.status()),
-                StrCat("the peer answered ", v1::FetchStatus_Name(chunk.status())));
-  }
-  if (writer_ == nullptr) {
-    if (absl::Status s = Begin(chunk); !s.ok()) return s;
-  }
-  if (chunk.data().size() > size_bytes_ - writer_->size_bytes()) {
-    return Fail(FetchStatus::kIoError, "the peer sent more bytes than it had said");
-  }
-  if (absl::Status s = AppendInParts(chunk.data()); !s.ok()) {
-    return Fail(FetchStatus::kIoError, std::string(s.message()));
-  }
-  return chunk.last() ? Finish(chunk) : absl::OkStatus();
+void ItemReceiver::Expect(const HostProof* host, std::string_view nonce) {
+  host_ = host;
+  nonce_ = nonce;
+  first_ = true;
+  skipping_ = false;
 }
 
-absl::Status ItemReceiver::Begin(const v1::FetchChunk& chunk) {
-  if (chunk.version() != key_.id.version) {
-    return Fail(FetchStatus::kMissing,
-                StrCat("the peer sent version ", chunk.version(), " instead"));
+void ItemReceiver::Reopen() {
+  over_ = false;
+  result_ = {FetchStatus::kUnreachable, 0, 0};
+}
+
+absl::Status ItemReceiver::Take(const rpc::ReceivedChunk& chunk) {
+  if (skipping_ || over_) return absl::OkStatus();
+  const v1::FetchChunk& header = chunk.header;
+  if (header.status() != v1::FETCH_OK) {
+    // What came before is still good, unless this holder cannot read its own bytes.
+    const FetchStatus status = FromWire(header.status());
+    const std::string answer = StrCat("the peer answered ", v1::FetchStatus_Name(header.status()));
+    if (status == FetchStatus::kIoError) return Fail(status, answer);
+    result_ = {status, 0, 0};
+    over_ = true;
+    return Error(answer);
   }
-  size_bytes_ = chunk.size_bytes();
-  part_ends_.assign(chunk.part_ends().begin(), chunk.part_ends().end());
+  if (std::exchange(first_, false)) {
+    absl::Status s = header.has_file()    ? Link(header)
+                     : writer_ == nullptr ? Begin(header)
+                                          : Continue(header);
+    if (!s.ok() || over_) return s;
+  }
+  if (chunk.data_bytes() > size_bytes_ - writer_->size_bytes())
+    return Fail(FetchStatus::kIoError, "the peer sent more bytes than it had said");
+  for (std::string_view bytes : chunk.data) {
+    if (absl::Status s = AppendInParts(bytes); !s.ok())
+      return Fail(FetchStatus::kIoError, std::string(s.message()));
+  }
+  return header.last() ? Finish(header) : absl::OkStatus();
+}
+
+absl::Status ItemReceiver::Begin(const v1::FetchChunk& header) {
+  if (header.version() != key_.id.version) {
+    return Fail(FetchStatus::kMissing,
+                StrCat("the peer sent version ", header.version(), " instead"));
+  }
+  size_bytes_ = header.size_bytes();
+  part_ends_.assign(header.part_ends().begin(), header.part_ends().end());
+  part_ = 0;
   const bool right_count = key_.parts.whole() || part_ends_.size() == key_.parts.hi - key_.parts.lo;
   const bool fits = part_ends_.empty() || part_ends_.back() == size_bytes_;
-  if (!right_count || !fits || !std::is_sorted(part_ends_.begin(), part_ends_.end())) {
+  if (!right_count || !fits || !std::is_sorted(part_ends_.begin(), part_ends_.end()))
     return Fail(FetchStatus::kIoError, "the peer sent part ends that do not fit");
-  }
   writer_ = store_.NewWriter(size_bytes_);
   return AppendInParts({});  // empty parts at the start
+}
+
+// Other bytes than those that are here are not their continuation: all of them are asked for.
+absl::Status ItemReceiver::Continue(const v1::FetchChunk& header) {
+  if (header.version() != key_.id.version || header.size_bytes() != size_bytes_ ||
+      !std::equal(part_ends_.begin(), part_ends_.end(), header.part_ends().begin(),
+                  header.part_ends().end())) {
+    return Skip("the peer's bytes do not go on where others broke off");
+  }
+  continued_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status ItemReceiver::Link(const v1::FetchChunk& header) {
+  if (host_ == nullptr || !host_->AnswerIsRight(nonce_, header.file()))
+    return Fail(FetchStatus::kIoError, "the peer named a file and did not show that it is here");
+  if (absl::Status s = Begin(header); !s.ok()) return s;
+  writer_.reset();
+  const v1::StoreFile& file = header.file();
+  ObjectMeta meta{
+      size_bytes_, header.crc32c(), part_ends_, {file.part_crcs().begin(), file.part_crcs().end()}};
+  if (meta.part_crcs.size() != part_ends_.size())
+    return Fail(FetchStatus::kIoError, "the peer sent checksums of parts that do not fit");
+  const FileIdentity identity = {file.device(), file.inode(), size_bytes_, file.mtime_ns()};
+  absl::StatusOr<StoredOutput> info = store_.Link(key_, file.path(), std::move(meta), identity);
+  if (!info.ok()) return Skip(std::string(info.status().message()));
+  over_ = linked_ = true;
+  result_ = {FetchStatus::kOk, info->size_bytes, info->crc32c, info->on_disk};
+  return absl::OkStatus();
 }
 
 absl::Status ItemReceiver::AppendInParts(std::string_view bytes) {
@@ -71,22 +123,37 @@ absl::Status ItemReceiver::AppendInParts(std::string_view bytes) {
   return bytes.empty() ? absl::OkStatus() : writer_->Append(bytes);
 }
 
-absl::Status ItemReceiver::Finish(const v1::FetchChunk& chunk) {
-  if (writer_->size_bytes() != size_bytes_ || writer_->crc32c() != chunk.crc32c()) {
-    return Fail(
-        FetchStatus::kIoError,
-        StrCat("the bytes that arrived are damaged: ", writer_->size_bytes(), " of ", size_bytes_));
+absl::Status ItemReceiver::Finish(const v1::FetchChunk& header) {
+  if (writer_->size_bytes() != size_bytes_ || writer_->crc32c() != header.crc32c()) {
+    const std::string damaged =
+        StrCat("the bytes that arrived are damaged: ", writer_->size_bytes(), " of ", size_bytes_);
+    // Nobody knows which of several answers was wrong: this holder shall answer for all of it.
+    return continued_ ? Skip(damaged) : Fail(FetchStatus::kIoError, damaged);
   }
   absl::StatusOr<StoredOutput> info = store_.Commit(key_, std::move(writer_));
   if (!info.ok()) return Fail(FetchStatus::kIoError, std::string(info.status().message()));
-  complete_ = true;
+  over_ = true;
   result_ = {FetchStatus::kOk, info->size_bytes, info->crc32c, info->on_disk};
   return absl::OkStatus();
 }
 
+// The item stays open, and starts anew with the next answer.
+absl::Status ItemReceiver::Skip(std::string message) {
+  writer_.reset();
+  skipping_ = true;
+  continued_ = false;
+  return Error(std::move(message));
+}
+
 absl::Status ItemReceiver::Fail(FetchStatus status, std::string message) {
   writer_.reset();
+  continued_ = false;
+  over_ = true;
   result_ = {status, 0, 0};
+  return Error(std::move(message));
+}
+
+absl::Status ItemReceiver::Error(std::string message) const {
   return absl::DataLossError(StrCat("object ", ToString(key_.id.object), ": ", message));
 }
 

@@ -1,5 +1,8 @@
 // Puts together the chunks of one fetched item and checks them. Everything in a chunk comes from
 // another process and is believed only as far as it fits.
+//
+// An item may take several answers: one that broke off is continued by the same or another holder of
+// the same bytes, and a file name that is of no use is followed by the bytes.
 #ifndef TASKD_WORKER_DATA_ITEM_RECEIVER_H_
 #define TASKD_WORKER_DATA_ITEM_RECEIVER_H_
 
@@ -11,36 +14,64 @@
 #include "worker/core/events.h"
 #include "worker/store/store.h"
 
+namespace taskd::rpc {
+struct ReceivedChunk;
+}
 namespace taskd::v1 {
 class FetchChunk;
-}
+class StoreFile;
+}  // namespace taskd::v1
 
 namespace taskd::worker {
+
+class HostProof;
 
 class ItemReceiver {
  public:
   ItemReceiver(Store& store, const LocalKey& key) : store_(store), key_(key) {}
 
-  // An error: the item has failed and is not in the store; `result()` says why in the words of the
-  // core.
-  absl::Status Take(const v1::FetchChunk& chunk);
+  // Before each answer. `host`, `nonce`: what names of files must fit; null: none was asked for.
+  void Expect(const HostProof* host, std::string_view nonce);
 
-  bool complete() const { return complete_; }  // in the store
+  // Takes the answer's next chunk. An error: it is of no use, and what comes of this answer is
+  // skipped; `over()` and `result()` tell what that means.
+  absl::Status Take(const rpc::ReceivedChunk& chunk);
+
+  // The item has succeeded, or this holder has failed. Else another answer is to be asked for.
+  bool over() const { return over_; }
+  bool complete() const { return over_ && result_.status == FetchStatus::kOk; }  // in the store
   event::FetchDone::Item result() const { return result_; }
+  bool linked() const { return linked_; }
+
+  // What the next answer need not send again.
+  uint64_t kept_bytes() const { return writer_ == nullptr ? 0 : writer_->size_bytes(); }
+  const LocalKey& key() const { return key_; }
+
+  // Another holder will be asked.
+  void Reopen();
 
  private:
-  absl::Status Begin(const v1::FetchChunk& chunk);
+  absl::Status Begin(const v1::FetchChunk& header);
+  absl::Status Continue(const v1::FetchChunk& header);
+  absl::Status Link(const v1::FetchChunk& header);
   absl::Status AppendInParts(std::string_view bytes);
-  absl::Status Finish(const v1::FetchChunk& chunk);
+  absl::Status Finish(const v1::FetchChunk& header);
+  absl::Status Skip(std::string message);
   absl::Status Fail(FetchStatus status, std::string message);
+  absl::Status Error(std::string message) const;
 
   Store& store_;
   const LocalKey key_;
+  const HostProof* host_ = nullptr;
+  std::string nonce_;
   std::unique_ptr<ObjectWriter> writer_;  // from the first chunk on
   uint64_t size_bytes_ = 0;
   std::vector<uint64_t> part_ends_;
   size_t part_ = 0;
-  bool complete_ = false;
+  bool first_ = true;       // the next chunk is the first of its answer
+  bool skipping_ = false;   // the rest of the answer is of no use
+  bool continued_ = false;  // bytes of several answers
+  bool over_ = false, linked_ = false;
   event::FetchDone::Item result_{FetchStatus::kUnreachable, 0, 0};
 };
 

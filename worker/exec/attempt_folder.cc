@@ -63,18 +63,7 @@ ExecError AttemptFolder::WriteText(const CommandPlan::TextFile& text) const {
 ExecError AttemptFolder::StageInput(const CommandPlan::StagedInput& input) {
   ByteRange range;
   absl::StatusOr<ObjectReader> reader = store_.GetCovering(input.key, range);
-  if (!reader.ok()) {
-    const std::string message = StrCat(input.path, ": ", ToStd(reader.status().message()));
-    switch (reader.status().code()) {
-      case absl::StatusCode::kNotFound:
-      case absl::StatusCode::kDataLoss:
-        return {FailureClass::kInputLost, message};
-      case absl::StatusCode::kOutOfRange:
-        return BadBody(message);
-      default:
-        return {FailureClass::kStore, message};
-    }
-  }
+  if (!reader.ok()) return InputError(input.path, reader.status());
   const std::string path = path_ + "/" + input.path;
   absl::Status copied = absl::OkStatus();
   if (reader->entry().has_own_file() && range.length == reader->meta().size_bytes) {

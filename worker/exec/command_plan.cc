@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <map>
 #include <set>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "common/base/text.h"
 #include "taskd/v1/graph.pb.h"
+#include "worker/exec/environment.h"
 
 namespace taskd::worker {
 namespace {
@@ -71,12 +70,7 @@ class Planner {
 
  private:
   ExecError BaseEnvironment() {
-    const std::pair<const char*, const char*> base[] = {
-        {"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/"}, {"LANG", "C.UTF-8"}, {"USER", ""}};
-    for (const auto& [name, fallback] : base) {
-      const char* value = std::getenv(name);
-      env_[name] = value != nullptr ? value : fallback;
-    }
+    AddBaseEnvironment(env_);
     env_["TMPDIR"] = folder_ + "/tmp";
     folders_.insert("tmp");
     return {};
@@ -252,32 +246,11 @@ class Planner {
   }
 
   ExecError Identity() {
-    const std::string cpus = StrCat(std::max(1u, (a_.need.cpus_milli + 999) / 1000));
     env_["TASKD_JOB"] = StrCat(a_.attempt.task.job);
     env_["TASKD_TASK"] = request_.key.substr(0, request_.key.find('\0'));
     env_["TASKD_ATTEMPT"] = StrCat(a_.attempt.attempt);
-    env_["TASKD_CPUS"] = cpus;
-    if (!values_.contains("OMP_NUM_THREADS")) env_["OMP_NUM_THREADS"] = cpus;
-    for (const auto& [number, pool] : pools_) GiveUnits(number, pool);
+    AddGrants(request_, pools_, env_);
     return {};
-  }
-
-  void GiveUnits(uint16_t number, const NodePool& pool) {
-    std::string ids;
-    for (const UnitShare& share : request_.units) {
-      if (share.pool != number) continue;
-      ids += StrCat(ids.empty() ? "" : ",",
-                    share.unit < pool.ids.size() ? pool.ids[share.unit] : StrCat(share.unit));
-    }
-    // Who asked for no gpu finds none, where gpus are counted.
-    if (pool.name == "gpus" && !values_.contains("CUDA_VISIBLE_DEVICES"))
-      env_["CUDA_VISIBLE_DEVICES"] = ids;
-    if (ids.empty()) return;
-    std::string name = "TASKD_UNITS_" + pool.name;
-    std::replace_if(
-        name.begin(), name.end(),
-        [](char c) { return !absl::ascii_isalnum(static_cast<unsigned char>(c)); }, '_');
-    env_[name] = ids;
   }
 
   ExecError Command() {
@@ -351,7 +324,8 @@ class Planner {
   const NodePools& pools_;
   CommandPlan& plan_;
   v1::TaskArgs args_;
-  std::map<std::string, std::string> env_, values_, inputs_, outputs_;
+  Environment env_;
+  std::map<std::string, std::string> values_, inputs_, outputs_;
   std::set<std::string> folders_;
 };
 

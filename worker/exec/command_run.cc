@@ -29,6 +29,7 @@ namespace {
 // A pipe is drained this often after the exit: what it can hold, not what a process that left the
 // group still writes.
 constexpr int kDrainReads = 16;
+constexpr char kWho[] = "the command";
 
 // Finds `name` as execvp does in `search_path`. Gives errno of the best reason when it is nowhere.
 int FindProgram(const std::string& name, const std::string& search_path, std::string& program) {
@@ -75,10 +76,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   // -----------------------------------------------------------------------------------
 
   void Prepare() {
-    const AttemptRef& attempt = request_->assignment.attempt;
-    const std::string name =
-        StrCat("/", attempt.task.job, "-", attempt.task.ordinal, "-", absl::Hex(attempt.attempt),
-               ".", context_.next_folder++);
+    const std::string name = StrCat("/", FolderName(context_, request_->assignment.attempt));
     const std::string folder = context_.run_path + name;
     const std::string& memory = context_.memory_run_path;
     ExecError error = MakePlan(*request_, folder, context_.pools, plan_);
@@ -246,7 +244,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     const ExecError changed =
         folder_->CheckInputs();  // also after a failure: the replica is bad either way
     if (was_killed_) return Finish(CancelledDone(*request_, run_ns_));
-    if (used_bytes_ != 0) return Finish(WithStderr(TooMuchMemory()));
+    if (used_bytes_ != 0)
+      return Finish(WithStderr(TooMuchMemoryDone(*request_, kWho, used_bytes_, run_ns_)));
     if (timed_out_) return Finish(WithStderr(TimeoutDone(*request_, run_ns_)));
     if (wait_status_ != 0) return Finish(WithStderr(BadExit()));
     if (!changed.ok()) return Finish(FailedDone(*request_, changed, run_ns_));
@@ -259,53 +258,12 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   }
 
   event::ExecDone BadExit() const {
-    // The shell of a pipeline says of a killed part that it ended with 128 + 9.
-    const bool killed = WIFSIGNALED(wait_status_) ? WTERMSIG(wait_status_) == SIGKILL
-                                                  : WEXITSTATUS(wait_status_) == 128 + SIGKILL;
-    if (killed && context_.memory.KernelKills() != kernel_kills_) return NodeOutOfMemory();
-    if (WIFEXITED(wait_status_)) {
-      const int code = WEXITSTATUS(wait_status_);
-      event::ExecDone done = FailedDone(
-          *request_, {FailureClass::kExit, StrCat("the command ended with exit code ", code)},
-          run_ns_);
-      done.exit_code = code;
-      return done;
-    }
-    const int number = WTERMSIG(wait_status_);
-    std::string message =
-        StrCat("the command was killed by signal ", number, " (", strsignal(number), ")");
-    event::ExecDone done =
-        FailedDone(*request_, {FailureClass::kSignal, std::move(message)}, run_ns_);
-    done.exit_code = number;
-    return done;
-  }
-
-  event::ExecDone TooMuchMemory() const {
-    return FailedDone(
-        *request_,
-        {FailureClass::kOutOfMemory, StrCat("the command used ", FormatBytes(used_bytes_),
-                                            " of memory and was killed: it may use ",
-                                            FormatBytes(request_->assignment.need.memory_bytes),
-                                            "; give it more with resources: {mem: ...}")},
-        run_ns_);
-  }
-
-  event::ExecDone NodeOutOfMemory() const {
-    const uint64_t asked = request_->assignment.need.memory_bytes;
-    return FailedDone(
-        *request_,
-        {FailureClass::kOutOfMemory,
-         StrCat(
-             "the node ran out of memory, and its kernel killed the command, which had asked for ",
-             asked == 0 ? "none" : FormatBytes(asked),
-             "; say what it needs with resources: {mem: ...}")},
-        run_ns_);
+    return ExitDone(*request_, kWho, wait_status_, context_.memory.KernelKills() != kernel_kills_,
+                    run_ns_);
   }
 
   event::ExecDone WithStderr(event::ExecDone done) const {
-    const std::string tail = log_->ErrTail(limits::kMessageBytes);
-    if (!tail.empty()) done.message += "; its stderr ends:\n" + tail;
-    return done;
+    return worker::WithStderr(std::move(done), *log_);
   }
 
   void Finish(event::ExecDone done) {

@@ -35,12 +35,17 @@ Executor::Executor(Store& store, Options options)
                reactor_,
                memory_,
                options.guardian,
-               std::move(options.run_path),
+               options.run_path,
                std::move(options.memory_run_path),
+               std::move(options.output_path),
+               std::move(options.runners),
                std::move(options.pools),
                0,
                options.grace_ns,
-               [this](event::ExecDone done) { OnDone(std::move(done)); }} {}
+               [this](event::ExecDone done) { OnDone(std::move(done)); }},
+      runners_(reactor_, files_, options.guardian,
+               {std::move(options.run_path), std::max(limits::kRunnersKept, options.cpus),
+                options.runner_idle_ns}) {}
 
 Executor::~Executor() {
   context_.grace_ns = 0;
@@ -69,10 +74,13 @@ std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest
     case v1::Body::kCommand:
       run = MakeCommandRun(context_, request);
       break;
-    default:
+    case v1::Body::kNative:
+    case v1::Body::kPython:
+      run = MakeRunnerRun(context_, runners_, request);
+      break;
+    case v1::Body::KIND_NOT_SET:
       return FailedDone(
-          *request,
-          BadBody("this worker runs commands and built-ins; other bodies are not supported yet"));
+          *request, BadBody("the kind of this task's body is not supported yet by this worker"));
   }
   const AttemptRef& attempt = request->assignment.attempt;
   const uint32_t slot = ring_ == nullptr ? RunRing::kNoSlot : ring_->Add(attempt, request->key);

@@ -1,7 +1,8 @@
 // Runs bodies. The core says start and kill; each start ends in exactly one ExecDone.
 //
 // Built-ins that are over at once run in the caller's thread, sleeps cost a timer, other built-ins
-// a thread of a pool, commands a process (command_run.cc).
+// a thread of a pool, commands a process (command_run.cc), functions a process that others of their
+// kind have used before them (runner_run.cc).
 #ifndef TASKD_WORKER_EXEC_EXECUTOR_H_
 #define TASKD_WORKER_EXEC_EXECUTOR_H_
 
@@ -16,14 +17,18 @@
 #include "absl/container/flat_hash_map.h"
 #include "worker/exec/run.h"
 #include "worker/exec/run_ring.h"
+#include "worker/exec/runner_pool.h"
 
 namespace taskd::worker {
 
 class Executor {
  public:
   struct Options {
-    std::string run_path;                // WorkDir::run_path()
-    std::string memory_run_path;         // of the work folder in memory; empty: there is none
+    std::string run_path;         // WorkDir::run_path()
+    std::string memory_run_path;  // of the work folder in memory; empty: there is none
+    std::string output_path;      // where functions make large outputs; on a file system of the store
+    RunnerPrograms runners;
+    uint64_t runner_idle_ns = limits::kRunnerIdleNs;
     uint32_t cpus = 1;                   // threads for built-ins
     RunRing* ring = nullptr;             // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run
@@ -71,6 +76,7 @@ class Executor {
   Reactor reactor_;
   MemoryWatch memory_;
   ExecContext context_;
+  RunnerPool runners_;
 };
 
 }  // namespace taskd::worker

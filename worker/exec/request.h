@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "common/base/session.h"
 #include "worker/core/units.h"
 
@@ -34,6 +35,10 @@ struct ExecError {
 inline ExecError BadBody(std::string message) {
   return {FailureClass::kBadBody, std::move(message)};
 }
+
+// An input that the store does not give: kInputLost when its replica is gone, kBadBody when it has no such parts,
+// else kStore.
+ExecError InputError(const std::string& what, const absl::Status& status);
 
 }  // namespace taskd::worker
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/io/thread_pool.h"
 #include "worker/core/events.h"
@@ -15,9 +16,12 @@
 #include "worker/exec/node_pools.h"
 #include "worker/exec/reactor.h"
 #include "worker/exec/request.h"
+#include "worker/exec/runner_programs.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
+
+class RunnerPool;
 
 struct ExecContext {
   Store& store;
@@ -29,6 +33,8 @@ struct ExecContext {
   const Guardian* guardian;  // may be null
   std::string run_path;         // of folders of attempts
   std::string memory_run_path;  // likewise on the tmpfs of the store; empty: there is none
+  std::string output_path;      // of files that functions make
+  RunnerPrograms runners;
   NodePools pools;
   std::atomic<uint64_t> next_folder{
       0};  // an attempt's folder is removed after it is done, so names are not reused
@@ -47,6 +53,8 @@ class Run {
 
 std::shared_ptr<Run> MakeCommandRun(ExecContext& context,
                                     std::shared_ptr<const ExecRequest> request);
+std::shared_ptr<Run> MakeRunnerRun(ExecContext& context, RunnerPool& pool,
+                                   std::shared_ptr<const ExecRequest> request);
 std::shared_ptr<Run> MakeSleepRun(ExecContext& context, std::shared_ptr<const ExecRequest> request);
 std::shared_ptr<Run> MakeComputeRun(ExecContext& context,
                                     std::shared_ptr<const ExecRequest> request);
@@ -55,6 +63,18 @@ std::shared_ptr<Run> MakeComputeRun(ExecContext& context,
 event::ExecDone FailedDone(const ExecRequest& request, ExecError error, uint64_t run_ns = 0);
 event::ExecDone CancelledDone(const ExecRequest& request, uint64_t run_ns = 0);
 event::ExecDone TimeoutDone(const ExecRequest& request, uint64_t run_ns);
+// The process ended in the middle of the attempt, or with another exit code than 0. `who`: "the command".
+// `out_of_memory`: the kernel has killed for want of memory meanwhile.
+event::ExecDone ExitDone(const ExecRequest& request, std::string_view who, int wait_status,
+                         bool out_of_memory, uint64_t run_ns);
+event::ExecDone TooMuchMemoryDone(const ExecRequest& request, std::string_view who,
+                                  uint64_t used_bytes, uint64_t run_ns);
+// With the end of its stderr in the message.
+event::ExecDone WithStderr(event::ExecDone done, const AttemptLog& log);
+
+// A name for a folder of the attempt that no other one has.
+std::string FolderName(ExecContext& context, const AttemptRef& attempt);
+
 // Outputs without bytes: noop, sleep, busy.
 event::ExecDone EmptyDone(Store& store, const ExecRequest& request, uint64_t run_ns);
 

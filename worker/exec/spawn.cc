@@ -42,7 +42,9 @@ Spawned Spawn(const SpawnRequest& request) {
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, request.stdout_fd, 1);
   posix_spawn_file_actions_adddup2(&actions, request.stderr_fd, 2);
-  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  // A descriptor that is there already is let through by it, too.
+  if (request.socket_fd >= 0) posix_spawn_file_actions_adddup2(&actions, request.socket_fd, 3);
+  posix_spawn_file_actions_addclosefrom_np(&actions, request.socket_fd >= 0 ? 4 : 3);
   posix_spawn_file_actions_addchdir_np(&actions, request.folder.c_str());
 
   const std::vector<char*> argv = Pointers(request.argv);

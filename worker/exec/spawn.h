@@ -18,6 +18,7 @@ struct SpawnRequest {
   std::string folder;            // working directory
   int stdout_fd = -1;
   int stderr_fd = -1;
+  int socket_fd = -1;  // becomes descriptor 3; -1: none
 };
 
 struct Spawned {
@@ -26,7 +27,7 @@ struct Spawned {
   int pidfd = -1;  // readable when it has ended; the caller's
 };
 
-// stdin is /dev/null; no other descriptor than 0, 1 and 2 is inherited; signals have their
+// stdin is /dev/null; no other descriptor than 0 to 2 and the socket is inherited; signals have their
 // defaults.
 Spawned Spawn(const SpawnRequest& request);
 

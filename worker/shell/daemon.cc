@@ -148,6 +148,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
   if (memory_dir_) exec.memory_run_path = memory_dir_->run_path();
+  exec.output_path = memory_dir_ ? exec.memory_run_path : exec.run_path;
+  exec.runners = options_.runners;
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
   exec.zero = options_.zero;
@@ -161,6 +163,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.listen = options_.listen;
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
+  data.name_files = !options_.no_file_passing;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
     if (log == nullptr) return nullptr;
@@ -173,6 +176,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
 
   Fetcher::Options fetch;
   fetch.key = access->worker_key;
+  fetch.take_files = !options_.no_file_passing;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
   if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
@@ -185,8 +189,7 @@ absl::Status Daemon::StartHttp(const std::string& worker_key, const std::string&
   options.listen = options_.metrics_listen;
   options.keys = {worker_key, client_key};
   options.collect = [this](io::MetricsPage& page) {
-    FillPage(published_.Get(), store_.totals(),
-             {fetcher_->fetched_bytes(), data_server_->served_bytes()}, page);
+    FillPage(published_.Get(), store_.totals(), {fetcher_->totals(), data_server_->totals()}, page);
   };
   options.healthy = [this] { return published_.Get().session_up; };
   absl::StatusOr<std::unique_ptr<io::HttpServer>> http = io::HttpServer::Start(std::move(options));
@@ -312,7 +315,7 @@ HeartbeatFigures Daemon::Figures() const {
   const StoreTotals totals = store_.totals();
   const Counters& c = core_.counters();
   return {totals.bytes(), c.running, c.fetching + c.queued,
-          fetcher_->fetched_bytes(), data_server_->served_bytes()};
+          fetcher_->totals().fetched_bytes, data_server_->totals().served_bytes};
 }
 
 void Daemon::WriteReadyFile() {

@@ -52,9 +52,21 @@ void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& 
 
 void FillTransfer(const Counters& core, const TransferFigures& transfer, io::MetricsPage& page) {
   page.Counter("taskd_worker_fetched_bytes_total", "Bytes received from other workers.",
-               Number(transfer.fetched_bytes));
+               Number(transfer.fetched.fetched_bytes));
+  page.Counter("taskd_worker_linked_bytes_total",
+               "Bytes of files of workers on this host, linked instead of received.",
+               Number(transfer.fetched.linked_bytes));
+  page.Counter("taskd_worker_resumed_bytes_total",
+               "Bytes that broken streams had brought and that were not sent again.",
+               Number(transfer.fetched.resumed_bytes));
+  page.Gauge("taskd_worker_partial_bytes",
+             "Bytes that broken streams have brought, kept for another holder to go on.",
+             Number(transfer.fetched.partial_bytes));
   page.Counter("taskd_worker_served_bytes_total", "Bytes sent to other workers and clients.",
-               Number(transfer.served_bytes));
+               Number(transfer.served.served_bytes));
+  page.Counter("taskd_worker_named_bytes_total",
+               "Bytes of files that workers on this host were told of instead of sent.",
+               Number(transfer.served.named_bytes));
   for (uint32_t status = 0; status < 5; ++status) {
     page.Counter("taskd_worker_fetch_items_total",
                  "Objects asked of other workers by how that ended.",

@@ -8,6 +8,8 @@
 
 #include "common/io/metrics.h"
 #include "worker/core/worker_core.h"
+#include "worker/data/data_server.h"
+#include "worker/data/fetcher.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -38,7 +40,8 @@ class Published {
 };
 
 struct TransferFigures {
-  uint64_t fetched_bytes = 0, served_bytes = 0;
+  Fetcher::Totals fetched;
+  DataServer::Totals served;
 };
 
 void FillPage(const WorkerFigures& figures, const StoreTotals& store,

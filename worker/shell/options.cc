@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_split.h"
@@ -91,11 +92,23 @@ absl::Status PlaceStore(const std::string& store, const std::string& memory_dir,
   return absl::OkStatus();
 }
 
+// Beside this program, as in a build tree, or where packages put what users do not start.
+std::string FindBeside(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path beside = own.parent_path() / name;
+  const std::filesystem::path installed = own.parent_path().parent_path() / "libexec/taskd" / name;
+  return std::filesystem::exists(installed, error) && !std::filesystem::exists(beside, error)
+             ? installed.string()
+             : beside.string();
+}
+
 }  // namespace
 
 std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions& options) {
   const Resources detected = DetectNodeSize();
   options.capacity = detected;
+  options.runners = {FindBeside("taskd-runner"), "python3", FindBeside("taskd_runner.py")};
   io::Flags flags("taskd-worker",
                   "Runs tasks for a taskd-scheduler, keeps their results and hands them on.");
   flags.Text("dir", &options.dir, "folder with the access file [$TASKD_DIR, else ~/.taskd]");
@@ -122,12 +135,20 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("advertise", &options.advertise, "HOST or HOST:PORT that they are told instead");
   flags.Text("metrics-listen", &options.metrics_listen, "HOST:PORT for /metrics and /healthz");
   flags.Text("log-level", &options.log_level, "debug, info, warning, error or off");
+  flags.Text("runner", &options.runners.native,
+             "the program that functions of libraries run in [beside this one]");
+  flags.Text("python", &options.runners.python, "the interpreter for Python functions");
+  flags.Text("python-runner", &options.runners.python_runner,
+             "the script that it runs [beside this program]");
   flags.Switch("core-dumps", &options.core_dumps,
                "leave the limit of core dumps as it is; else tasks leave none");
   flags.Text("ready-file", &options.ready_file,
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,
                  "time between SIGTERM and SIGKILL for a task that is stopped");
+  flags.Switch("no-file-passing", &options.no_file_passing,
+               "send and fetch bytes also between workers of this host, instead of linking each "
+               "other's files");
   flags.Switch(
       "zero-worker", &options.zero,
       "acknowledge every task at once, with empty results, and run nothing: for measuring a "

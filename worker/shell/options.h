@@ -9,6 +9,7 @@
 
 #include "common/base/session.h"
 #include "worker/exec/node_pools.h"
+#include "worker/exec/runner_programs.h"
 
 namespace taskd::worker {
 
@@ -34,6 +35,8 @@ struct WorkerOptions {
   std::string sweep_prefix;  // of work folders of workers of this user, if ours is one; no flag
   bool zero = false;         // tasks are acknowledged, not run
   bool core_dumps = false;
+  bool no_file_passing = false;
+  RunnerPrograms runners;
   uint64_t grace_ns = 5'000'000'000;
 };
 

@@ -10,50 +10,10 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/crc32c.h"
 #include "common/base/text.h"
+#include "worker/store/range_checker.h"
 
 namespace taskd::worker {
-namespace {
-
-// Follows a range's bytes through the checksums that cover it.
-class RangeChecker {
- public:
-  RangeChecker(const ObjectMeta& meta, const ByteRange& range) : meta_(meta), range_(range) {
-    by_part_ = range.part_hi > range.part_lo;
-    whole_ = !by_part_ && range.offset == 0 && range.length == meta.size_bytes;
-    part_ = range.part_lo;
-    position_ = range.offset;
-  }
-
-  // False: a checksum is wrong.
-  bool Feed(std::string_view bytes) {
-    if (whole_) crc_ = ExtendCrc32c(crc_, bytes.data(), bytes.size());
-    while (by_part_ && part_ < range_.part_hi) {
-      const size_t n = std::min<uint64_t>(bytes.size(), meta_.part_ends[part_] - position_);
-      crc_ = ExtendCrc32c(crc_, bytes.data(), n);
-      position_ += n;
-      bytes.remove_prefix(n);
-      if (position_ < meta_.part_ends[part_]) break;
-      if (crc_ != meta_.part_crcs[part_]) return false;
-      crc_ = 0;
-      ++part_;
-    }
-    return true;
-  }
-
-  bool Finish() { return Feed({}) && (!whole_ || crc_ == meta_.crc32c); }
-
- private:
-  const ObjectMeta& meta_;
-  const ByteRange& range_;
-  bool by_part_ = false, whole_ = false;
-  uint32_t part_ = 0, crc_ = 0;
-  uint64_t position_ = 0;
-};
-
-}  // namespace
-
 absl::StatusOr<ObjectReader> ObjectReader::Open(std::shared_ptr<const ObjectEntry> entry) {
   ObjectReader reader(std::move(entry));
   if (!reader.in_file()) return reader;

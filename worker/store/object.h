@@ -59,6 +59,8 @@ class ObjectReader {
   const ObjectMeta& meta() const { return entry_->meta; }
   bool in_file() const { return entry_->file != nullptr; }
   const ObjectEntry& entry() const { return *entry_; }
+  // Open for reading, of an object in a file; the reader's. -1: on the heap.
+  int fd() const { return fd_; }
 
   // The bytes of parts [lo, hi), or of everything. OutOfRange when the object has no such parts.
   absl::StatusOr<ByteRange> Locate(PartRange parts) const;

@@ -42,15 +42,23 @@ absl::Status ObjectWriter::Append(std::string_view bytes) {
     return s;
   }
   meta.size_bytes = size;
-  meta.crc32c = ExtendCrc32c(meta.crc32c, bytes.data(), bytes.size());
   part_crc_ = ExtendCrc32c(part_crc_, bytes.data(), bytes.size());
   return absl::OkStatus();
 }
 
 void ObjectWriter::EndPart() {
+  entry_->meta.crc32c = crc32c();
   entry_->meta.part_ends.push_back(entry_->meta.size_bytes);
   entry_->meta.part_crcs.push_back(part_crc_);
   part_crc_ = 0;
+}
+
+// One pass over the bytes serves both checksums.
+uint32_t ObjectWriter::crc32c() const {
+  const ObjectMeta& meta = entry_->meta;
+  const uint64_t part_bytes =
+      meta.size_bytes - (meta.part_ends.empty() ? 0 : meta.part_ends.back());
+  return part_bytes == 0 ? meta.crc32c : CombineCrc32c(meta.crc32c, part_crc_, part_bytes);
 }
 
 // With the bytes that are on the heap.
@@ -98,7 +106,8 @@ absl::Status ObjectWriter::WriteFile(std::string_view bytes) {
 }
 
 absl::StatusOr<std::shared_ptr<const ObjectEntry>> ObjectWriter::Finish() {
-  const ObjectMeta& meta = entry_->meta;
+  ObjectMeta& meta = entry_->meta;
+  meta.crc32c = crc32c();
   if (!meta.part_ends.empty() && meta.part_ends.back() != meta.size_bytes) {
     return absl::InvalidArgumentError(
         StrCat(meta.size_bytes - meta.part_ends.back(), " bytes after the end of the last part"));

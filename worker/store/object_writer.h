@@ -30,7 +30,7 @@ class ObjectWriter {
   void EndPart();
 
   uint64_t size_bytes() const { return entry_->meta.size_bytes; }
-  uint32_t crc32c() const { return entry_->meta.crc32c; }
+  uint32_t crc32c() const;  // of all bytes so far
 
  private:
   friend class Store;
@@ -47,7 +47,7 @@ class ObjectWriter {
   Share share_;  // of the place where it is written
   bool on_disk_ = false;
   std::string path_;  // of the file, once there is one
-  uint32_t part_crc_ = 0;
+  uint32_t part_crc_ = 0;  // meta.crc32c is of the parts that have ended
   int fd_ = -1;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -112,6 +113,36 @@ absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path,
   file->identity = FileIdentity::Of(s);
   entry->file = std::move(file);
   return Entry(std::move(entry));
+}
+
+absl::StatusOr<StoredOutput> Store::Link(const LocalKey& key, const std::string& path,
+                                         ObjectMeta meta, const FileIdentity& identity) {
+  const bool on_disk = identity.device != places_->memory_device;
+  Share share(on_disk ? places_->disk : places_->memory);
+  // Who made it may let go of it: then it is ours alone.
+  if (!share.GrowTo(identity.size_bytes))
+    return absl::FailedPreconditionError(StrCat("no room is left for a link to ", path));
+  const std::string own = places_->NewPath(on_disk);
+  // Symbolic links are not followed. What was linked is looked at under our own name, where nobody
+  // puts another file meanwhile.
+  if (link(path.c_str(), own.c_str()) != 0) {
+    return absl::FailedPreconditionError(
+        StrCat("cannot link the store file ", path, ": ", std::strerror(errno)));
+  }
+  auto file = std::make_shared<StoreFile>(own, on_disk, std::move(share));
+  struct stat s;
+  const bool same = lstat(own.c_str(), &s) == 0 && S_ISREG(s.st_mode) && s.st_uid == geteuid() &&
+                    (s.st_mode & 07777) == 0600 && FileIdentity::Of(s) == identity &&
+                    identity.size_bytes == meta.size_bytes;
+  if (!same)
+    return absl::FailedPreconditionError(StrCat(path, " is not the store file that was announced"));
+  file->identity = identity;
+  auto entry = std::make_shared<ObjectEntry>();
+  entry->meta = std::move(meta);
+  entry->file = std::move(file);
+  const StoredOutput info = InfoOf(*entry);
+  Insert(key, std::move(entry));
+  return info;
 }
 
 void Store::Insert(const LocalKey& key, Entry entry) {

@@ -53,6 +53,12 @@ class Store {
   // caller's.
   absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, int fd, const std::string& path);
 
+  // Makes a hard link to the file `path` of another worker's store. It must be a regular file of
+  // this user's with this identity and permissions of a store file. FailedPrecondition: it cannot be
+  // linked (other file system, gone, too many links, not ours), or is not that file.
+  absl::StatusOr<StoredOutput> Link(const LocalKey& key, const std::string& path, ObjectMeta meta,
+                                    const FileIdentity& identity);
+
   bool Contains(const LocalKey& key) const;
 
   // NotFound: not here. DataLoss: it was here and its file is gone or changed; it has been reported

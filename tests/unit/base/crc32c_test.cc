@@ -56,5 +56,30 @@ TEST(Crc32c, EveryLengthAlignmentAndCut) {
   }
 }
 
+TEST(Crc32c, LongOnesAndCombined) {
+  Prng prng(5);
+  std::string bytes(40'000, '\0');
+  for (char& c : bytes) c = static_cast<char>(prng.Next());
+  const std::string_view all(bytes);
+  for (int i = 0; i < 200; ++i) {
+    const size_t begin = prng.Below(100), n = prng.Below(all.size() - begin + 1);
+    const std::string_view range = all.substr(begin, n);
+    const uint32_t whole = Slow(range);
+    EXPECT_EQ(Crc32c(range), whole) << n;
+    const size_t cut = prng.Below(n + 1);
+    const uint32_t first = Crc32c(range.substr(0, cut)), second = Crc32c(range.substr(cut));
+    EXPECT_EQ(CombineCrc32c(first, second, n - cut), whole) << cut << " of " << n;
+  }
+  // Of zeros: 2^40 of them are 2^20 times 2^20.
+  const uint32_t mib = Crc32c(std::string(1 << 20, '\0'));
+  uint32_t doubled = mib;
+  for (uint64_t size = 1 << 20; size < 1ull << 40; size *= 2)
+    doubled = CombineCrc32c(doubled, doubled, size);
+  uint32_t added = 0, step = 0;
+  for (int i = 0; i < 1024; ++i) step = CombineCrc32c(step, mib, 1 << 20);
+  for (int i = 0; i < 1024; ++i) added = CombineCrc32c(added, step, 1 << 30);
+  EXPECT_EQ(doubled, added);
+}
+
 }  // namespace
 }  // namespace taskd

@@ -205,6 +205,28 @@ tasks:
   EXPECT_EQ(tasks[1].shape.need().memory_bytes(), 1u << 30);
 }
 
+TEST_F(CompileTest, Functions) {
+  std::vector<TaskText> tasks = Tasks(R"(
+taskd: 1
+vars: {lib: lib/k.so, n: 7}
+tasks:
+- {name: g, over: {i: 1..2}, native: {library: "{lib}", function: gen}, out: [a, b]}
+- {name: p, in: {x: "g[*].a"}, python: {call: "pkg.mod:Class.f", path: src}, out: [v]}
+- {name: q, python: "m:f"}
+)");
+  ASSERT_EQ(tasks.size(), 4u);
+  EXPECT_TRUE(tasks[0].body.native().library().starts_with('/'));
+  EXPECT_TRUE(tasks[0].body.native().library().ends_with("/lib/k.so"));
+  EXPECT_EQ(tasks[0].body.native().function(), "gen");
+  EXPECT_EQ(tasks[0].body.outputs(1).kind(), v1::OutputSlot::VALUE);
+  EXPECT_EQ(tasks[0].body.vars(1).value(), "7");
+  EXPECT_EQ(tasks[2].body.python().module(), "pkg.mod");
+  EXPECT_EQ(tasks[2].body.python().function(), "Class.f");
+  EXPECT_TRUE(tasks[2].body.python().path().ends_with("/src"));
+  EXPECT_EQ(tasks[2].body.inputs(0).kind(), v1::InputSlot::AXIS);
+  EXPECT_EQ(tasks[3].body.python().path(), "");
+}
+
 TEST_F(CompileTest, Builtins) {
   auto tasks =
       Tasks(File(R"(- {name: g, over: {i: 1..2}, builtin: {name: generate, size: 1MiB}, out: [v, w]}

@@ -37,9 +37,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"- just text", "g.yaml:3: a task is a mapping like {name: ..., sh: ...}, not text"},
         Case{"- {name: a.b, sh: x}", "g.yaml:3: 'a.b' cannot be a task's name"},
         Case{"- {name: [a], sh: x}", "g.yaml:3: a task's name is text, not a list"},
-        Case{"- {name: a}", "g.yaml:3: task 'a' needs one of sh, argv and builtin"},
+        Case{"- {name: a}", "g.yaml:3: task 'a' needs one of sh, argv, native, python and builtin"},
         Case{"- {name: a, sh: x, argv: [y]}",
-             "g.yaml:3: task 'a' needs only one of sh, argv and builtin, it has 2"},
+             "g.yaml:3: task 'a' needs only one of sh, argv, native, python and builtin, it has 2"},
         Case{"- {name: a, sh: ''}", "g.yaml:3: sh is empty"},
         Case{"- {name: a, sh: {x}}", "g.yaml:3: sh is text, not a mapping; quote it: \"{x}\""},
         Case{"- {name: a, sh: \"x\\0y\"}", "g.yaml:3: sh has a NUL byte"},
@@ -236,6 +236,25 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"- {name: a, builtin: noop, out: {v: v}}",
              "g.yaml:3: the outputs of a built-in are values: a list of names"},
         Case{"- {name: a, builtin: noop, stdout: v}", "g.yaml:3: a built-in has no stdout"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Functions, TaskErrors,
+    testing::Values(
+        Case{"- {name: a, native: /x.so}", "g.yaml:3: native is a mapping like {library: PATH, "},
+        Case{"- {name: a, native: {library: /x.so}}", "g.yaml:3: native needs both"},
+        Case{"- {name: a, native: {library: /x.so, function: 'f()'}}",
+             "g.yaml:3: the function 'f()' is not a C function's name"},
+        Case{"- {name: a, native: {library: '', function: f}}", "g.yaml:3: the library is empty"},
+        Case{"- {name: a, native: {library: /x.so, function: f}, stdout: o}",
+             "g.yaml:3: a function has no stdout that could be an output"},
+        Case{"- {name: a, native: {library: /x.so, function: f}, out: {o: o}}",
+             "g.yaml:3: the outputs of a function are values: a list of names"},
+        Case{"- {name: a, native: {library: /x.so, function: f}, over: {i: 0..1}, in: {i: x.o}}",
+             "g.yaml:3: i would be both the axis 'i' and the input 'i'"},
+        Case{"- {name: a, python: f}", "g.yaml:3: python calls \"module:function\", not \"f\""},
+        Case{"- {name: a, python: 'm:1'}", "g.yaml:3: python calls \"module:function\""},
+        Case{"- {name: a, python: {path: /x}}", "g.yaml:3: python needs what to call"},
+        Case{"- {name: a, python: {call: 'm:f', env: x}}", "g.yaml:3:"}));
 
 INSTANTIATE_TEST_SUITE_P(
     NotYet, TaskErrors,

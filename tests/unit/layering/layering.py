@@ -24,7 +24,8 @@ ALLOWED = {
     "scheduler/shell": ["common", "scheduler"],
     "worker/store": ["common", "worker/core"],
     "worker/data": ["common", "worker/core", "worker/store"],
-    "worker/exec": ["common", "worker/core", "worker/store"],
+    "worker/runner": ["common/base"],
+    "worker/exec": ["common", "worker/core", "worker/store", "worker/runner"],
     "worker/shell": ["common", "worker"],
     "cli/client": ["common", "scheduler/order"],  # the pure pass, run when a graph is compiled
     "cli/taskctl": ["common", "cli/client"],
@@ -34,7 +35,7 @@ ALLOWED = {
 FOLDERS = ("common/", "scheduler/", "worker/", "cli/", "tests/")
 
 # Folders that may not see the wire format or gRPC.
-NO_WIRE = [*PURE, "common/io", "worker/store", "tests/sim", "tests/scenarios"]
+NO_WIRE = [*PURE, "common/io", "worker/store", "worker/runner", "tests/sim", "tests/scenarios"]
 WIRE = re.compile(r"^(taskd/v1/|google/protobuf|grpc|grpcpp)")
 
 PURE_BANNED_INCLUDES = re.compile(

@@ -135,6 +135,30 @@ TEST(Wire, OutcomesComeBackAsTheyWere) {
   EXPECT_EQ(b->bad_holders, a.bad_holders);
 }
 
+// A receiver drops a whole message, and with it the stream, for one string that is not UTF-8.
+TEST(Wire, MessagesOfOutcomesAreAlwaysText) {
+  const auto sent = [](const std::string& message) {
+    Outcome outcome;
+    outcome.attempt = {{1, 2}, 3};
+    outcome.end = AttemptEnd::kFailed;
+    outcome.message = message;
+    v1::Outcome wire;
+    Encode(outcome, &wire);
+    v1::Outcome received;
+    EXPECT_TRUE(received.ParseFromString(wire.SerializeAsString()));
+    return received.message();
+  };
+  EXPECT_EQ(sent("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"),
+            "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80");
+  EXPECT_EQ(sent("bad \xff byte"), "bad \\xff byte");
+  EXPECT_EQ(sent("cut \xe2\x82"), "cut \\xe2\\x82");
+  EXPECT_EQ(sent("\xc0\xaf \xed\xa0\x80 \xf4\x90\x80\x80"),
+            "\\xc0\\xaf \\xed\\xa0\\x80 \\xf4\\x90\\x80\\x80");
+  EXPECT_EQ(sent(std::string("zero \0 byte", 11)), std::string("zero \0 byte", 11));
+  EXPECT_EQ(sent(std::string(limits::kMessageBytes - 1, 'x') + "\xc3\xbc").size(),
+            limits::kMessageBytes - 1);
+}
+
 TEST(Wire, InventoriesComeBackAsTheyWere) {
   Inventory a;
   a.replicas = {{{{1, 2}, 3}, 4, 5}, {{{6, 7}, 8}, 9, 10}};

@@ -115,6 +115,13 @@ struct Case {
   absl::StatusCode code = absl::StatusCode::kInvalidArgument;
 };
 
+// Body 0, whose outputs are values from now on.
+v1::Body& Function(v1::GraphBatch& batch) {
+  v1::Body& body = *batch.mutable_bodies(0);
+  for (v1::OutputSlot& slot : *body.mutable_outputs()) slot.set_kind(v1::OutputSlot::VALUE);
+  return body;
+}
+
 TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
   const Case kCases[] = {
       {"no body kind", [](auto& b) { b.mutable_bodies(0)->clear_command(); }, "body 0 has no kind"},
@@ -126,10 +133,40 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
        "either sh text or argv"},
       {"unknown built-in", [](auto& b) { b.mutable_bodies(1)->mutable_builtin()->set_name("nop"); },
        "no built-in 'nop'"},
-      {"python", [](auto& b) { b.mutable_bodies(0)->mutable_python(); }, "not supported yet",
-       absl::StatusCode::kUnimplemented},
-      {"native", [](auto& b) { b.mutable_bodies(0)->mutable_native(); }, "not supported yet",
-       absl::StatusCode::kUnimplemented},
+      {"python without a name", [](auto& b) { Function(b).mutable_python()->set_module("m"); },
+       "a function is named, or else comes as a pickle"},
+      {"python with both",
+       [](auto& b) {
+         v1::PythonBody* python = Function(b).mutable_python();
+         python->set_module("m");
+         python->set_function("f");
+         python->set_pickle("x");
+       },
+       "a function is named, or else comes as a pickle"},
+      {"large pickle",
+       [](auto& b) { Function(b).mutable_python()->set_pickle(std::string(5 << 20, 'x')); },
+       "a pickled function has 5242880 bytes; at most 4194304"},
+      {"relative library",
+       [](auto& b) {
+         Function(b).mutable_native()->set_library("x.so");
+         b.mutable_bodies(0)->mutable_native()->set_function("f");
+       },
+       "an absolute path"},
+      {"library without a function",
+       [](auto& b) { Function(b).mutable_native()->set_library("/x.so"); }, "a function is named"},
+      {"function with a zero byte",
+       [](auto& b) {
+         Function(b).mutable_native()->set_library("/x.so");
+         b.mutable_bodies(0)->mutable_native()->set_function(std::string("f\0g", 3));
+       },
+       "or a zero byte"},
+      {"function that makes a file",
+       [](auto& b) {
+         Function(b).mutable_native()->set_library("/x.so");
+         b.mutable_bodies(0)->mutable_native()->set_function("f");
+         b.mutable_bodies(0)->mutable_outputs(0)->set_kind(v1::OutputSlot::FILE);
+       },
+       "a function makes values"},
       {"folder",
        [](auto& b) { b.mutable_bodies(1)->mutable_outputs(0)->set_kind(v1::OutputSlot::FOLDER); },
        "not supported yet", absl::StatusCode::kUnimplemented},

@@ -114,5 +114,31 @@ TEST(ProgressTest, SparseLinesWithoutATerminal) {
   EXPECT_EQ(text.find('\r'), std::string::npos);
 }
 
+TEST(ByteProgressTest, ShowsWhatIsKnown) {
+  RateMeter rate;
+  EXPECT_EQ(ByteProgressText(0, 0, rate), "0 B / 0 B");
+  EXPECT_EQ(ByteProgressText(1 << 20, 4 << 20, rate), "1.00 MiB / 4.00 MiB  25 %");
+  rate.Add(0, 0);
+  rate.Add(2'000'000'000, 2 << 20);
+  EXPECT_EQ(ByteProgressText(2 << 20, 4 << 20, rate), "2.00 MiB / 4.00 MiB  50 %  1.00 MiB/s");
+  EXPECT_EQ(
+      ByteProgressText(1ull << 62, 1ull << 62, RateMeter()).find(" 100 %") != std::string::npos,
+      true);
+}
+
+TEST(ByteProgressTest, SilentWithoutATerminal) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  {
+    ByteProgress progress(ends[1], false);
+    progress.Update(1, 5, 10);
+    progress.Update(1'000'000'000, 10, 10);
+  }
+  close(ends[1]);
+  char text;
+  EXPECT_EQ(read(ends[0], &text, 1), 0);
+  close(ends[0]);
+}
+
 }  // namespace
 }  // namespace taskd::cli

@@ -18,12 +18,15 @@ using testing::HasSubstr;
 constexpr std::string_view kKey = "the-client-key";
 const std::atomic<bool> kNotInterrupted = false;
 
-// Sends `bytes` in chunks of 3, then `crc` (that of the bytes unless given).
-grpc::Status SendBytes(grpc::ServerWriter<v1::FetchChunk>& writer, std::string_view bytes,
-                       std::optional<uint32_t> crc = {}) {
-  for (size_t at = 0;; at += 3) {
+// Sends `bytes`, or those that the item goes on with, in chunks of 3, then `crc` (that of all bytes
+// unless given).
+grpc::Status SendBytes(const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer,
+                       std::string_view bytes, std::optional<uint32_t> crc = {},
+                       uint32_t version = 1) {
+  for (size_t at = item.resume() ? item.offset() : 0;; at += 3) {
     v1::FetchChunk chunk;
-    chunk.set_version(1);
+    chunk.set_version(version);
+    chunk.set_size_bytes(bytes.size());
     chunk.set_data(std::string(bytes.substr(at, 3)));
     if (at + 3 >= bytes.size()) {
       chunk.set_last(true);
@@ -35,21 +38,22 @@ grpc::Status SendBytes(grpc::ServerWriter<v1::FetchChunk>& writer, std::string_v
 }
 
 FakeWorker::FetchScript Whole(std::string bytes) {
-  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
-    return SendBytes(writer, bytes);
+  return [bytes](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    return SendBytes(item, writer, bytes);
   };
 }
 FakeWorker::FetchScript Damaged(std::string bytes) {
-  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
-    return SendBytes(writer, bytes, 1);
+  return [bytes](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    return SendBytes(item, writer, bytes, 1);
   };
 }
-// Ends the stream after `bytes`.
+// Ends the stream after `bytes` of "hello world".
 FakeWorker::FetchScript BreaksAfter(std::string bytes) {
-  return [bytes](const v1::FetchItem&, grpc::ServerWriter<v1::FetchChunk>& writer) {
+  return [bytes](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
     v1::FetchChunk chunk;
     chunk.set_version(1);
-    chunk.set_data(bytes);
+    chunk.set_size_bytes(11);
+    if (!item.resume()) chunk.set_data(bytes);
     writer.Write(chunk);
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "killed");
   };
@@ -91,18 +95,18 @@ absl::StatusOr<FetchResult> Fetch(Sink& sink, const std::vector<const FakeWorker
   FetchSpec spec;
   spec.object = {1, 2};
   for (const FakeWorker* worker : workers) spec.addresses.push_back(worker->address());
-  return FetchObject(spec, kKey, sink, kNotInterrupted);
+  return ObjectFetch(kKey, sink, kNotInterrupted).From(spec);
 }
 
-TEST(FetchObjectTest, AsksForWhatWasWished) {
+TEST(ObjectFetchTest, AsksForWhatWasWished) {
   v1::FetchItem asked;
   FakeWorker worker([&](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
     asked = item;
-    return SendBytes(writer, "hello world");
+    return SendBytes(item, writer, "hello world");
   });
   MemorySink sink(false);
   FetchSpec spec{{3, 4}, 9, {worker.address()}, {2, 3}, 100, 11};
-  auto result = FetchObject(spec, kKey, sink, kNotInterrupted);
+  auto result = ObjectFetch(kKey, sink, kNotInterrupted).From(spec);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(sink.text, "hello world");
   EXPECT_TRUE(sink.finished);
@@ -117,7 +121,7 @@ TEST(FetchObjectTest, AsksForWhatWasWished) {
   EXPECT_EQ(asked.length(), 11u);
 }
 
-TEST(FetchObjectTest, AnEmptyObjectIsAnObject) {
+TEST(ObjectFetchTest, AnEmptyObjectIsAnObject) {
   FakeWorker worker(Whole(""));
   MemorySink sink(true);
   auto result = Fetch(sink, {&worker});
@@ -127,7 +131,7 @@ TEST(FetchObjectTest, AnEmptyObjectIsAnObject) {
 }
 
 // Every way in which a holder can fail, with both kinds of sink: the next holder gives the object.
-TEST(FetchObjectTest, TheNextHolderStepsIn) {
+TEST(ObjectFetchTest, TheNextHolderStepsIn) {
   for (const FakeWorker::FetchScript& bad :
        {Answers(v1::FETCH_MISSING), Answers(v1::FETCH_IO_ERROR), Answers(v1::FETCH_BUSY),
         BreaksAfter("hello "), BreaksAfter("hello worl"), Damaged("hello world")}) {
@@ -143,17 +147,17 @@ TEST(FetchObjectTest, TheNextHolderStepsIn) {
   }
 }
 
-TEST(FetchObjectTest, AHolderThatCannotBeReachedIsReplaced) {
+TEST(ObjectFetchTest, AHolderThatCannotBeReachedIsReplaced) {
   FakeWorker worker(Whole("hello"));
   MemorySink sink(false);
   FetchSpec spec;
   spec.object = {1, 2};
   spec.addresses = {"127.0.0.1:1", worker.address()};
-  EXPECT_TRUE(FetchObject(spec, kKey, sink, kNotInterrupted).ok());
+  EXPECT_TRUE(ObjectFetch(kKey, sink, kNotInterrupted).From(spec).ok());
   EXPECT_EQ(sink.text, "hello");
 }
 
-TEST(FetchObjectTest, DamageThatIsOutAlreadyIsToldAndNeverFinished) {
+TEST(ObjectFetchTest, DamageThatIsOutAlreadyIsToldAndNeverFinished) {
   FakeWorker first(Damaged("hellO world"));
   FakeWorker second(Whole("hello world"));
   MemorySink sink(false);
@@ -162,7 +166,7 @@ TEST(FetchObjectTest, DamageThatIsOutAlreadyIsToldAndNeverFinished) {
   EXPECT_FALSE(sink.finished);
 }
 
-TEST(FetchObjectTest, DamageInAFileIsRepaired) {
+TEST(ObjectFetchTest, DamageInAFileIsRepaired) {
   FakeWorker first(Damaged("hellO world"));
   FakeWorker second(Whole("hello world"));
   MemorySink sink(true);
@@ -170,7 +174,7 @@ TEST(FetchObjectTest, DamageInAFileIsRepaired) {
   EXPECT_EQ(sink.text, "hello world");
 }
 
-TEST(FetchObjectTest, WithoutAGoodHolderTheLastReasonIsTold) {
+TEST(ObjectFetchTest, WithoutAGoodHolderTheLastReasonIsTold) {
   FakeWorker worker(Damaged("hello"));
   MemorySink sink(true);
   auto result = Fetch(sink, {&worker});
@@ -179,11 +183,71 @@ TEST(FetchObjectTest, WithoutAGoodHolderTheLastReasonIsTold) {
   EXPECT_FALSE(sink.finished);
 }
 
-TEST(FetchObjectTest, AWrongRangeIsNotTriedElsewhere) {
+TEST(ObjectFetchTest, AWrongRangeIsNotTriedElsewhere) {
   FakeWorker first(Answers(v1::FETCH_BAD_RANGE));
   FakeWorker second(Whole("hello"));
   MemorySink sink(true);
   EXPECT_TRUE(absl::IsOutOfRange(Fetch(sink, {&first, &second}).status()));
+}
+
+// The same holder goes on when its stream breaks, and what came is not asked for again.
+TEST(ObjectFetchTest, ABrokenStreamGoesOn) {
+  std::vector<uint64_t> offsets;
+  FakeWorker worker([&](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
+    offsets.push_back(item.offset());
+    if (!item.resume()) return BreaksAfter("hello ")(item, writer);
+    return SendBytes(item, writer, "hello world");
+  });
+  for (bool may_restart : {true, false}) {
+    MemorySink sink(may_restart);
+    std::vector<std::pair<uint64_t, uint64_t>> seen;
+    FetchSpec spec{{1, 2}, 1, {worker.address()}, {}, 0, 0};
+    ObjectFetch fetch(kKey, sink, kNotInterrupted,
+                      [&](uint64_t bytes, uint64_t total) { seen.emplace_back(bytes, total); });
+    auto result = fetch.From(spec);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(sink.text, "hello world");
+    EXPECT_EQ(result->size_bytes, 11u);
+    EXPECT_THAT(seen, testing::ElementsAre(std::pair(6, 11), std::pair(9, 11), std::pair(11, 11)));
+  }
+  EXPECT_THAT(offsets, testing::ElementsAre(0, 6, 0, 6));
+}
+
+// All holders fail, and others come later, with the same version or one that was made again.
+TEST(ObjectFetchTest, GoesOnWithHoldersThatComeLater) {
+  for (uint32_t version : {1u, 2u}) {
+    for (bool may_restart : {true, false}) {
+      FakeWorker first(BreaksAfter("hello "));
+      std::vector<bool> resumed;
+      FakeWorker later([&](const v1::FetchItem& item, grpc::ServerWriter<v1::FetchChunk>& writer) {
+        resumed.push_back(item.resume());
+        return SendBytes(item, writer, "hello world", {}, version);
+      });
+      MemorySink sink(may_restart);
+      ObjectFetch fetch(kKey, sink, kNotInterrupted);
+      EXPECT_TRUE(
+          absl::IsUnavailable(fetch.From({{1, 2}, 1, {first.address()}, {}, 0, 0}).status()));
+      auto result = fetch.From({{1, 2}, version, {later.address()}, {}, 0, 0});
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(sink.text, "hello world");
+      EXPECT_EQ(result->version, version);
+      EXPECT_THAT(resumed, testing::ElementsAre(version == 1));
+    }
+  }
+}
+
+TEST(ObjectFetchTest, OtherBytesNeverGoOn) {
+  FakeWorker first(BreaksAfter("hello "));
+  FakeWorker longer(Whole("HELLO world!"));
+  FakeWorker other(Whole("HELLO world"));
+  for (const FakeWorker* second : {&longer, &other}) {
+    MemorySink file(true), pipe(false);
+    auto result = Fetch(file, {&first, second, second});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_THAT(file.text, HasSubstr("HELLO world"));
+    EXPECT_TRUE(absl::IsDataLoss(Fetch(pipe, {&first, second, second}).status()));
+    EXPECT_FALSE(pipe.finished);
+  }
 }
 
 TEST(FileSinkTest, TheFileAppearsWholeOrNotAtAll) {

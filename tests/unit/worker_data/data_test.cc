@@ -87,10 +87,12 @@ class DataTest : public testing::Test {
     server_ = *std::move(server);
   }
 
-  void MakeFetcher(const std::string& key = "wk", uint64_t stall_ns = limits::kFetchStallNs) {
+  void MakeFetcher(const std::string& key = "wk", uint64_t stall_ns = limits::kFetchStallNs,
+                   bool take_files = false) {
     Fetcher::Options options;
     options.key = key;
     options.stall_ns = stall_ns;
+    options.take_files = take_files;
     options.done = [this](event::FetchDone done) {
       std::lock_guard lock(mutex_);
       done_.push_back(std::move(done));
@@ -157,8 +159,8 @@ TEST_F(DataTest, BringsObjectsOfEverySize) {
   EXPECT_EQ(reader_.Text(Key(4), {1, 3}), "a" + kBig);
   EXPECT_EQ(reader_.Text(Key(4), {4, 6}), "z");
   EXPECT_EQ(last_.items[2].size_bytes, kBig.size());
-  EXPECT_EQ(server_->served_bytes(), 5 + 2 * kBig.size() + 2);
-  EXPECT_EQ(fetcher_->fetched_bytes(), server_->served_bytes());
+  EXPECT_EQ(server_->totals().served_bytes, 5 + 2 * kBig.size() + 2);
+  EXPECT_EQ(fetcher_->totals().fetched_bytes, server_->totals().served_bytes);
 }
 
 TEST_F(DataTest, BringsPartsAsObjectsOfTheirOwnAndPassesThemOn) {
@@ -233,7 +235,7 @@ TEST_F(DataTest, AWrongKeyOpensNothing) {
   Serve();
   MakeFetcher("wrong");
   EXPECT_THAT(Fetch({Key(1)}), ElementsAre(FetchStatus::kUnreachable));
-  EXPECT_EQ(server_->served_bytes(), 0u);
+  EXPECT_EQ(server_->totals().served_bytes, 0u);
 }
 
 TEST_F(DataTest, BusyAboveTheLimit) {

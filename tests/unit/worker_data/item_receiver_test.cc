@@ -2,10 +2,13 @@
 #include "worker/data/item_receiver.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/crc32c.h"
-#include "taskd/v1/data.pb.h"
+#include "common/rpc/chunk_codec.h"
 #include "tests/unit/worker_store/temp_dir.h"
+#include "worker/data/host_proof.h"
 
 namespace taskd::worker {
 namespace {
@@ -23,6 +26,13 @@ v1::FetchChunk Chunk(const std::string& data, uint64_t size, bool last,
   if (last) chunk.set_crc32c(Crc32c(data));
   for (uint64_t end : ends) chunk.add_part_ends(end);
   return chunk;
+}
+
+// As it comes out of a message; the bytes stay in `chunk`.
+rpc::ReceivedChunk Received(const v1::FetchChunk& chunk) {
+  rpc::ReceivedChunk received{chunk, {chunk.data()}};
+  received.header.clear_data();
+  return received;
 }
 
 struct Case {
@@ -58,7 +68,7 @@ TEST(ItemReceiverTest, OneChunk) {
     TempDir dir;
     Store store({dir.path()}, [](ObjectVersion) {});
     ItemReceiver receiver(store, c.key);
-    EXPECT_EQ(receiver.Take(c.chunk).ok(), c.expected == FetchStatus::kOk) << c.name;
+    EXPECT_EQ(receiver.Take(Received(c.chunk)).ok(), c.expected == FetchStatus::kOk) << c.name;
     EXPECT_EQ(receiver.result().status, c.expected) << c.name;
     EXPECT_EQ(store.Contains(c.key), c.expected == FetchStatus::kOk) << c.name;
     EXPECT_EQ(receiver.complete(), c.expected == FetchStatus::kOk) << c.name;
@@ -71,19 +81,163 @@ TEST(ItemReceiverTest, NothingIsStoredBeforeTheEnd) {
   const std::string half(limits::kHeapObjectBytes, 'x');
   {
     ItemReceiver receiver(store, kWhole);
-    ASSERT_TRUE(receiver.Take(Chunk(half, 2 * half.size(), false)).ok());
+    const v1::FetchChunk begin = Chunk(half, 2 * half.size(), false);
+    ASSERT_TRUE(receiver.Take(Received(begin)).ok());
     EXPECT_EQ(receiver.result().status, FetchStatus::kUnreachable);
     v1::FetchChunk end = Chunk(half, 0, true);
     end.set_crc32c(Crc32c(half + half));
-    ASSERT_TRUE(receiver.Take(end).ok());
+    ASSERT_TRUE(receiver.Take(Received(end)).ok());
     EXPECT_TRUE(store.Contains(kWhole));
   }
   store.DropAll();
   {
     ItemReceiver receiver(store, kWhole);
-    ASSERT_TRUE(receiver.Take(Chunk(half + half, 3 * half.size(), false)).ok());
+    const v1::FetchChunk begin = Chunk(half + half, 3 * half.size(), false);
+    ASSERT_TRUE(receiver.Take(Received(begin)).ok());
     EXPECT_EQ(CountFiles(dir.path()), 1u);
   }
+  EXPECT_EQ(CountFiles(dir.path()), 0u);
+}
+
+// The first half of 40 bytes from one holder; then what the next one answers to "go on".
+struct Continuation {
+  const char* name;
+  v1::FetchChunk chunk;
+  FetchStatus expected;  // kUnreachable: all of it is to be asked for again
+  uint64_t kept;
+};
+
+TEST(ItemReceiverTest, GoesOnWhereAnAnswerBrokeOff) {
+  const std::string first(20, 'a'), second(20, 'b');
+  v1::FetchChunk right = Chunk(second, 40, true), wrong_version = right, wrong_size = right,
+                 with_parts = right, wrong_crc = right, too_long = right, missing, damaged;
+  right.set_crc32c(Crc32c(first + second));
+  wrong_version.set_version(8);
+  wrong_size.set_size_bytes(41);
+  with_parts.add_part_ends(40);
+  wrong_crc.set_crc32c(1);
+  too_long.set_data(first + second);
+  missing.set_status(v1::FETCH_MISSING);
+  damaged.set_status(v1::FETCH_IO_ERROR);
+  const Continuation cases[] = {
+      {"right", right, FetchStatus::kOk, 0},
+      {"another version", wrong_version, FetchStatus::kUnreachable, 0},
+      {"another size", wrong_size, FetchStatus::kUnreachable, 0},
+      {"other parts", with_parts, FetchStatus::kUnreachable, 0},
+      {"does not fit together", wrong_crc, FetchStatus::kUnreachable, 0},
+      {"sends all again", too_long, FetchStatus::kIoError, 0},
+      {"does not have it", missing, FetchStatus::kMissing, 20},
+      {"cannot read it", damaged, FetchStatus::kIoError, 0},
+  };
+  for (const Continuation& c : cases) {
+    TempDir dir;
+    Store store({dir.path()}, [](ObjectVersion) {});
+    ItemReceiver receiver(store, kWhole);
+    receiver.Expect(nullptr, "");
+    const v1::FetchChunk begin = Chunk(first, 40, false);
+    ASSERT_TRUE(receiver.Take(Received(begin)).ok()) << c.name;
+    EXPECT_EQ(receiver.kept_bytes(), 20u) << c.name;
+    receiver.Expect(nullptr, "");
+    EXPECT_EQ(receiver.Take(Received(c.chunk)).ok(), c.expected == FetchStatus::kOk) << c.name;
+    EXPECT_EQ(receiver.result().status, c.expected) << c.name;
+    EXPECT_EQ(receiver.over(), c.expected != FetchStatus::kUnreachable) << c.name;
+    EXPECT_EQ(receiver.kept_bytes(), c.kept) << c.name;
+    EXPECT_EQ(store.Contains(kWhole), c.expected == FetchStatus::kOk) << c.name;
+    if (receiver.over()) continue;
+    // What is left of that answer changes nothing; a whole one does.
+    EXPECT_TRUE(receiver.Take(Received(right)).ok()) << c.name;
+    EXPECT_FALSE(receiver.over()) << c.name;
+    receiver.Expect(nullptr, "");
+    const v1::FetchChunk whole = Chunk(first + second, 40, true);
+    EXPECT_TRUE(receiver.Take(Received(whole)).ok()) << c.name;
+    EXPECT_TRUE(receiver.complete()) << c.name;
+  }
+}
+
+TEST(ItemReceiverTest, GoesOnInTheMiddleOfAPart) {
+  TempDir dir;
+  Store store({dir.path()}, [](ObjectVersion) {});
+  ItemReceiver receiver(store, kParts);
+  receiver.Expect(nullptr, "");
+  const v1::FetchChunk begin = Chunk("abc", 6, false, {2, 6});
+  ASSERT_TRUE(receiver.Take(Received(begin)).ok());
+  receiver.Expect(nullptr, "");
+  v1::FetchChunk end = Chunk("def", 6, true, {2, 6});
+  end.set_crc32c(Crc32c("abcdef"));
+  ASSERT_TRUE(receiver.Take(Received(end)).ok());
+  auto reader = store.Get(kParts);
+  ASSERT_TRUE(reader.ok());
+  EXPECT_EQ(reader->entry().bytes, "abcdef");
+  EXPECT_EQ(reader->meta().crc32c, Crc32c("abcdef"));
+  EXPECT_EQ(reader->meta().part_ends, (std::vector<uint64_t>{2, 6}));
+  EXPECT_EQ(reader->meta().part_crcs, (std::vector<uint32_t>{Crc32c("ab"), Crc32c("cdef")}));
+}
+
+// A file that stands in another store, and what a peer says about it.
+TEST(ItemReceiverTest, LinksOnlyWhatIsShownToBeHere) {
+  TempDir there;
+  const std::string path = there / "7", bytes(100, 'x');
+  WriteFile(path, bytes);
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  struct stat s;
+  ASSERT_EQ(stat(path.c_str(), &s), 0);
+  const FileIdentity identity = FileIdentity::Of(s);
+  const HostProof host("the boot id"), elsewhere("another one");
+  const std::string nonce = "0123456789abcdef";
+  const auto answer = [&](const HostProof& who, const std::string& name, uint64_t size) {
+    v1::FetchChunk chunk = Chunk("", size, true);
+    chunk.set_crc32c(Crc32c(bytes));
+    v1::StoreFile& file = *chunk.mutable_file();
+    file.set_path(name);
+    file.set_device(identity.device);
+    file.set_inode(identity.inode);
+    file.set_mtime_ns(identity.mtime_ns);
+    file.set_proof(who.Answer(nonce, file));
+    return chunk;
+  };
+  v1::FetchChunk other_inode = answer(host, path, 100), changed_name = answer(host, "/etc/x", 100);
+  other_inode.mutable_file()->set_inode(identity.inode + 1);
+  other_inode.mutable_file()->set_proof(host.Answer(nonce, other_inode.file()));
+  changed_name.mutable_file()->set_path(path);
+  const std::string symbolic = there / "symbolic";
+  ASSERT_EQ(symlink(path.c_str(), symbolic.c_str()), 0);
+  struct LinkCase {
+    const char* name;
+    const HostProof* asked;
+    v1::FetchChunk chunk;
+    FetchStatus expected;  // kUnreachable: the bytes are to be asked for
+  };
+  const LinkCase cases[] = {
+      {"right", &host, answer(host, path, 100), FetchStatus::kOk},
+      {"not asked for", nullptr, answer(host, path, 100), FetchStatus::kIoError},
+      {"a peer elsewhere", &host, answer(elsewhere, path, 100), FetchStatus::kIoError},
+      {"changed on its way", &host, changed_name, FetchStatus::kIoError},
+      {"gone", &host, answer(host, there / "8", 100), FetchStatus::kUnreachable},
+      {"another size", &host, answer(host, path, 99), FetchStatus::kUnreachable},
+      {"another file", &host, other_inode, FetchStatus::kUnreachable},
+      {"a symbolic link", &host, answer(host, symbolic, 100), FetchStatus::kUnreachable},
+      {"a folder", &host, answer(host, there.path(), 100), FetchStatus::kUnreachable},
+      {"a device", &host, answer(host, "/dev/null", 100), FetchStatus::kUnreachable},
+  };
+  for (const LinkCase& c : cases) {
+    TempDir dir;
+    Store store({dir.path()}, [](ObjectVersion) {});
+    ItemReceiver receiver(store, kWhole);
+    receiver.Expect(c.asked, nonce);
+    EXPECT_EQ(receiver.Take(Received(c.chunk)).ok(), c.expected == FetchStatus::kOk) << c.name;
+    EXPECT_EQ(receiver.result().status, c.expected) << c.name;
+    EXPECT_EQ(receiver.linked(), c.expected == FetchStatus::kOk) << c.name;
+    EXPECT_EQ(CountFiles(dir.path()), c.expected == FetchStatus::kOk ? 1u : 0u) << c.name;
+    EXPECT_EQ(store.Contains(kWhole), c.expected == FetchStatus::kOk) << c.name;
+  }
+  // Of this user, but not private: no store file.
+  ASSERT_EQ(chmod(path.c_str(), 0644), 0);
+  TempDir dir;
+  Store store({dir.path()}, [](ObjectVersion) {});
+  ItemReceiver receiver(store, kWhole);
+  receiver.Expect(&host, nonce);
+  const v1::FetchChunk chunk = answer(host, path, 100);
+  EXPECT_FALSE(receiver.Take(Received(chunk)).ok());
   EXPECT_EQ(CountFiles(dir.path()), 0u);
 }
 

@@ -88,6 +88,8 @@ class ExecFixture : public testing::Test {
     executor_.reset();
     Executor::Options options;
     options.run_path = run_.path();
+    options.output_path = run_.path();
+    options.runners.native = RUNNER_PROGRAM;
     options.cpus = 2;
     options.grace_ns = grace_ns;
     options.pools = pools_;

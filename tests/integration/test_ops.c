@@ -1,0 +1,166 @@
+/* Functions that behave well and badly, for tests of native tasks. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "worker/runner/taskd_op.h"
+
+TASKD_OP_LIBRARY
+
+static int put(taskd_op* op, uint32_t output, const char* text) {
+  char* to = (char*)op->alloc(op, output, strlen(text));
+  if (to == NULL) return 1;
+  memcpy(to, text, strlen(text));
+  return 0;
+}
+
+TASKD_OP_FUNCTION int noop(taskd_op* op) {
+  for (uint32_t i = 0; i < op->output_count; ++i)
+    if (op->alloc(op, i, 0) == NULL) return 1;
+  return 0;
+}
+
+/* Every input, its views and their parts, every argument. */
+TASKD_OP_FUNCTION int describe(taskd_op* op) {
+  char* to = (char*)op->alloc(op, 0, 1 << 16);
+  if (to == NULL) return 1;
+  size_t at = 0;
+  at += (size_t)sprintf(to + at, "%s cpus=%u OMP=%s\n", op->key, op->cpus, getenv("OMP_NUM_THREADS"));
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const taskd_input* in = &op->inputs[i];
+    at += (size_t)sprintf(to + at, "%s%s", in->name, in->collection ? "[]" : "");
+    for (uint32_t k = 0; k < in->count; ++k) {
+      at += (size_t)sprintf(to + at, " %.*s", (int)in->views[k].size, (const char*)in->views[k].data);
+      for (uint32_t p = 0; p < in->views[k].part_count; ++p)
+        at += (size_t)sprintf(to + at, "|%d", (int)in->views[k].part_ends[p]);
+    }
+    at += (size_t)sprintf(to + at, "\n");
+  }
+  for (uint32_t i = 0; i < op->arg_count; ++i)
+    at += (size_t)sprintf(to + at, "%s=%s\n", op->args[i].name, op->args[i].value);
+  return op->shrink(op, 0, at);
+}
+
+/* `bytes` bytes, each the low bits of its number. */
+TASKD_OP_FUNCTION int fill(taskd_op* op) {
+  const uint64_t size = strtoull(taskd_find_arg(op, "bytes"), NULL, 10);
+  unsigned char* to = (unsigned char*)op->alloc(op, 0, size);
+  if (to == NULL) return 1;
+  for (uint64_t i = 0; i < size; ++i) to[i] = (unsigned char)(i * 31);
+  return 0;
+}
+
+/* Size and sum of the bytes of `x`, and what the kernel says is mapped where they are. */
+TASKD_OP_FUNCTION int sum(taskd_op* op) {
+  const taskd_view* x = &taskd_find_input(op, "x")->views[0];
+  uint64_t total = 0;
+  for (uint64_t i = 0; i < x->size; ++i) total += ((const unsigned char*)x->data)[i];
+  char line[512], found[512] = "";
+  FILE* maps = fopen("/proc/self/maps", "r");
+  while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+    unsigned long begin, end;
+    if (sscanf(line, "%lx-%lx", &begin, &end) == 2 && (uintptr_t)x->data >= begin && (uintptr_t)x->data < end)
+      strcpy(found, line);
+  }
+  if (maps != NULL) fclose(maps);
+  char text[1024];
+  snprintf(text, sizeof text, "%llu %llu %s", (unsigned long long)x->size, (unsigned long long)total, found);
+  return put(op, 0, text);
+}
+
+TASKD_OP_FUNCTION int pid(taskd_op* op) {
+  char text[32];
+  snprintf(text, sizeof text, "%d", (int)getpid());
+  return put(op, 0, text);
+}
+
+TASKD_OP_FUNCTION int chat(taskd_op* op) {
+  printf("said by %s\n", op->key);
+  fprintf(stderr, "complained by %s\n", op->key);
+  FILE* f = fopen("left-over", "w"); /* the folder is its own */
+  if (f == NULL) return 1;
+  fclose(f);
+  return noop(op);
+}
+
+TASKD_OP_FUNCTION int fail(taskd_op* op) {
+  op->set_error(op, "the matrix is singular");
+  return 42;
+}
+
+TASKD_OP_FUNCTION int fail_in_bytes(taskd_op* op) {
+  fprintf(stderr, "and \xfe there");
+  op->set_error(op, "bad \xff byte");
+  return 1;
+}
+
+TASKD_OP_FUNCTION int crash(taskd_op* op) {
+  fprintf(stderr, "about to crash\n");
+  raise(SIGSEGV);
+  return noop(op);
+}
+
+TASKD_OP_FUNCTION int leave(taskd_op* op) {
+  (void)op;
+  exit(3);
+}
+
+TASKD_OP_FUNCTION int forget(taskd_op* op) {
+  (void)op;
+  return 0;
+}
+
+TASKD_OP_FUNCTION int disturb(taskd_op* op) {
+  if (write(3, "this is no frame at all", 23) < 0) return 1;
+  return noop(op);
+}
+
+TASKD_OP_FUNCTION int grow(taskd_op* op) {
+  for (;;) {
+    char* more = (char*)malloc(1 << 20);
+    if (more == NULL) return 1;
+    memset(more, 1, 1 << 20);
+    if (op->cancelled(op)) return 1;
+  }
+}
+
+/* Writes its pid to the file $mark, and waits for its end. */
+static int wait_marked(taskd_op* op, int asks) {
+  const char* mark = taskd_find_arg(op, "mark");
+  char path[4096];
+  snprintf(path, sizeof path, "%s.new", mark);
+  FILE* f = fopen(path, "w");
+  if (f == NULL) return 1;
+  fprintf(f, "%d", (int)getpid());
+  fclose(f);
+  op->progress(op, 0.4);
+  if (asks) op->cancelled(op);
+  if (rename(path, mark) != 0) return 1;
+  for (;;) {
+    if (asks && op->cancelled(op)) {
+      fprintf(stderr, "stopped in good order\n");
+      return 1;
+    }
+    usleep(1000);
+  }
+}
+TASKD_OP_FUNCTION int hang(taskd_op* op) { return wait_marked(op, 0); }
+TASKD_OP_FUNCTION int hang_politely(taskd_op* op) { return wait_marked(op, 1); }
+
+TASKD_OP_FUNCTION int leave_child(taskd_op* op) {
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  char text[32];
+  snprintf(text, sizeof text, "%d", (int)child);
+  return put(op, 0, text);
+}
+
+/* Both come back from here. */
+TASKD_OP_FUNCTION int come_back_twice(taskd_op* op) {
+  if (fork() < 0) return 1;
+  return noop(op);
+}

@@ -1,0 +1,168 @@
+#include "worker/data/fetch_service.h"
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/server_context.h>
+
+#include <utility>
+
+#include "common/base/limits.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/chunk_codec.h"
+#include "worker/data/item_source.h"
+
+namespace taskd::worker {
+
+// One call; deletes itself after its last event. Each event starts exactly one operation.
+class FetchService::Call {
+ public:
+  explicit Call(FetchService& service) : service_(service), writer_(&context_) {
+    {
+      std::lock_guard lock(service_.mutex_);
+      ++service_.calls_;
+    }
+    service_.expect_(&context_, &request_bytes_, &writer_, service_.queue_.get(), this);
+  }
+
+  // `ok`: the operation that was started succeeded.
+  void OnEvent(bool ok) {
+    switch (step_) {
+      case Step::kExpected:
+        if (!ok) return End();  // the server stops
+        new Call(service_);
+        return Begin();
+      case Step::kWriting:
+        return ok ? Continue() : Finish(grpc::Status::CANCELLED);  // the reader is gone
+      case Step::kFinishing:
+        return End();
+    }
+  }
+
+ private:
+  enum class Step : uint8_t { kExpected, kWriting, kFinishing };
+
+  ~Call() = default;
+
+  void Begin() {
+    const Options& options = service_.options_;
+    if (grpc::Status s = rpc::CheckKey(context_, {options.worker_key, options.client_key}); !s.ok())
+      return Finish(s);
+    const grpc::Status parsed =
+        grpc::SerializationTraits<v1::FetchRequest>::Deserialize(&request_bytes_, &request_);
+    if (!parsed.ok()) return Finish({grpc::StatusCode::INVALID_ARGUMENT, "no FetchRequest"});
+    here_ = options.name_files && service_.host_.AskIsRight(request_.nonce(), request_.host());
+    peer_ = context_.peer();
+    admitted_ = service_.Admit(peer_);
+    Continue();
+  }
+
+  void Continue() {
+    rpc::ChunkWriter message;
+    v1::FetchChunk header;
+    while (message.chunks() < limits::kFetchItems && message.bytes() < limits::kChunkBytes) {
+      if (source_ == nullptr && next_item_ == static_cast<uint32_t>(request_.items_size())) break;
+      grpc::Slice data;
+      if (admitted_) {
+        NextChunk(header, data);
+      } else {
+        SayBusy(header);
+      }
+      service_.served_bytes_ += data.size();
+      if (header.has_file()) service_.named_bytes_ += header.size_bytes();
+      message.Add(header, std::move(data));
+      if (!request_.packed()) break;
+    }
+    if (message.chunks() == 0) return Finish(grpc::Status::OK);
+    step_ = Step::kWriting;
+    writer_.Write(message.Finish(), this);
+  }
+
+  void NextChunk(v1::FetchChunk& header, grpc::Slice& data) {
+    if (source_ == nullptr) {
+      source_ = std::make_unique<ItemSource>(service_.store_, request_, next_item_++,
+                                             here_ ? &service_.host_ : nullptr);
+    }
+    source_->Next(header, data);
+    if (source_->done()) source_.reset();
+  }
+
+  void SayBusy(v1::FetchChunk& header) {
+    header.Clear();
+    header.set_item(next_item_++);
+    header.set_status(v1::FETCH_BUSY);
+    header.set_last(true);
+  }
+
+  void Finish(const grpc::Status& status) {
+    step_ = Step::kFinishing;
+    source_.reset();
+    writer_.Finish(status, this);
+  }
+
+  void End() {
+    FetchService& service = service_;
+    service.Leave(peer_, admitted_);
+    delete this;  // before it is counted out: its parts belong to the queue
+    std::lock_guard lock(service.mutex_);
+    if (--service.calls_ == 0) service.idle_.notify_all();
+  }
+
+  FetchService& service_;
+  Step step_ = Step::kExpected;
+  grpc::ServerContext context_;
+  grpc::ByteBuffer request_bytes_;
+  grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_;
+  v1::FetchRequest request_;
+  std::string peer_;
+  bool admitted_ = false, here_ = false;
+  uint32_t next_item_ = 0;
+  std::unique_ptr<ItemSource> source_;
+};
+
+FetchService::FetchService(Store& store, Options options)
+    : store_(store), options_(std::move(options)), host_(HostProof::OfThisHost()) {}
+
+FetchService::~FetchService() {
+  if (threads_.empty()) return;  // not started
+  queue_->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void FetchService::AddQueue(grpc::ServerBuilder& builder) { queue_ = builder.AddCompletionQueue(); }
+
+void FetchService::Start(Expect expect) {
+  expect_ = std::move(expect);
+  new Call(*this);
+  for (uint32_t i = 0; i < limits::kServingThreads; ++i) threads_.emplace_back([this] { Poll(); });
+}
+
+void FetchService::Drain() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return calls_ == 0; });
+}
+
+void FetchService::Poll() {
+  void* tag = nullptr;
+  for (bool ok = false; queue_->Next(&tag, &ok);) static_cast<Call*>(tag)->OnEvent(ok);
+}
+
+bool FetchService::Admit(const std::string& peer) {
+  std::lock_guard lock(mutex_);
+  uint32_t& of_peer = peers_[peer];
+  if (streams_ >= options_.streams || of_peer >= options_.streams_per_peer) {
+    if (of_peer == 0) peers_.erase(peer);
+    return false;
+  }
+  ++streams_;
+  ++of_peer;
+  return true;
+}
+
+void FetchService::Leave(const std::string& peer, bool admitted) {
+  if (!admitted) return;
+  std::lock_guard lock(mutex_);
+  --streams_;
+  auto it = peers_.find(peer);
+  if (--it->second == 0) peers_.erase(it);
+}
+
+}  // namespace taskd::worker

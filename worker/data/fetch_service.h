@@ -1,0 +1,75 @@
+// Data.Fetch on the serving side: calls as state machines on a completion queue and threads of
+// their own, so that a reader that is slow, or has stopped, holds one message and no thread.
+//
+// The next message is made when the one before has been taken by the transport under its flow
+// control; that bounds what a call holds to about 2 * limits::kChunkBytes.
+#ifndef TASKD_WORKER_DATA_FETCH_SERVICE_H_
+#define TASKD_WORKER_DATA_FETCH_SERVICE_H_
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/async_stream.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "worker/data/host_proof.h"
+#include "worker/store/store.h"
+
+namespace taskd::worker {
+
+class FetchService {
+ public:
+  struct Options {
+    std::string worker_key, client_key;  // either one opens the service
+    uint32_t streams = 0;                // served at once; above: FETCH_BUSY
+    uint32_t streams_per_peer = 0;       // likewise, of one connection
+    bool name_files = true;              // to workers on this host
+  };
+  // Asks gRPC for the next call of the method.
+  using Expect = std::function<void(grpc::ServerContext*, grpc::ByteBuffer* request,
+                                    grpc::ServerAsyncWriter<grpc::ByteBuffer>*,
+                                    grpc::ServerCompletionQueue*, void* tag)>;
+
+  FetchService(Store& store, Options options);
+  ~FetchService();  // after Drain
+
+  void AddQueue(grpc::ServerBuilder& builder);
+  void Start(Expect expect);  // the server runs
+  // Waits for the last call. After the server has been shut down, before it is destroyed: calls that
+  // are broken off are still to be finished, which is done through it.
+  void Drain();
+
+  uint64_t served_bytes() const { return served_bytes_; }
+  uint64_t named_bytes() const { return named_bytes_; }
+
+ private:
+  class Call;
+  void Poll();
+  bool Admit(const std::string& peer);  // each is let go by Leave
+  void Leave(const std::string& peer, bool admitted);
+
+  Store& store_;
+  const Options options_;
+  const HostProof host_;
+  Expect expect_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::vector<std::thread> threads_;
+  std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0};
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  uint32_t calls_ = 0;                                // that exist
+  uint32_t streams_ = 0;                              // admitted
+  absl::flat_hash_map<std::string, uint32_t> peers_;  // likewise, by connection
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_DATA_FETCH_SERVICE_H_

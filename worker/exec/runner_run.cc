@@ -1,0 +1,367 @@
+// An attempt whose body is a function:
+//
+//   files pool: what the runner needs -> reactor: a runner of that kind, or files pool: a new one -> reactor: the task
+//   is sent, logs, time limit, kill, the answer -> done; by the files pool where files are to be taken over or removed
+//
+// As in command_run.cc each step owns the attempt while it runs, and Kill sets a flag. When an attempt is stopped its
+// runner goes with it.
+#include "worker/exec/run.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+#include "common/io/files.h"
+#include "taskd/v1/graph.pb.h"
+#include "worker/exec/runner_pool.h"
+#include "worker/exec/runner_task.h"
+#include "worker/store/work_dir.h"
+
+namespace taskd::worker {
+namespace {
+
+using runner::DoneMessage;
+using runner::FailedMessage;
+using runner::FrameType;
+using runner::OutgoingFrame;
+
+FailureClass ClassOf(runner::TaskError error) {
+  switch (error) {
+    case runner::TaskError::kFailed:
+      return FailureClass::kExit;
+    case runner::TaskError::kCannotStart:
+      return FailureClass::kCannotStart;
+    case runner::TaskError::kBadBody:
+      return FailureClass::kBadBody;
+    case runner::TaskError::kOutputMissing:
+      return FailureClass::kOutputMissing;
+    case runner::TaskError::kStore:
+      return FailureClass::kStore;
+  }
+  return FailureClass::kBadBody;
+}
+
+class RunnerRun : public Run,
+                  public Runner::Client,
+                  public std::enable_shared_from_this<RunnerRun> {
+ public:
+  RunnerRun(ExecContext& context, RunnerPool& pool, std::shared_ptr<const ExecRequest> request)
+      : context_(context), pool_(pool), request_(std::move(request)) {}
+
+  void Start() override {
+    log_ = context_.logs.Open(request_->assignment.attempt);
+    context_.files.Post([self = shared_from_this()] { self->Prepare(); });
+  }
+
+  void Kill() override {
+    killed_ = true;
+    context_.reactor.Post([self = shared_from_this()] {
+      if (self->runner_ != nullptr) self->Terminate();
+    });
+  }
+
+ private:
+  // --- files pool: before ---
+
+  void Prepare() {
+    if (ExecError e = RunnerTask::Make(context_, *request_, task_); !e.ok())
+      return Finish(FailedDone(*request_, std::move(e)));
+    context_.reactor.Post([self = shared_from_this()] { self->FindRunner(); });
+  }
+
+  void StartRunner() {
+    std::shared_ptr<Runner> started;
+    if (ExecError e = pool_.Start(task_.spec(), started); !e.ok())
+      return Finish(FailedDone(*request_, std::move(e)));
+    context_.reactor.Post([self = shared_from_this(), started] {
+      self->pool_.Attach(started);
+      self->Give(started);
+    });
+  }
+
+  // --- reactor: while it runs ---
+
+  void FindRunner() {
+    if (killed_) return Finish(CancelledDone(*request_));
+    if (std::shared_ptr<Runner> idle = pool_.Take(task_.spec().key)) return Give(std::move(idle));
+    pool_.MakeRoom();
+    context_.files.Post([self = shared_from_this()] { self->StartRunner(); });
+  }
+
+  void Give(std::shared_ptr<Runner> given) {
+    if (killed_) {
+      pool_.GiveBack(given);
+      return Finish(CancelledDone(*request_));
+    }
+    runner_ = std::move(given);
+    runner_->SetClient(shared_from_this());
+    start_ns_ = MonotonicNs();
+    kernel_kills_ = context_.memory.KernelKillsLately();
+    if (const uint64_t limit = request_->assignment.time_limit_ns; limit != 0) {
+      limit_timer_ = context_.reactor.AddTimer(start_ns_ + limit, [self = shared_from_this()] {
+        self->timed_out_ = true;
+        self->Terminate();
+      });
+    }
+    if (const uint64_t limit = request_->assignment.need.memory_bytes; limit != 0) {
+      context_.memory.Add(
+          runner_->pid(), limit + task_.shared_bytes(), [self = shared_from_this()](uint64_t used) {
+            self->context_.reactor.Post([self, used] { self->OnTooMuchMemory(used); });
+          });
+    }
+    SendTask();
+  }
+
+  void SendTask() {
+    const uint64_t code = task_.code_id();
+    frames_ = task_.Frames(code != 0 && runner_->HasCode(code));
+    if (code != 0) runner_->NoteCode(code);
+    for (; sent_ < frames_.size(); ++sent_) {
+      const OutgoingFrame::Result result = frames_[sent_].Send(runner_->socket(), false);
+      if (result == OutgoingFrame::Result::kBroken) return;  // OnEnd comes
+      if (result == OutgoingFrame::Result::kSent) continue;
+      sending_ = true;
+      context_.files.Post([self = shared_from_this(), to = runner_] { self->SendRest(*to); });
+      return;
+    }
+  }
+
+  // Files pool. A runner that reads nothing is hung, or stopped.
+  void SendRest(const Runner& to) {
+    OutgoingFrame::Result result = OutgoingFrame::Result::kSent;
+    for (; sent_ < frames_.size() && result == OutgoingFrame::Result::kSent; ++sent_)
+      result = frames_[sent_].Send(to.socket(), true);
+    sending_ = false;
+    if (result != OutgoingFrame::Result::kFull) return;
+    context_.reactor.Post([self = shared_from_this()] {
+      self->broken_ = StrCat("it took nothing for ", FormatDuration(limits::kRunnerStallNs));
+      if (self->runner_ != nullptr) self->runner_->Kill();
+    });
+  }
+
+  void OnTooMuchMemory(uint64_t used_bytes) {
+    if (runner_ == nullptr) return;
+    used_bytes_ = used_bytes;
+    runner_->Kill();
+  }
+
+  void Terminate() {
+    if (runner_ == nullptr || std::exchange(terminating_, true)) return;
+    const uint64_t grace_ns = context_.grace_ns;
+    if (grace_ns == 0) return runner_->Kill();
+    runner_->Terminate();
+    grace_timer_ = context_.reactor.AddTimer(MonotonicNs() + grace_ns, [self = shared_from_this()] {
+      if (self->runner_ != nullptr) self->runner_->Kill();
+    });
+  }
+
+  void OnLog(bool is_out, std::string_view bytes) override {
+    is_out ? log_->AppendOut(bytes) : log_->AppendErr(bytes);
+  }
+
+  void OnBroken(const std::string& error) override { broken_ = error; }
+
+  void OnFrame(runner::FrameStream::Frame frame) override {
+    std::string error;
+    if (frame.header.type == FrameType::kProgress) {
+      runner::DecodeProgress(frame.payload, progress_milli_, error);
+    } else if (frame.header.type == FrameType::kDone || frame.header.type == FrameType::kFailed) {
+      return OnAnswer(std::move(frame));
+    } else {
+      error = "a frame that only workers send";
+    }
+    if (error.empty()) return;
+    broken_ = error;
+    runner_->Kill();
+  }
+
+  void OnAnswer(runner::FrameStream::Frame frame) {
+    answer_ = std::move(frame);
+    std::string error;
+    const bool done = answer_.header.type == FrameType::kDone;
+    if (!(done ? runner::DecodeDone(answer_.payload, done_, error)
+               : runner::DecodeFailed(answer_.payload, failed_, error))) {
+      broken_ = error;
+      return runner_->Kill();
+    }
+    left_ = done ? done_.left : failed_.left;
+    answered_ = true;
+    // What it left running ends with it, and holds the attempt's resources until then. Who answers before the last
+    // byte of the task was sent would get the rest with the next one.
+    if (terminating_ || used_bytes_ != 0 || left_.processes || sending_) return runner_->Kill();
+    const std::shared_ptr<Runner> back = runner_;
+    Detach();
+    pool_.GiveBack(back);
+    Conclude();
+  }
+
+  void OnEnd(int wait_status) override {
+    wait_status_ = wait_status;
+    if (!answered_) left_.folders = true;
+    Detach();
+    Conclude();
+  }
+
+  void Detach() {
+    run_ns_ = MonotonicNs() - start_ns_;
+    context_.memory.Remove(runner_->pid());
+    context_.reactor.CancelTimer(limit_timer_);
+    context_.reactor.CancelTimer(grace_timer_);
+    runner_->ReadLogs();
+    was_killed_ = killed_;
+    runner_ = nullptr;
+  }
+
+  // --- after: on the reactor's thread, until there are files to be touched ---
+
+  void Conclude() {
+    if (was_killed_) return Finish(CancelledDone(*request_, run_ns_));
+    if (used_bytes_ != 0)
+      return Finish(Explained(TooMuchMemoryDone(*request_, What(), used_bytes_, run_ns_)));
+    if (timed_out_) return Finish(Explained(Timeout()));
+    if (!answered_) return Finish(Explained(NoAnswer()));
+    if (answer_.header.type == FrameType::kFailed) return Finish(Explained(Failed()));
+    bool files = false;
+    for (const DoneMessage::Output& output : done_.outputs)
+      files = files || output.in_file || output.bytes.size() > limits::kHeapObjectBytes;
+    if (!files) return Collect();
+    context_.files.Post([self = shared_from_this()] { self->Collect(); });
+  }
+
+  void Collect() {
+    const Assignment& a = request_->assignment;
+    event::ExecDone done;
+    done.attempt = a.attempt;
+    done.run_ns = run_ns_;
+    if (done_.outputs.size() != a.output_count) {
+      return Finish(FailedDone(
+          *request_,
+          BadBody(StrCat(What(), " made ", done_.outputs.size(), " outputs, not ", a.output_count)),
+          run_ns_));
+    }
+    for (uint32_t i = 0; i < a.output_count; ++i) {
+      absl::StatusOr<StoredOutput> info = Keep(i);
+      if (info.ok()) {
+        done.outputs.push_back(*info);
+        continue;
+      }
+      for (uint32_t kept = 0; kept < i; ++kept) context_.store.Drop(OutputKey(a, kept));
+      return Finish(
+          FailedDone(*request_,
+                     {FailureClass::kStore,
+                      StrCat("output '", request_->body->outputs(static_cast<int>(i)).name(),
+                             "' cannot be kept: ", ToStd(info.status().message()))},
+                     run_ns_));
+    }
+    Finish(std::move(done));
+  }
+
+  absl::StatusOr<StoredOutput> Keep(uint32_t index) {
+    const DoneMessage::Output& output = done_.outputs[index];
+    const LocalKey key = OutputKey(request_->assignment, index);
+    if (!output.in_file) return context_.store.Put(key, std::string(output.bytes));
+    // By user code: whatever stands there must be a file of its own.
+    const std::string path = StrCat(task_.output_folder(), "/", index);
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return io::ErrnoStatus("open", path, errno);
+    absl::Cleanup closer = [&] { close(fd); };
+    struct stat s;
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+      return absl::FailedPreconditionError(StrCat(path, " is no regular file"));
+    return context_.store.Adopt(key, fd, path);
+  }
+
+  event::ExecDone Timeout() const {
+    event::ExecDone done = TimeoutDone(*request_, run_ns_);
+    if (progress_milli_ != 0)
+      done.message += StrCat("; it said that it had done ", progress_milli_ / 10, " %");
+    return done;
+  }
+
+  // The process ended, or said what no runner says.
+  event::ExecDone NoAnswer() const {
+    if (!broken_.empty()) {
+      return FailedDone(
+          *request_,
+          {FailureClass::kExit, StrCat(What(), " was killed, because ", broken_,
+                                       " came from it in the middle of ", task_.function(),
+                                       ": what a task prints goes to its stdout, and "
+                                       "descriptor 3 is not its own")},
+          run_ns_);
+    }
+    event::ExecDone done = ExitDone(*request_, What(), wait_status_,
+                                    context_.memory.KernelKills() != kernel_kills_, run_ns_);
+    done.message += StrCat(" in the middle of ", task_.function());
+    if (WIFEXITED(wait_status_)) done.message += ": a function returns, and does not exit";
+    return done;
+  }
+
+  event::ExecDone Failed() const {
+    event::ExecDone done = FailedDone(
+        *request_,
+        {ClassOf(failed_.error), std::string(failed_.message.substr(0, limits::kMessageBytes))},
+        run_ns_);
+    if (done.failure == FailureClass::kExit) done.exit_code = failed_.code;
+    return done;
+  }
+
+  std::string_view What() const { return task_.spec().what; }
+
+  event::ExecDone Explained(event::ExecDone done) const {
+    return WithStderr(std::move(done), *log_);
+  }
+
+  void Finish(event::ExecDone done) {
+    if (left_.folders) {
+      context_.files.Post([folder = task_.folder(), outputs = task_.output_folder()] {
+        RemoveTree(folder);
+        RemoveTree(outputs);
+      });
+    }
+    context_.logs.Close(request_->assignment.attempt);
+    context_.done(std::move(done));
+  }
+
+  ExecContext& context_;
+  RunnerPool& pool_;
+  const std::shared_ptr<const ExecRequest> request_;
+  std::shared_ptr<AttemptLog> log_;
+  std::atomic<bool> killed_{false};
+
+  RunnerTask task_;
+  std::vector<OutgoingFrame> frames_;
+  size_t sent_ = 0;
+  std::atomic<bool> sending_{false};  // by the files pool
+  std::shared_ptr<Runner> runner_;    // while it has the task
+  uint64_t start_ns_ = 0, run_ns_ = 0;
+  Reactor::Timer limit_timer_, grace_timer_;
+  uint64_t used_bytes_ = 0;    // of memory, when that was too much
+  uint64_t kernel_kills_ = 0;  // before the start
+  bool terminating_ = false, timed_out_ = false, was_killed_ = false, answered_ = false;
+  std::string broken_;  // what it said that no runner says
+  uint32_t progress_milli_ = 0;
+  int wait_status_ = 0;
+  runner::FrameStream::Frame answer_;  // that done_ and failed_ point into
+  DoneMessage done_;
+  FailedMessage failed_;
+  runner::Leftovers left_;
+};
+
+}  // namespace
+
+std::shared_ptr<Run> MakeRunnerRun(ExecContext& context, RunnerPool& pool,
+                                   std::shared_ptr<const ExecRequest> request) {
+  return std::make_shared<RunnerRun>(context, pool, std::move(request));
+}
+
+}  // namespace taskd::worker

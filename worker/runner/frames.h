@@ -1,0 +1,138 @@
+// What a worker and its runners say to each other over the socket that a runner inherits as descriptor
+// kRunnerSocket: frames of our own, read by C++ (frames.cc) and Python (taskd_runner.py). The README has the bytes.
+//
+// Encoders give the payload; decoders check every length and count, and their results point into the
+// payload. Neither side trusts the other: user code shares the runner's process.
+#ifndef TASKD_WORKER_RUNNER_FRAMES_H_
+#define TASKD_WORKER_RUNNER_FRAMES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace taskd::runner {
+
+inline constexpr int kRunnerSocket = 3;
+inline constexpr uint8_t kFramesVersion = 1;
+inline constexpr size_t kHeaderBytes = 8;
+
+// 32 to 47 are for what a running task may ask for (submit, want, get, put, yield), 48 to 63 for the answers.
+enum class FrameType : uint8_t {
+  // To the runner.
+  kFiles = 1,  // descriptors of inputs, before the task that reads them
+  kTask = 2,
+  // From the runner.
+  kHello = 16,  // once, first
+  kProgress = 17,
+  kDone = 18,    // the task ended well
+  kFailed = 19,  // or not
+};
+
+struct FrameHeader {
+  uint32_t payload_bytes = 0;
+  FrameType type = FrameType::kHello;
+  uint16_t files = 0;  // descriptors that come with it
+};
+
+std::string EncodeHeader(const FrameHeader& header);
+// False: `error` says what is wrong. `bytes` has kHeaderBytes.
+bool DecodeHeader(std::string_view bytes, FrameHeader& header, std::string& error);
+
+// Cuts a stream of bytes into frames.
+class FrameStream {
+ public:
+  struct Frame {
+    FrameHeader header;
+    std::string payload;
+  };
+  void Append(std::string_view bytes) { buffer_.append(bytes); }
+  // Nullopt: more bytes are needed, or `error` is set and the stream is of no use any more.
+  std::optional<Frame> Next(std::string& error);
+
+ private:
+  std::string buffer_;
+  size_t begin_ = 0;
+};
+
+// Bytes [offset, offset + length) of each descriptor of the frame. They are numbered on until the next task.
+struct FileRange {
+  uint64_t offset = 0, length = 0;
+};
+std::string EncodeFiles(const std::vector<FileRange>& ranges);
+bool DecodeFiles(std::string_view payload, std::vector<FileRange>& ranges, std::string& error);
+
+struct TaskMessage {
+  struct Value {
+    std::string_view name, value;
+  };
+  struct Piece {
+    bool in_file = false;
+    uint32_t file = 0;  // number of its range, and where in it
+    uint64_t offset = 0, length = 0;
+    std::string_view bytes;  // else
+    std::vector<uint64_t> part_ends;
+  };
+  struct Input {
+    std::string_view name;
+    bool collection = false;
+    std::vector<Piece> pieces;
+  };
+
+  std::string_view key;
+  uint32_t job = 0, attempt = 0, cpus = 0;
+  std::string_view folder;         // to make and to work in
+  std::string_view output_folder;  // to make when an output becomes a file, named by its number
+  std::string_view library;   // native: the library; python: a folder to import from, may be empty
+  std::string_view function;  // python: module:function; empty: the code
+  uint64_t code_id = 0;       // python: of a pickled callable; 0: none
+  std::string_view code;      // empty: the runner has had it
+  std::vector<Value> values;
+  std::vector<Input> inputs;
+  std::vector<std::string_view> outputs;  // names
+};
+std::string EncodeTask(const TaskMessage& task);
+bool DecodeTask(std::string_view payload, TaskMessage& task, std::string& error);
+
+// In thousandths.
+std::string EncodeProgress(uint32_t milli);
+bool DecodeProgress(std::string_view payload, uint32_t& milli, std::string& error);
+
+// What a runner left of a task.
+struct Leftovers {
+  bool folders = false;    // its folders, or one of them
+  bool processes = false;  // processes that it started: the runner ends with them
+};
+
+struct DoneMessage {
+  struct Output {
+    bool in_file = false;    // of the output folder, named by the output's number
+    std::string_view bytes;  // else
+  };
+  std::vector<Output> outputs;
+  Leftovers left;
+};
+std::string EncodeDone(const DoneMessage& done);
+bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error);
+
+enum class TaskError : uint8_t {
+  kFailed = 1,         // the function said so
+  kCannotStart = 2,    // no such library, module or function
+  kBadBody = 3,        // the task is not what the runner can run
+  kOutputMissing = 4,  // the function did not make one of its outputs, or made what cannot be kept
+  kStore = 5,          // no room
+};
+struct FailedMessage {
+  TaskError error = TaskError::kFailed;
+  int32_t code = 0;  // what the function returned
+  std::string_view message;
+  Leftovers left;
+};
+std::string EncodeFailed(const FailedMessage& failed);
+bool DecodeFailed(std::string_view payload, FailedMessage& failed, std::string& error);
+
+}  // namespace taskd::runner
+
+#endif  // TASKD_WORKER_RUNNER_FRAMES_H_
