@@ -10,8 +10,8 @@
 #define TASKD_CLI_TASKCTL_LOCAL_CLUSTER_H_
 
 #include <cstdint>
-#include <string>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,7 +26,8 @@ struct LocalClusterSpec {
   uint32_t cpus_milli = 0;  // of each worker; 0: this machine's, shared out
   uint64_t memory_bytes =
       0;  // of each worker; 0: the worker's own choice if alone, else shared out
-  std::optional<uint64_t> store_bytes;  // for results, of each worker; none: the worker's own choice
+  std::optional<uint64_t>
+      store_bytes;            // for results, of each worker; none: the worker's own choice
   bool zero_workers = false;  // they acknowledge tasks and run nothing
   uint64_t timeout_ns = 0;    // for all to be up
   std::string program_path;   // where taskd-scheduler and taskd-worker are looked for: folders with

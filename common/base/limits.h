@@ -97,9 +97,9 @@ inline constexpr uint64_t kClientLeaseNs = 30'000'000'000;  // a laptop that cha
 inline constexpr uint64_t kBackoffMaxNs = 600'000'000'000;
 
 // Worker.
-inline constexpr uint32_t kSpillsAtOnce = 2;  // requests; each is written by a thread of its own
-inline constexpr uint32_t kSpillItems = 1024;         // in one: small ones share a file
-inline constexpr uint64_t kSpillBytes = 64u << 20;    // likewise; memory comes back in such pieces
+inline constexpr uint32_t kSpillsAtOnce = 2;   // requests; each is written by a thread of its own
+inline constexpr uint32_t kSpillItems = 1024;  // in one: small ones share a file
+inline constexpr uint64_t kSpillBytes = 64u << 20;  // likewise; memory comes back in such pieces
 inline constexpr uint64_t kSpillRetryNs = 1'000'000'000;  // after a disk that was full
 // Of the budget for objects. Spilling begins above the one and goes on down to the other; the rest takes
 // what is made and fetched meanwhile.

@@ -158,11 +158,11 @@ struct Assignment {
   AttemptRef attempt;
   uint32_t body = 0;  // of the job
   Resources need;
-  int32_t priority = 0;        // larger first
-  uint64_t order = 0;          // ties: smaller first
+  int32_t priority = 0;             // larger first
+  uint64_t order = 0;               // ties: smaller first
   uint64_t next_use = kUnknownUse;  // `order` of the first task that reads its outputs
-  uint64_t time_limit_ns = 0;  // 0: none
-  Ordinal first_output = 0;    // object ordinals in the task's job
+  uint64_t time_limit_ns = 0;       // 0: none
+  Ordinal first_output = 0;         // object ordinals in the task's job
   uint32_t output_count = 0;
   std::vector<InputEdge> edges;
   std::vector<InputObject> objects;

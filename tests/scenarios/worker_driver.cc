@@ -13,10 +13,10 @@ constexpr std::string_view kActions[] = {
     "inventory", "inventory_done", "started", "outcome", "added",       "lost",
     "fetch",     "cancel_fetch",   "exec",    "kill",    "release",     "drop",
     "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission",
-    "spill", "empty"};
+    "spill",     "empty"};
 constexpr std::string_view kEvents[] = {
     "session", "down",   "assign", "retract",  "cancel", "free",  "ack",    "fetched", "done",
-    "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume", "spilled"};
+    "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume",  "spilled"};
 constexpr std::string_view kSpillResults[] = {"ok", "failed", "gone"};
 constexpr std::string_view kStatus[] = {"ok", "missing", "busy", "io_error", "unreachable"};
 
@@ -123,8 +123,8 @@ class WorkerDriver : public Driver {
                     " failed=", c.spills_failed);
     if (question == "unacked") return StrCat(c.outcomes_unacked);
     if (question == "fetched") return StrCat(c.fetched_bytes);
-    throw ScenarioError{
-        StrCat("no such question: ", question, " (wake, attempts, store, memory, unacked, fetched)")};
+    throw ScenarioError{StrCat("no such question: ", question,
+                               " (wake, attempts, store, memory, unacked, fetched)")};
   }
 
   std::string Validate() const override { return core_.Validate(); }
@@ -269,7 +269,8 @@ class WorkerDriver : public Driver {
       if (result == std::end(kSpillResults))
         throw ScenarioError{StrCat("no such end of spilling: ", words[i])};
       Met("spill", words[i]);
-      spilled.results.push_back(static_cast<event::Spilled::Result>(result - std::begin(kSpillResults)));
+      spilled.results.push_back(
+          static_cast<event::Spilled::Result>(result - std::begin(kSpillResults)));
     }
     return spilled;
   }
@@ -286,7 +287,8 @@ class WorkerDriver : public Driver {
           done.outputs.push_back({{.delegated = static_cast<Ordinal>(std::stoul(size.substr(1)))}});
         } else {
           const auto parts = Split(size, ':');
-          done.outputs.push_back({{ParseBytesOf(parts[0]), kUsualCrc}, parts.size() > 1 && parts[1] == "disk"});
+          done.outputs.push_back(
+              {{ParseBytesOf(parts[0]), kUsualCrc}, parts.size() > 1 && parts[1] == "disk"});
         }
       }
     } else if (verb == "failed") {

@@ -133,8 +133,8 @@ template <typename S>
 void Add(S& s, const Assignment& a) {
   s.Add(a.attempt), s.Add(uint64_t{a.body}), s.Add(uint64_t{a.need.cpus_milli}),
       s.Add(a.need.memory_bytes);
-  s.Add(static_cast<uint64_t>(static_cast<int64_t>(a.priority))), s.Add(a.order),
-      s.Add(a.next_use), s.Add(a.time_limit_ns);
+  s.Add(static_cast<uint64_t>(static_cast<int64_t>(a.priority))), s.Add(a.order), s.Add(a.next_use),
+      s.Add(a.time_limit_ns);
   s.Add(uint64_t{a.first_output}), s.Add(uint64_t{a.output_count});
   for (const InputEdge& e : a.edges) {
     s.Name("edge"), s.Add(uint64_t{e.slot}), s.Add(uint64_t{e.first}), s.Add(uint64_t{e.count}),

@@ -225,8 +225,7 @@ void Checker::CheckForgotten() {
 // At rest nothing is pinned, so memory is below the mark where spilling begins.
 std::string Checker::MemoryOf(const SimWorker& worker) {
   uint64_t memory = 0, disk = 0;
-  for (const auto& [key, blob] : worker.store())
-    (blob.on_disk ? disk : memory) += blob.size_bytes;
+  for (const auto& [key, blob] : worker.store()) (blob.on_disk ? disk : memory) += blob.size_bytes;
   if (memory != worker.counters().memory_bytes || disk != worker.counters().disk_bytes)
     return StrCat("the core counts ", worker.counters().memory_bytes, " bytes in memory and ",
                   worker.counters().disk_bytes, " on disk, the store has ", memory, " and ", disk);

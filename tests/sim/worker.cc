@@ -87,16 +87,16 @@ void SimWorker::Connect() {
   if (!world_.scheduler.alive()) return After(1 + rng_.Below(100 * kMs), [this] { Connect(); });
   stream_ = world_.net.Open(index_);
   up_ = false;
-  world_.net.SendUp(
-      stream_, scheduler::event::WorkerHello{.stream = stream_,
-                                             .identity = 1000 + uint64_t{index_},
-                                             .incarnation = incarnation_,
-                                             .capacity = capacity_,
-                                             .host = HostName(index_ % world_.options.hosts),
-                                             .name = WorkerName(index_),
-                                             .attributes = world_.options.attributes[index_],
-                                             .ends_after_ns = LeftNs(),
-                                             .store_budget_bytes = store_budget()});
+  world_.net.SendUp(stream_,
+                    scheduler::event::WorkerHello{.stream = stream_,
+                                                  .identity = 1000 + uint64_t{index_},
+                                                  .incarnation = incarnation_,
+                                                  .capacity = capacity_,
+                                                  .host = HostName(index_ % world_.options.hosts),
+                                                  .name = WorkerName(index_),
+                                                  .attributes = world_.options.attributes[index_],
+                                                  .ends_after_ns = LeftNs(),
+                                                  .store_budget_bytes = store_budget()});
 }
 
 uint64_t SimWorker::LeftNs() const {

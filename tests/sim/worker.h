@@ -143,7 +143,8 @@ class SimWorker {
   void PutEmpty(const worker::LocalKey& key);
   bool HasRoom(uint64_t bytes) const;
   void StartSpill(const worker::action::Spill& spill);
-  void FinishSpill(worker::SpillId id, const std::vector<std::pair<worker::LocalKey, uint64_t>>& items);
+  void FinishSpill(worker::SpillId id,
+                   const std::vector<std::pair<worker::LocalKey, uint64_t>>& items);
   const worker::LocalKey* PickWhole(uint64_t random) const;
   void CheckFetchLimits(const worker::action::StartFetch& action);
   void Drop(const worker::LocalKey& key);

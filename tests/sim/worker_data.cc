@@ -72,7 +72,8 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
       item.status = FetchStatus::kUnreachable;
     } else if (busy) {
       item.status = FetchStatus::kBusy;
-    } else if (cancelled || damaged || (disk_full_ && !HasRoom(blob == nullptr ? 0 : blob->size_bytes)) ||
+    } else if (cancelled || damaged ||
+               (disk_full_ && !HasRoom(blob == nullptr ? 0 : blob->size_bytes)) ||
                rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
       item.status = FetchStatus::kIoError;
     } else if (blob == nullptr) {

@@ -117,8 +117,8 @@ using Action =
                  action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
                  action::SendGatherFailed, action::StartFetch, action::CancelFetch,
                  action::StartExec, action::KillExec, action::ReleaseAttempt, action::SendSubmit,
-                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::PutEmpty, action::Spill,
-                 action::Drop, action::DropAll, action::Stopped>;
+                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::PutEmpty,
+                 action::Spill, action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

@@ -116,7 +116,8 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   End(slot, std::move(outcome));
 }
 
-void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs) {
+void WorkerCore::Impl::KeepOutputs(const Attempt& attempt,
+                                   const std::vector<StoredOutput>& outputs) {
   const AttemptRef ref = attempt.ref();
   const Ordinal first = attempt.first_output;
   for (uint32_t i = 0; i < outputs.size(); ++i) {
@@ -131,7 +132,8 @@ void WorkerCore::Impl::KeepOutputs(const Attempt& attempt, const std::vector<Sto
 
 // What an executor made beyond its task's outputs has no name here: the next ordinal is another
 // task's, whose bytes may lie in the store already while its end is still in our queue.
-void WorkerCore::Impl::DropOutputs(const Attempt& attempt, const std::vector<StoredOutput>& outputs) {
+void WorkerCore::Impl::DropOutputs(const Attempt& attempt,
+                                   const std::vector<StoredOutput>& outputs) {
   for (uint32_t i = 0; i < std::min<size_t>(outputs.size(), attempt.output_count); ++i) {
     if (outputs[i].delegated != kNoOrdinal) continue;
     LocalKey key = {{{attempt.ref().task.job, attempt.first_output + i}, attempt.ref().attempt},

@@ -68,8 +68,8 @@ struct Attempt {
   std::vector<UnitShare> units;  // since it started; given back while it has yielded
   Ordinal first_output = 0;
   uint32_t output_count = 0;
-  uint32_t missing = 0;    // entries that it has in waiter lists
-  uint32_t submitted = 0;  // batches: held, or early and taken
+  uint32_t missing = 0;             // entries that it has in waiter lists
+  uint32_t submitted = 0;           // batches: held, or early and taken
   uint64_t next_use = kUnknownUse;  // of its outputs
   uint64_t fetched_bytes = 0;
   std::vector<ObjectId> awaits;  // kYielded
@@ -113,13 +113,13 @@ struct Piece {
   LocalKey key;
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
-  SpillId spill = 0;           // kSpilling
+  SpillId spill = 0;                // kSpilling
   uint64_t next_use = kUnknownUse;  // order of the task that reads it next
-  uint64_t idle_since = 0;     // its number in idle_; 0: not there
-  uint32_t waiters_done = 0;  // prefix of `waiters` that has been told
-  Rank rank;                  // best of those that ever waited
-  WorkerId peer;              // kWanted: in whose queue
-  FetchId fetch = 0;          // kInFlight
+  uint64_t idle_since = 0;          // its number in idle_; 0: not there
+  uint32_t waiters_done = 0;        // prefix of `waiters` that has been told
+  Rank rank;                        // best of those that ever waited
+  WorkerId peer;                    // kWanted: in whose queue
+  FetchId fetch = 0;                // kInFlight
   std::vector<Candidate> candidates;
   std::vector<Waiter> waiters;
 };

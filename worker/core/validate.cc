@@ -191,7 +191,8 @@ std::string WorkerCore::Impl::ValidateMemory() const {
     if (piece.place == Place::kSpilling) {
       spilling += piece.size_bytes;
       auto spill = spills_.find(piece.spill);
-      if (spill == spills_.end() || std::count(spill->second.begin(), spill->second.end(), index) != 1)
+      if (spill == spills_.end() ||
+          std::count(spill->second.begin(), spill->second.end(), index) != 1)
         return StrCat(name, " is on its way to disk, yet in no request");
     }
     const bool may_go = config_.store_bytes != 0 && piece.users == 0 && piece.size_bytes > 0 &&

@@ -160,8 +160,8 @@ absl::Status ItemSource::Piece(grpc::Slice& data) {
   }
   if (position_ < end) return absl::OkStatus();
   if (checker_ && !(sound_ && checker_->Finish())) {
-    return absl::DataLossError(
-        StrCat("object ", ToString(id_.object), " is damaged in the store (its checksum is wrong)"));
+    return absl::DataLossError(StrCat("object ", ToString(id_.object),
+                                      " is damaged in the store (its checksum is wrong)"));
   }
   done_ = true;
   return absl::OkStatus();

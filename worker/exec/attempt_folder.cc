@@ -150,7 +150,7 @@ ExecError AttemptFolder::Collect(const CommandPlan& plan, const Assignment& a,
 }
 
 absl::StatusOr<StoredOutput> AttemptFolder::CollectOutput(const CommandPlan::Output& output,
-                                                        const LocalKey& key) {
+                                                          const LocalKey& key) {
   if (output.kind == CommandPlan::Output::Kind::kParts) return CollectParts(output, key);
   absl::StatusOr<int> fd = OpenOutput(output.file);
   if (!fd.ok()) return fd.status();
@@ -159,7 +159,7 @@ absl::StatusOr<StoredOutput> AttemptFolder::CollectOutput(const CommandPlan::Out
 }
 
 absl::StatusOr<StoredOutput> AttemptFolder::CollectParts(const CommandPlan::Output& output,
-                                                       const LocalKey& key) {
+                                                         const LocalKey& key) {
   std::unique_ptr<ObjectWriter> writer = store_.NewWriter();
   std::string buffer(limits::kChunkBytes, '\0');
   for (uint32_t k = 0; k < output.parts; ++k) {

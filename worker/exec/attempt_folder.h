@@ -48,7 +48,8 @@ class AttemptFolder {
   ExecError StageInput(const CommandPlan::StagedInput& input);
   bool LinkInput(const ObjectReader& reader, const CommandPlan::StagedInput& input);
   ExecError WriteText(const CommandPlan::TextFile& text) const;
-  absl::StatusOr<StoredOutput> CollectOutput(const CommandPlan::Output& output, const LocalKey& key);
+  absl::StatusOr<StoredOutput> CollectOutput(const CommandPlan::Output& output,
+                                             const LocalKey& key);
   absl::StatusOr<StoredOutput> CollectParts(const CommandPlan::Output& output, const LocalKey& key);
   // A regular file below the folder, reached without following any link. NotFound, or
   // FailedPrecondition saying what stands there instead.

@@ -26,7 +26,7 @@ class Executor {
   struct Options {
     std::string run_path;         // WorkDir::run_path()
     std::string memory_run_path;  // of the work folder in memory; empty: there is none
-    std::string output_path;      // where functions make large outputs; on a file system of the store
+    std::string output_path;  // where functions make large outputs; on a file system of the store
     RunnerPrograms runners;
     uint64_t runner_idle_ns = limits::kRunnerIdleNs;
     uint32_t cpus = 1;                   // threads for built-ins

@@ -30,7 +30,7 @@ struct ExecContext {
   io::ThreadPool& compute;  // built-ins that use a cpu
   Reactor& reactor;
   MemoryWatch& memory;
-  const Guardian* guardian;  // may be null
+  const Guardian* guardian;     // may be null
   std::string run_path;         // of folders of attempts
   std::string memory_run_path;  // likewise on the tmpfs of the store; empty: there is none
   std::string output_path;      // of files that functions make

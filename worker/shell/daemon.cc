@@ -62,9 +62,10 @@ absl::StatusOr<WorkDir> OpenMemoryDir(const std::string& tmpfs, const std::strin
   absl::StatusOr<WorkDir> dir = WorkDir::Open(
       StrCat(tmpfs, "/", prefix, absl::Hex(HashBytes(2, work_path), absl::kZeroPad16)));
   if (!dir.ok()) {
-    return absl::Status(dir.status().code(),
-                        StrCat(ToStd(dir.status().message()),
-                               "; give another --memory-dir, or 'none' to keep large results on disk"));
+    return absl::Status(
+        dir.status().code(),
+        StrCat(ToStd(dir.status().message()),
+               "; give another --memory-dir, or 'none' to keep large results on disk"));
   }
   WorkDir::SweepDead(dir->path(), prefix, [](const WorkDir&) {});
   return dir;
@@ -220,8 +221,8 @@ void Daemon::MakeLink() {
 absl::Status Daemon::Run() {
   io::LogInfo(StrCat("worker ", options_.name, ": ", FormatCpus(options_.capacity.cpus_milli),
                      " cpus, ", FormatBytes(options_.capacity.memory_bytes), "; work folder ",
-                     work_dir_.path(), memory_dir_ ? " and " + memory_dir_->path() : "", ", data on ", data_address_, ", metrics on ",
-                     http_->address()));
+                     work_dir_.path(), memory_dir_ ? " and " + memory_dir_->path() : "",
+                     ", data on ", data_address_, ", metrics on ", http_->address()));
   while (!stopped_ && link_->fatal().ok()) {
     const uint64_t link_wake = link_->OnTime(io::NowNs(), Figures());
     std::deque<InboxItem> items = inbox_->Take(std::min(core_wake_ns_, link_wake));
@@ -314,8 +315,8 @@ void Daemon::Do(action::StartExec& a) {
 HeartbeatFigures Daemon::Figures() const {
   const StoreTotals totals = store_.totals();
   const Counters& c = core_.counters();
-  return {totals.bytes(), c.running, c.fetching + c.queued,
-          fetcher_->totals().fetched_bytes, data_server_->totals().served_bytes};
+  return {totals.bytes(), c.running, c.fetching + c.queued, fetcher_->totals().fetched_bytes,
+          data_server_->totals().served_bytes};
 }
 
 void Daemon::WriteReadyFile() {

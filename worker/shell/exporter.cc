@@ -33,7 +33,8 @@ void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& 
   page.Gauge("taskd_worker_store_objects", "Objects and selections of parts in the store.",
              Number(store.objects));
   const auto bytes = [&](const char* where, uint64_t value) {
-    page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(value), {{"where", where}});
+    page.Gauge("taskd_worker_store_bytes", "Bytes in the store.", Number(value),
+               {{"where", where}});
   };
   bytes("heap", store.heap_bytes);
   bytes("shared_memory", store.shared_bytes);

@@ -84,9 +84,9 @@ absl::Status PlaceStore(const std::string& store, const std::string& memory_dir,
   }
   if (memory_dir == "none") return absl::OkStatus();
   if (memory_dir != kSharedMemory && !IsTmpfs(memory_dir)) {
-    return absl::InvalidArgumentError(
-        StrCat("--memory-dir ", memory_dir,
-               ": this is no folder of a tmpfs; give one, or 'none' to keep large results on disk"));
+    return absl::InvalidArgumentError(StrCat(
+        "--memory-dir ", memory_dir,
+        ": this is no folder of a tmpfs; give one, or 'none' to keep large results on disk"));
   }
   if (IsTmpfs(memory_dir)) options.memory_dir = memory_dir;
   return absl::OkStatus();

@@ -22,7 +22,8 @@ absl::StatusOr<ObjectReader> ObjectReader::Open(std::shared_ptr<const ObjectEntr
   reader.fd_ = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (reader.fd_ < 0) {
     const int error = errno;
-    std::string message = StrCat("cannot open the store file ", file.path, ": ", std::strerror(error));
+    std::string message =
+        StrCat("cannot open the store file ", file.path, ": ", std::strerror(error));
     // Out of descriptors says nothing about the file.
     if (error == EMFILE || error == ENFILE || error == ENOMEM)
       return absl::ResourceExhaustedError(message);
@@ -73,8 +74,9 @@ absl::Status ObjectReader::Read(uint64_t offset, char* out, size_t n) const {
     const ssize_t got = pread(fd_, out, n, static_cast<off_t>(entry_->offset + offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      return absl::DataLossError(StrCat("cannot read the store file ", entry_->file->path, " at ", offset,
-                                        ": ", got == 0 ? "it is too short" : std::strerror(errno)));
+      return absl::DataLossError(StrCat("cannot read the store file ", entry_->file->path, " at ",
+                                        offset, ": ",
+                                        got == 0 ? "it is too short" : std::strerror(errno)));
     }
     out += got;
     offset += static_cast<uint64_t>(got);
@@ -103,8 +105,9 @@ absl::Status ObjectReader::Stream(const ByteRange& range, Sink sink) const {
     done += n;
   }
   if (!sound || !checker.Finish()) {
-    return absl::DataLossError(StrCat(in_file() ? "the store file " + entry_->file->path : "an object",
-                                      " is damaged (its checksum is wrong)"));
+    return absl::DataLossError(
+        StrCat(in_file() ? "the store file " + entry_->file->path : "an object",
+               " is damaged (its checksum is wrong)"));
   }
   return absl::OkStatus();
 }

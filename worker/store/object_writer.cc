@@ -16,7 +16,8 @@ namespace taskd::worker {
 ObjectWriter::ObjectWriter(std::shared_ptr<Places> places, uint64_t expected_bytes, bool on_disk)
     : places_(std::move(places)), entry_(std::make_shared<ObjectEntry>()), share_(places_->memory) {
   const bool large = expected_bytes > limits::kHeapObjectBytes;
-  on_disk_ = on_disk || (large && (!places_->has_memory_folder() || !share_.GrowTo(expected_bytes)));
+  on_disk_ =
+      on_disk || (large && (!places_->has_memory_folder() || !share_.GrowTo(expected_bytes)));
   if (on_disk_) share_ = Share(places_->disk);
 }
 

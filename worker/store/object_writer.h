@@ -46,7 +46,7 @@ class ObjectWriter {
   std::shared_ptr<ObjectEntry> entry_;
   Share share_;  // of the place where it is written
   bool on_disk_ = false;
-  std::string path_;  // of the file, once there is one
+  std::string path_;       // of the file, once there is one
   uint32_t part_crc_ = 0;  // meta.crc32c is of the parts that have ended
   int fd_ = -1;
 };

@@ -88,8 +88,8 @@ absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std
 }
 
 // Null: it lies in memory, which has no room for it.
-absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path,
-                                              const struct stat& s, bool on_disk) {
+absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, const struct stat& s,
+                                              bool on_disk) {
   Share share(on_disk ? places_->disk : places_->memory);
   auto entry = std::make_shared<ObjectEntry>();
   if (!share.GrowTo(static_cast<uint64_t>(s.st_size))) {

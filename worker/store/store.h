@@ -95,7 +95,8 @@ class Store {
   };
 
   Entry Find(const LocalKey& key) const;
-  absl::StatusOr<Entry> AdoptFile(int fd, const std::string& path, const struct stat& s, bool on_disk);
+  absl::StatusOr<Entry> AdoptFile(int fd, const std::string& path, const struct stat& s,
+                                  bool on_disk);
   void Count(const ObjectEntry& entry, int sign);
   void Forget(const ObjectEntry& entry);  // one that has left the table
   std::vector<event::Spilled::Result> WriteToDisk(const std::vector<SpillItem>& items);

@@ -36,7 +36,8 @@ class StoreTest : public testing::Test {
     return s.ok() ? out : s.ToString();
   }
 
-  absl::StatusOr<StoredOutput> PutParts(const LocalKey& key, const std::vector<std::string>& parts) {
+  absl::StatusOr<StoredOutput> PutParts(const LocalKey& key,
+                                        const std::vector<std::string>& parts) {
     std::unique_ptr<ObjectWriter> writer = store_.NewWriter();
     for (const std::string& part : parts) {
       EXPECT_TRUE(writer->Append(part).ok());
