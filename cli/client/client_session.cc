@@ -355,13 +355,15 @@ absl::Status ClientSession::SubmitOnce(const Submission& submission, JobId* job,
   *job = reply->job();
 
   std::deque<uint64_t> in_flight;
-  uint32_t next = std::min(reply->next_batch(), submission.batches);
-  while (next < submission.batches || !in_flight.empty()) {
-    if (next == submission.batches || in_flight.size() >= kWindow) {
-      absl::StatusOr<Reply> accepted = AwaitReply(in_flight.front(), kNoDeadline);
-      if (!accepted.ok()) return accepted.status();
-      in_flight.pop_front();
-      continue;
+  const auto await_oldest = [&] {
+    absl::Status accepted = AwaitReply(in_flight.front(), kNoDeadline).status();
+    in_flight.pop_front();
+    return accepted;
+  };
+  for (uint32_t next = std::min(reply->next_batch(), submission.batches);
+       next < submission.batches;) {
+    if (in_flight.size() >= kWindow) {
+      if (absl::Status accepted = await_oldest(); !accepted.ok()) return accepted;
     }
     absl::StatusOr<std::string> frame = submission.frame(next);
     if (!frame.ok()) return frame.status();
@@ -374,12 +376,17 @@ absl::Status ClientSession::SubmitOnce(const Submission& submission, JobId* job,
     in_flight.push_back(*sent);
   }
 
+  // Behind the batches, without a round trip between: without each of them it is refused.
   v1::ClientToScheduler seal;
   seal.mutable_seal()->set_job(*job);
   seal.mutable_seal()->set_batches(submission.batches);
   token = Send(std::move(seal));
   if (!token.ok()) return token.status();
-  return AwaitReply(*token, kNoDeadline).status();
+  in_flight.push_back(*token);
+  while (!in_flight.empty()) {
+    if (absl::Status accepted = await_oldest(); !accepted.ok()) return accepted;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ClientSession::Forgotten(JobId job) const {
