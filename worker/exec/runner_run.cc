@@ -144,8 +144,9 @@ class RunnerRun : public Run,
     sending_ = false;
     if (result != OutgoingFrame::Result::kFull) return;
     context_.reactor.Post([self = shared_from_this()] {
+      if (self->runner_ == nullptr) return;
       self->broken_ = StrCat("it took nothing for ", FormatDuration(limits::kRunnerStallNs));
-      if (self->runner_ != nullptr) self->runner_->Kill();
+      self->runner_->Kill();
     });
   }
 
@@ -169,9 +170,13 @@ class RunnerRun : public Run,
     is_out ? log_->AppendOut(bytes) : log_->AppendErr(bytes);
   }
 
-  void OnBroken(const std::string& error) override { broken_ = error; }
+  void OnBroken(const std::string& error) override {
+    broken_ = StrCat(error, " came from it; what a task prints goes to its stdout, and descriptor ",
+                     runner::kRunnerSocket, " is not its own");
+  }
 
   void OnFrame(runner::FrameStream::Frame frame) override {
+    if (answered_) return;  // it is being killed
     std::string error;
     if (frame.header.type == FrameType::kProgress) {
       runner::DecodeProgress(frame.payload, progress_milli_, error);
@@ -181,7 +186,7 @@ class RunnerRun : public Run,
       error = "a frame that only workers send";
     }
     if (error.empty()) return;
-    broken_ = error;
+    OnBroken(error);
     runner_->Kill();
   }
 
@@ -191,7 +196,7 @@ class RunnerRun : public Run,
     const bool done = answer_.header.type == FrameType::kDone;
     if (!(done ? runner::DecodeDone(answer_.payload, done_, error)
                : runner::DecodeFailed(answer_.payload, failed_, error))) {
-      broken_ = error;
+      OnBroken(error);
       return runner_->Kill();
     }
     left_ = done ? done_.left : failed_.left;
@@ -291,13 +296,10 @@ class RunnerRun : public Run,
   // The process ended, or said what no runner says.
   event::ExecDone NoAnswer() const {
     if (!broken_.empty()) {
-      return FailedDone(
-          *request_,
-          {FailureClass::kExit, StrCat(What(), " was killed, because ", broken_,
-                                       " came from it in the middle of ", task_.function(),
-                                       ": what a task prints goes to its stdout, and "
-                                       "descriptor 3 is not its own")},
-          run_ns_);
+      return FailedDone(*request_,
+                        {FailureClass::kExit, StrCat(What(), " was killed in the middle of ",
+                                                     task_.function(), ": ", broken_)},
+                        run_ns_);
     }
     event::ExecDone done = ExitDone(*request_, What(), wait_status_,
                                     context_.memory.KernelKills() != kernel_kills_, run_ns_);
