@@ -145,7 +145,8 @@ class Reader {
   Reader(const Sizes& sizes, const Holder& holder, bool take_files)
       : address_(holder.address()),
         folder_(MakeFolder(sizes.folder)),
-        store_(std::make_unique<Store>(folder_, [](ObjectVersion) { TASKD_CHECK(false); })) {
+        store_(std::make_unique<Store>(StoreOptions{folder_},
+                                       [](ObjectVersion) { TASKD_CHECK(false); })) {
     Fetcher::Options options;
     options.key = kKey;
     options.take_files = take_files;

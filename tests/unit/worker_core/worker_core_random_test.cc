@@ -15,12 +15,13 @@
 namespace taskd::worker {
 namespace {
 
+constexpr uint64_t kStoreBytes = 1500;  // of pieces of 100
 constexpr uint32_t kTasks = 30, kObjects = 25, kPeers = 4;
 
 // The world around the core: what it asked for and was not answered yet.
 class World {
  public:
-  explicit World(uint64_t seed) : prng_(seed), core_(Config{{4000, 1000}, 6, 2}) {}
+  explicit World(uint64_t seed) : prng_(seed), core_(Config{{4000, 1000}, kStoreBytes, 6, 2}) {}
 
   uint64_t Run(uint32_t steps) {
     Send(event::SessionUp{++session_, {0, 1}, false});
@@ -110,6 +111,16 @@ class World {
     Note(11, a.attempt.task.ordinal);
     EXPECT_FALSE(running_.contains(a.attempt)) << "released while it runs";
   }
+  void Do(const action::PutEmpty& a) {
+    Note(19, a.key.id.object.ordinal);
+    EXPECT_TRUE(a.key.parts.whole());
+  }
+  void Do(const action::Spill& a) {
+    Note(20, a.spill, a.items.size());
+    EXPECT_FALSE(a.items.empty());
+    EXPECT_TRUE(spills_.emplace(a.spill, a.items.size()).second);
+    EXPECT_LE(spills_.size(), limits::kSpillsAtOnce);
+  }
   void Do(const action::Drop& a) { Note(12, a.key.id.object.ordinal, a.key.parts.lo); }
   void Do(const action::DropAll&) { Note(13); }
   void Do(const action::Stopped&) {
@@ -129,7 +140,7 @@ class World {
   SessionId SomeSession() { return prng_.Chance(50) && session_ > 1 ? session_ - 1 : session_; }
 
   InputObject SomeInput() {
-    InputObject object{SomeObject(), 100, {}};
+    InputObject object{SomeObject(), prng_.Chance(100) ? 0u : 100u, {}};
     const uint64_t holders = prng_.Below(4);
     for (uint64_t h = 0; h < holders; ++h)
       object.holders[h] = {static_cast<uint16_t>(prng_.Below(kPeers)), 1};
@@ -167,7 +178,7 @@ class World {
     for (const LocalKey& key : it->second.items) {
       under_way_.erase(key);
       const uint64_t status = well || prng_.Chance(600) ? 0 : prng_.Between(1, 4);
-      done.items.push_back({static_cast<FetchStatus>(status), 100, 7});
+      done.items.push_back({static_cast<FetchStatus>(status), 100, 7, prng_.Chance(200)});
     }
     if (!well && prng_.Chance(30)) done.items.pop_back();
     fetches_.erase(it);
@@ -187,9 +198,9 @@ class World {
       done.end = AttemptEnd::kFailed;
       done.failure = FailureClass::kExit;
     } else {
-      done.outputs.resize(prng_.Below(3), {100, 7});
-      for (OutputInfo& output : done.outputs) {
-        if (prng_.Chance(100)) output = {.delegated = 0};
+      done.outputs.resize(prng_.Below(3), {{100, 7}, prng_.Chance(200)});
+      for (StoredOutput& output : done.outputs) {
+        if (prng_.Chance(100)) output = {{.delegated = 0}};
       }
     }
     if (waiting_.contains(*it) && done.end != AttemptEnd::kCancelled) return;
@@ -198,6 +209,18 @@ class World {
     asking_.erase(*it);
     running_.erase(it);
     Send(std::move(done));
+  }
+
+  void AnswerSpill(bool well) {
+    if (spills_.empty()) return;
+    auto it = spills_.begin();
+    std::advance(it, prng_.Below(spills_.size()));
+    event::Spilled spilled{it->first, {}};
+    for (uint64_t i = 0; i < it->second; ++i)
+      spilled.results.push_back(static_cast<event::Spilled::Result>(well ? 0 : prng_.Below(3)));
+    if (!well && prng_.Chance(30)) spilled.results.pop_back();
+    spills_.erase(it);
+    Send(std::move(spilled));
   }
 
   // It submits, always early or always held, or waits.
@@ -233,7 +256,7 @@ class World {
   }
 
   void RandomEvent() {
-    switch (prng_.Below(21)) {
+    switch (prng_.Below(23)) {
       case 0:
       case 1:
       case 2:
@@ -267,6 +290,9 @@ class World {
       case 18:
       case 19:
         return AnswerBody(false);
+      case 20:
+      case 21:
+        return AnswerSpill(false);
       default:
         if (prng_.Chance(700)) return;
         // A reset forgets outcomes: their numbers are not acknowledged later.
@@ -285,6 +311,7 @@ class World {
       AnswerBody(true);
       EndBody();
     }
+    while (!spills_.empty()) AnswerSpill(true);
     Step();
     Send(event::AckOutcomes{session_, ~uint64_t{0}});
     for (int i = 0; i < 100; ++i) Step();
@@ -304,6 +331,7 @@ class World {
   SessionId session_ = 0;
   std::map<FetchId, action::StartFetch> fetches_;
   std::set<LocalKey> under_way_;
+  std::map<SpillId, uint64_t> spills_;  // how many items
   std::set<AttemptRef> running_, killed_;
   std::set<AttemptRef> waiting_;  // of the running ones: without resources
   std::set<AttemptRef> kept_;     // what they submitted is

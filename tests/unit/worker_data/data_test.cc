@@ -178,7 +178,7 @@ TEST_F(DataTest, EachItemFailsAlone) {
   holder_.Put(1, "one");
   holder_.PutParts(2, {"a", "b"});
   holder_.Put(3, kBig);
-  ASSERT_EQ(unlink((holder_.dir.path() + "/2").c_str()), 0);  // of object 3
+  ASSERT_EQ(unlink((holder_.dir.path() + "/0").c_str()), 0);  // of object 3
   holder_.Put(4, "four");
   Serve();
   EXPECT_THAT(Fetch({Key(9), Key(2, {1, 5}), Key(3), Key(4), Key(1)}),

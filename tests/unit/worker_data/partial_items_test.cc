@@ -28,7 +28,7 @@ class PartialItemsTest : public testing::Test {
   }
 
   TempDir dir_;
-  Store store_{dir_.path(), [](ObjectVersion) {}};
+  Store store_{{dir_.path()}, [](ObjectVersion) {}};
 };
 
 TEST_F(PartialItemsTest, AreGivenBackOnce) {
