@@ -127,7 +127,7 @@ void Checker::Replay(const scheduler::action::Journal& r) {
     for (JobId of : world_.families.FamilyOf(r.job)) {
       retries_[of] = JobOf(of).retried = true;
       if (of != r.job && !r.tasks.empty()) continue;
-      if (r.number == 1 && !JobOf(of).discarded) JobOf(of).cancelled = false;
+      if (r.number == 1 && MayReturn(of, r.job)) JobOf(of).cancelled = false;
     }
   }
   if (r.kind == RecordKind::kFinalFailure) {

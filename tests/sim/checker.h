@@ -233,6 +233,7 @@ class Checker {
   bool CulpritExplains(const JobPlan& plan, Ordinal task, Ordinal culprit) const;
   void CheckObjectEnd(ObjectId id, const ObjectPlan& plan);
   void CheckWanted(ObjectId id, const ObjectPlan& plan);
+  bool MayReturn(JobId of, JobId root);
   void CheckStores();
   static std::string MemoryOf(const SimWorker& worker);
   void CheckCopies(ObjectId id, uint32_t wanted);

@@ -340,6 +340,12 @@ void Checker::On(const action::Retire& a) {
   }
 }
 
+// When `root` is tried again as a whole: what its tasks submitted, unless it goes with an attempt that has not
+// finished.
+bool Checker::MayReturn(JobId of, JobId root) {
+  return !JobOf(of).discarded && (of == root || JobOf(of).accepted);
+}
+
 // A worker may drop copies for room; a last one that is needed goes only by the scheduler's order.
 void Checker::OnDrop(uint32_t worker, const ObjectVersion& id, bool last) {
   if (!last || freed_.contains(id) || !Known(id.object)) return;
@@ -396,7 +402,7 @@ void Checker::On(const action::Journal& a) {
     case RecordKind::kRetryTasks:
       for (JobId of : world_.families.FamilyOf(a.job)) {
         if (of != a.job && !a.tasks.empty()) continue;
-        if (a.number == 1 && !JobOf(of).discarded) JobOf(of).cancelled = false;
+        if (a.number == 1 && MayReturn(of, a.job)) JobOf(of).cancelled = false;
       }
       return;
     default:
