@@ -222,6 +222,7 @@ void Checker::WasAway(uint32_t index) {
 // One that was silent for too long stays out of reach; a return that stops half-way does not count
 // either.
 void Checker::Disconnect(Peer& peer) {
+  if (peer.connected) left_now_.insert(peer.holds.begin(), peer.holds.end());
   if (!peer.listing) peer.closed_at = Readable(peer) ? world_.loop.now() : 0;
   peer.connected = false;
   peer.listing = false;
@@ -234,6 +235,7 @@ void Checker::Heard(Peer& peer) {
 
 void Checker::Unhold(uint32_t index, const ObjectVersion& id) {
   if (peers_[index].holds.erase(id) == 0) return;
+  left_now_.insert(id);
   const JobPlan* plan = world_.FindJobPlan(id.object.job);
   if (plan == nullptr || id.object.ordinal >= plan->objects.size()) return;
   Object& object = JobOf(id.object.job).objects[id.object.ordinal];
@@ -504,6 +506,7 @@ void Checker::AfterStep(bool drained) {
   if (!drained) return;
   ++drained_;
   retries_.clear();
+  left_now_.clear();
   ClientsAtRest();
   DatasetsAtRest();
   for (auto& [id, stream] : streams_) {

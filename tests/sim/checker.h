@@ -250,8 +250,10 @@ class Checker {
   // failures since then have been counted.
   std::map<JobId, bool> retries_;
   std::set<ObjectVersion> freed_;  // ever
-  std::set<ObjectVersion> dead_;   // accepted versions that were freed: a later report is stale
-  std::vector<Peer> peers_;        // by the worker's index
+  // Of which a copy went, or its worker, since the core had no work left: what it did before counts on it.
+  std::set<ObjectVersion> left_now_;
+  std::set<ObjectVersion> dead_;  // accepted versions that were freed: a later report is stale
+  std::vector<Peer> peers_;       // by the worker's index
   std::map<scheduler::StreamId, Stream> streams_;
   std::map<uint32_t, uint32_t> index_of_worker_;  // by packed WorkerId
   // Of all sets that a client gave since the last step that left no work: in each of them, in any

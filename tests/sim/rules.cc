@@ -329,7 +329,7 @@ void Checker::On(const action::Retire& a) {
   for (const ObjectVersion& id : peers_[leaver].holds) {
     if (!Known(id.object)) continue;  // a crash took it along
     if (id.version != JobOf(id.object.job).objects[id.object.ordinal].version) continue;
-    bool elsewhere = false;
+    bool elsewhere = left_now_.contains(id);
     for (uint32_t p = 0; p < peers_.size(); ++p)
       elsewhere |= p != leaver && peers_[p].connected && peers_[p].holds.contains(id);
     if (elsewhere) continue;
