@@ -18,9 +18,9 @@ namespace {
 
 constexpr uint32_t kNonceLength = 16;
 constexpr uint32_t kLinksFailed = 3;  // then this peer's files are on another file system, say
-// Names, bytes for those that could not be linked, once more after a broken stream, once more whole
-// for what did not go on.
-constexpr uint32_t kAnswers = 4;
+// Names, bytes for those that could not be linked, once more after a broken stream, and again if that was on
+// the connection that had broken, once more whole for what did not go on.
+constexpr uint32_t kAnswers = 5;
 
 }  // namespace
 
@@ -35,7 +35,7 @@ FetchRun::FetchRun(const Context& context, FetchId id, std::vector<LocalKey> ite
 
 std::vector<event::FetchDone::Item> FetchRun::Run(const std::shared_ptr<FetchPeer>& peer) {
   bool take_files = context_.take_files && context_.host.usable();
-  bool broke = false;
+  uint32_t broken = 0;  // streams
   for (uint32_t answer = 0; peer != nullptr && answer < kAnswers; ++answer) {
     const Open open = OpenItems();
     if (open.empty()) break;
@@ -44,8 +44,12 @@ std::vector<event::FetchDone::Item> FetchRun::Run(const std::shared_ptr<FetchPee
       take_files = false;
       continue;
     }
+    const bool came = received_bytes_ != before;
+    // The call after a broken stream may be put on the same connection, before its end is known.
+    const bool goes_on = broken == 0 ? came : broken == 1 && !came;
+    ++broken;
     std::lock_guard lock(mutex_);
-    if (cancelled_ || stalled_ || received_bytes_ == before || std::exchange(broke, true)) break;
+    if (cancelled_ || stalled_ || !goes_on) break;
   }
   std::vector<event::FetchDone::Item> results;
   const uint64_t now_ns = io::NowNs();
