@@ -18,6 +18,8 @@ NAME = re.compile(r"[A-Za-z_]\w*")
 TYPE = re.compile(r"^(?:template\b.*?)?\b(?:class|struct|union|enum(?:\s+class)?)\s+(\w+)\s*(?:final\s*)?(?::[^:]|$)")
 ALIAS = re.compile(r"^(?:using|namespace)\s+(\w+)\s*=")
 OTHER = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:\(|=|$)")
+# A program may be linked with another object of such a file than that of its library: tests/sim/CMakeLists.txt.
+ALONE = "TASKD_MUTANT("
 FURTHER = re.compile(r",\s*(\w+)\s*=")
 
 
@@ -81,9 +83,12 @@ def clash(own, used, other_own):
 
 def batches(files, most):
     """Lists of at most `most` of the files (name -> text), in their order."""
-    out = []
+    out, alone = [], []
     for name, text in files.items():
         text = code(text)
+        if ALONE in text:
+            alone.append([name])
+            continue
         own, used = own_names(text), set(NAME.findall(text))
         for batch in out:
             if len(batch["files"]) < most and not clash(batch["own"], used, own) and not clash(
@@ -95,7 +100,7 @@ def batches(files, most):
         batch["files"].append(name)
         batch["own"] |= own
         batch["used"] |= used
-    return [batch["files"] for batch in out]
+    return [batch["files"] for batch in out] + alone
 
 
 def main():
