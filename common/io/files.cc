@@ -41,15 +41,12 @@ absl::StatusCode CodeOf(int error_number) {
 absl::Status WriteNewFile(const std::string& path, std::string_view data, mode_t mode) {
   int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) return ErrnoStatus("create", path, errno);
-  int error = fchmod(fd, mode) == 0 ? 0 : errno;  // whatever the umask is
-  while (error == 0 && !data.empty()) {
-    ssize_t written = write(fd, data.data(), data.size());
-    if (written < 0 && errno != EINTR) error = errno;
-    if (written > 0) data.remove_prefix(static_cast<size_t>(written));
-  }
-  if (error == 0 && fsync(fd) != 0) error = errno;
-  if (close(fd) != 0 && error == 0) error = errno;
-  return error == 0 ? absl::OkStatus() : ErrnoStatus("write", path, error);
+  absl::Status written = fchmod(fd, mode) == 0  // whatever the umask is
+                             ? WriteAll(fd, data, path)
+                             : ErrnoStatus("write", path, errno);
+  if (written.ok() && fsync(fd) != 0) written = ErrnoStatus("write", path, errno);
+  if (close(fd) != 0 && written.ok()) written = ErrnoStatus("write", path, errno);
+  return written;
 }
 
 }  // namespace

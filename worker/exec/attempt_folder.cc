@@ -25,7 +25,7 @@ ExecError StoreError(const absl::Status& status) {
 
 AttemptFolder::~AttemptFolder() {
   RemoveTree(path_);
-  if (!memory_path_.empty()) RemoveTree(memory_path_);
+  if (memory_made_) RemoveTree(memory_path_);
 }
 
 ExecError AttemptFolder::Stage(const CommandPlan& plan) {
@@ -91,7 +91,8 @@ bool AttemptFolder::LinkInput(const ObjectReader& reader, const CommandPlan::Sta
   std::string hard = path;
   if (!file.on_disk) {
     if (memory_path_.empty()) return false;
-    if (mkdir(memory_path_.c_str(), 0700) != 0 && errno != EEXIST) return false;
+    if (!memory_made_ && mkdir(memory_path_.c_str(), 0700) != 0) return false;
+    memory_made_ = true;
     hard = StrCat(memory_path_, "/", links_.size());
   }
   if (link(file.path.c_str(), hard.c_str()) != 0) return false;

@@ -57,6 +57,7 @@ class AttemptFolder {
 
   Store& store_;
   const std::string path_, memory_path_;
+  bool memory_made_ = false;
   std::vector<Link> links_;
 };
 

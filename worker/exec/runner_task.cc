@@ -219,13 +219,8 @@ class RunnerTaskMaker {
         piece.bytes = {};
       }
     }
-    for (size_t done = 0; done < all.size();) {
-      const ssize_t n = write(task_.packed_fd_, all.data() + done, all.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0)
-        return {FailureClass::kStore, StrCat("cannot pack small inputs: ", std::strerror(errno))};
-      done += static_cast<size_t>(n);
-    }
+    if (absl::Status s = io::WriteAll(task_.packed_fd_, all, "small inputs into memory"); !s.ok())
+      return {FailureClass::kStore, std::string(ToStd(s.message()))};
     AddFile(task_.packed_fd_, {0, all.size()});
     return {};
   }

@@ -111,10 +111,10 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
       work_dir_(std::move(work_dir)),
       memory_dir_(std::move(memory_dir)),
       store_({work_dir_.store_path(), memory_dir_ ? memory_dir_->store_path() : "",
-              *options_.store_budget_bytes, options_.disk_bytes},
+              options_.store_budget_bytes, options_.disk_bytes},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
-      core_(Config{options_.capacity, *options_.store_budget_bytes}) {}
+      core_(Config{options_.capacity, options_.store_budget_bytes}) {}
 
 Daemon::~Daemon() {
   link_.reset();
@@ -212,7 +212,7 @@ void Daemon::MakeLink() {
       HashBytes(HashBytes(1, options_.name), options_.host + work_dir_.path()) | 1;  // 0 is none
   link.incarnation = io::RandomU64() | 1;
   link.capacity = options_.capacity;
-  link.store_budget_bytes = *options_.store_budget_bytes;
+  link.store_budget_bytes = options_.store_budget_bytes;
   link.attributes = options_.attributes;
   if (options_.ends_after_ns != 0) link.ends_at_ns = io::NowNs() + options_.ends_after_ns;
   link_ = std::make_unique<SchedulerLink>(std::move(link), inbox_);

@@ -18,8 +18,8 @@ struct WorkerOptions {
   std::string scheduler;
   std::string name;
   Resources capacity;
-  std::optional<uint64_t> store_budget_bytes;  // of memory; 0: no limit. Set by ParseOptions
-  uint64_t disk_bytes = 0;                     // for results; 0: no limit
+  uint64_t store_budget_bytes = 0;  // of memory; 0: no limit
+  uint64_t disk_bytes = 0;          // for results; 0: no limit
   std::string memory_dir;  // of a tmpfs, for results in memory; empty: they are files on disk
   std::vector<std::string> pools;  // "gpus=2", "worker.fpga=1"
   NodePools node_pools;            // the same, no flag
