@@ -91,9 +91,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(std::string_view address, ChannelClas
 absl::StatusOr<RunningServer> StartServer(std::string_view listen, ChannelClass channel_class,
                                           std::span<grpc::Service* const> services,
                                           const Configure& configure) {
-  auto host_port = SplitHostPort(listen);
-  if (!host_port.ok()) return host_port.status();
-  const auto& [host, port] = *host_port;
+  const bool is_unix = listen.starts_with("unix:");
+  std::pair<std::string, std::string> host_port;
+  if (!is_unix) {
+    auto split = SplitHostPort(listen);
+    if (!split.ok()) return split.status();
+    host_port = *std::move(split);
+  }
+  const auto& [host, port] = host_port;
   KeepLibrary();
   grpc::ServerBuilder builder;
   SetServerOptions(channel_class, builder);
@@ -103,8 +108,11 @@ absl::StatusOr<RunningServer> StartServer(std::string_view listen, ChannelClass 
   if (configure) configure(builder);
   RunningServer running;
   running.server = builder.BuildAndStart();
-  if (running.server == nullptr || bound_port == 0) return ListenError(listen, host, port);
-  running.address = StrCat(host, ":", bound_port);
+  if (running.server == nullptr || bound_port == 0) {
+    if (is_unix) return absl::InternalError(StrCat("cannot listen on ", listen));
+    return ListenError(listen, host, port);
+  }
+  running.address = is_unix ? std::string(listen) : StrCat(host, ":", bound_port);
   return running;
 }
 

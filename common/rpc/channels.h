@@ -24,13 +24,13 @@ std::shared_ptr<grpc::Channel> MakeChannel(std::string_view address, ChannelClas
 
 struct RunningServer {
   std::unique_ptr<grpc::Server> server;
-  std::string address;  // HOST:PORT with the real port
+  std::string address;  // HOST:PORT with the real port, or unix:PATH
 };
 
 // Adds what services with queues of their own need.
 using Configure = std::function<void(grpc::ServerBuilder&)>;
 
-// Serves on `listen` (HOST:PORT; port 0: a free one). kAlreadyExists when the port is taken; the
+// Serves on `listen` (HOST:PORT; port 0: a free one; or unix:PATH). kAlreadyExists when the port is taken; the
 // services must outlive the server. Stop with StopServer.
 absl::StatusOr<RunningServer> StartServer(std::string_view listen, ChannelClass channel_class,
                                           std::span<grpc::Service* const> services,

@@ -40,23 +40,6 @@ size_t CharacterBytes(std::string_view text) {
   return odd ? 0 : n;
 }
 
-// What a body wrote, as a string field may hold it: receivers refuse messages in which one is not UTF-8. Other
-// bytes are spelled \xNN.
-std::string MessageText(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const size_t n = CharacterBytes(text);
-    char spelled[8];
-    if (n == 0)
-      std::snprintf(spelled, sizeof spelled, "\\x%02x", static_cast<unsigned char>(text[0]));
-    const std::string_view piece = n == 0 ? std::string_view(spelled) : text.substr(0, n);
-    if (out.size() + piece.size() > limits::kMessageBytes) break;
-    out += piece;
-    text.remove_prefix(n == 0 ? 1 : n);
-  }
-  return out;
-}
-
 absl::Status CheckRef(AttemptRef attempt) {
   if (attempt.task.job == 0 || attempt.attempt == 0 ||
       attempt.task.ordinal >= limits::kTasksPerJob) {
@@ -106,6 +89,21 @@ absl::Status DecodeBadHolders(const From& from, std::vector<BadHolder>* to) {
 }
 
 }  // namespace
+
+std::string MessageText(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t n = CharacterBytes(text);
+    char spelled[8];
+    if (n == 0)
+      std::snprintf(spelled, sizeof spelled, "\\x%02x", static_cast<unsigned char>(text[0]));
+    const std::string_view piece = n == 0 ? std::string_view(spelled) : text.substr(0, n);
+    if (out.size() + piece.size() > limits::kMessageBytes) break;
+    out += piece;
+    text.remove_prefix(n == 0 ? 1 : n);
+  }
+  return out;
+}
 
 void Encode(const Resources& from, v1::Resources* to) {
   to->set_cpus_milli(from.cpus_milli);
@@ -166,7 +164,9 @@ void Encode(const Outcome& from, v1::Outcome* to) {
     v1::OutputInfo* added = to->add_outputs();
     added->set_size_bytes(output.size_bytes);
     added->set_crc32c(output.crc32c);
+    if (output.delegated != kNoOrdinal) added->set_delegated(output.delegated + 1);
   }
+  to->set_submitted(from.submitted);
   EncodeBadHolders(from.bad_holders, to);
 }
 
@@ -272,7 +272,8 @@ absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
   to.fetched_bytes = from.fetched_bytes();
   to.first_output = from.first_output();
   for (const v1::OutputInfo& output : from.outputs())
-    to.outputs.push_back({output.size_bytes(), output.crc32c()});
+    to.outputs.push_back({output.size_bytes(), output.crc32c(), output.delegated() - 1});
+  to.submitted = from.submitted();
   if (absl::Status status = DecodeBadHolders(from, &to.bad_holders); !status.ok()) return status;
   return to;
 }

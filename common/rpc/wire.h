@@ -31,6 +31,10 @@ enum WorkerState : int;
 
 namespace taskd::rpc {
 
+// Any bytes as a string field may hold them: receivers refuse messages in which one is not UTF-8. Other bytes are
+// spelled \xNN; what is over limits::kMessageBytes is cut off.
+std::string MessageText(std::string_view text);
+
 void Encode(const Resources& from, v1::Resources* to);
 void Encode(TaskId from, v1::TaskRef* to);
 void Encode(ObjectId from, v1::ObjectRef* to);
