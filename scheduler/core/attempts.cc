@@ -202,7 +202,8 @@ void State::OnOutcome(Worker& worker, Outcome& outcome) {
   if (live && finished && HasSubmission(job, attempt, outcome)) {
     AcceptChild(job, attempt.task, attempt.id);
     EndAttempt(index, AttemptEnd::kFinished, &outcome);
-    return FinishTask(job, attempt.task, attempt, outcome);
+    FinishTask(job, attempt.task, attempt, outcome);
+    return DiscardLate(job, attempt.task);
   }
   if (!live) {
     EndAttempt(index, outcome.end, &outcome);

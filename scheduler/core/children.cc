@@ -114,7 +114,8 @@ void State::On(event::SubmitFromTask& e) {
     child->parent = e.attempt;
     child->opened_ns = now_ns;
   }
-  std::string wrong = CheckSubmission(e, *child);
+  std::string wrong = std::move(e.refused);
+  if (wrong.empty()) wrong = CheckSubmission(e, *child);
   if (wrong.empty()) wrong = ResolveImports(*child, e.batch);
   // What an attempt of an earlier start read did exist, whatever a crash took along since.
   const bool of_this_start =
@@ -201,6 +202,16 @@ void State::AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt) {
       if (CancelledAbove(job)) CancelWhole(child, 0);
       Changed(child);
     }
+  }
+}
+
+// The finish of one attempt is accepted: what others of the task submitted comes too late, and is in the way
+// until they have ended, perhaps on a worker that is not heard of any more.
+void State::DiscardLate(Job& job, Ordinal ordinal) {
+  if (job.children.empty()) return;
+  for (auto it = job.children.lower_bound({ordinal, 0});
+       it != job.children.end() && it->first.first == ordinal; ++it) {
+    if (jobs[it->second]->pending()) Discard(*jobs[it->second]);
   }
 }
 

@@ -262,6 +262,7 @@ struct SubmitFromTask {
   uint32_t number = 0;  // 0, 1, 2 ...; an older number is acknowledged again and ignored
   bool early = false;   // its tasks start now; else when the attempt's finish is accepted
   Batch batch;
+  std::string refused = {};  // why the batch is no part of a graph: it is empty then
 };
 
 // A running attempt waits for objects: it has given its resources back until action::Resume. A worker

@@ -490,6 +490,7 @@ class State {
   void AcceptChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void LeaveChild(Job& job, Ordinal ordinal, AttemptId attempt);
   void Discard(Job& child);
+  void DiscardLate(Job& job, Ordinal ordinal);
   template <typename Is>
   const Job* FirstAbove(const Job& job, Is is) const;
   bool CancelledAbove(const Job& job) const;

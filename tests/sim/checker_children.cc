@@ -57,7 +57,7 @@ bool Checker::CanBeDiscarded(JobId job) {
   // Once accepted it goes only when an impure task submits anew.
   if (task.accepted == parent.attempt)
     return OptionsOf(parent.task).impure && task.attempts.back() != parent.attempt;
-  return over;
+  return over || task.accepted != 0;
 }
 
 void Checker::OnDiscard(JobId job) {
