@@ -8,6 +8,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
 #include "scheduler/shell/client_stream.h"
+#include "scheduler/shell/listing.h"
 
 namespace taskd::scheduler {
 namespace {
@@ -247,31 +248,16 @@ void ClientService::SendObject(ObjectId object, const SchedulerCore& core,
   auto view = core.GetObject(object);
   v1::ObjectUpdate update;
   rpc::Encode(object, update.mutable_object());
-  if (!view) {
-    auto job = core.GetJobBriefly(object.job);
-    rpc::SetFailure(absl::NotFoundError(
-                        StrCat(jobs_->ObjectName(object), " is not there: job ", object.job,
-                               job && !job->forgotten ? " has not been sent so far yet; try again"
-                                                      : " was forgotten; submit its graph again")),
-                    update.mutable_failure());
-  } else if (view->available) {
+  if (view && view->available) {
     update.set_version(view->version);
     update.set_size_bytes(view->size_bytes);
+    if (view->behind != object) rpc::Encode(view->behind, update.mutable_behind());
     for (WorkerId holder : view->holders) {
       WorkerProfile profile = directory_->Get(holder);
       if (!profile.data_address.empty()) update.add_data_addresses(profile.data_address);
     }
-  } else if (view->producer_state == TaskState::kFailed ||
-             view->producer_state == TaskState::kCancelled) {
-    bool failed = view->producer_state == TaskState::kFailed;
-    std::string key = jobs_->TaskKey(view->producer);
-    rpc::SetFailure(
-        failed ? absl::FailedPreconditionError(
-                     StrCat(jobs_->ObjectName(object), " was not made: task ", key,
-                            " failed (taskctl task explain ", object.job, " ", key, " says why)"))
-               : absl::CancelledError(StrCat(jobs_->ObjectName(object), " was not made: task ", key,
-                                             " was cancelled")),
-        update.mutable_failure());
+  } else if (absl::Status why = WhyNever(core, *jobs_, object, view); !why.ok()) {
+    rpc::SetFailure(why, update.mutable_failure());
   } else {
     return;
   }

@@ -18,6 +18,7 @@
 #include "scheduler/shell/client_service.h"
 #include "scheduler/shell/exporter.h"
 #include "scheduler/shell/intake.h"
+#include "scheduler/shell/task_intake.h"
 #include "scheduler/shell/worker_service.h"
 #include "taskd/v1/admin.grpc.pb.h"
 
@@ -69,6 +70,7 @@ struct Daemon::Impl {
   Cluster cluster;
   JobStore jobs{options.core.forgotten_jobs_kept};
   WorkerDirectory directory;
+  std::unique_ptr<TaskIntake> submissions;
   std::unique_ptr<WorkerService> workers;
   std::unique_ptr<ClientService> clients;
   std::unique_ptr<CoreLoop> loop;
@@ -80,12 +82,14 @@ struct Daemon::Impl {
 
   void Assemble(const io::AccessFile& access) {
     cluster = {access.cluster_id, access.client_key, access.worker_key, "", io::NowNs()};
+    submissions = std::make_unique<TaskIntake>(&jobs);
     workers = std::make_unique<WorkerService>(&cluster, &jobs, &directory);
     clients = std::make_unique<ClientService>(&cluster, &jobs, &directory);
-    loop = std::make_unique<CoreLoop>(options.core,
-                                      std::vector<ActionSink*>{workers.get(), clients.get()});
+    loop = std::make_unique<CoreLoop>(
+        options.core, std::vector<ActionSink*>{submissions.get(), workers.get(), clients.get()});
     intake = std::make_unique<Intake>(&jobs, loop.get());
-    workers->SetLoop(loop.get());
+    submissions->SetLoop(loop.get(), intake.get());
+    workers->SetLoop(loop.get(), submissions.get());
     clients->SetLoop(loop.get(), intake.get());
     admin = std::make_unique<AdminService>(&cluster, &jobs, &directory, loop.get());
     loop->Start();

@@ -32,6 +32,11 @@ void Describer::Job(const JobView& view, v1::JobInfo* to) const {
     to->set_submitted_ms(header->submitted_ms);
   }
   to->set_state(rpc::Encode(view.state));
+  if (view.parent.task.job != 0) {
+    rpc::Encode(view.parent.task, to->mutable_parent());
+    to->set_parent_key(Key(view.parent.task));
+  }
+  to->set_children(view.children);
   to->set_forgotten(view.forgotten);
   to->set_priority(view.priority);
   to->set_weight(view.weight);
@@ -126,6 +131,7 @@ void Describer::Explain(const Explanation& view, v1::TaskExplanation* to) const 
 void Describer::Object(const ObjectView& view, v1::ObjectInfo* to) const {
   rpc::Encode(view.object, to->mutable_object());
   to->set_name(jobs_.ObjectName(view.object));
+  if (view.behind != view.object) rpc::Encode(view.behind, to->mutable_behind());
   to->set_version(view.version);
   to->set_size_bytes(view.size_bytes);
   to->set_available(view.available);

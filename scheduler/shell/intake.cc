@@ -79,6 +79,8 @@ bool Intake::Seal(JobId job, uint32_t batches, Done done) {
   return Enqueue(Sealing{job, batches, std::move(done)}, 0);
 }
 
+void Intake::Do(std::function<void()> work, uint64_t bytes) { Enqueue(std::move(work), bytes); }
+
 void Intake::Forget(JobId job) { Enqueue(Forgetting{job}, 0); }
 
 bool Intake::Enqueue(Item item, uint64_t bytes) {

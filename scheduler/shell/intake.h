@@ -45,6 +45,8 @@ class Intake {
   bool Submit(JobId job, uint32_t number, std::string frame, Done done);
   bool Seal(JobId job, uint32_t batches, Done done);
   void WhenRoom(std::function<void()> resume);
+  // On the intake's thread, in its order, and counted as so many bytes of it.
+  void Do(std::function<void()> work, uint64_t bytes);
   // The core has forgotten the job: drops what is kept of it, also in the job store. Its batches and
   // its seal are the core's to answer from then on.
   void Forget(JobId job);
@@ -64,7 +66,7 @@ class Intake {
   struct Forgetting {
     JobId job;
   };
-  using Item = std::variant<Submission, Sealing, Forgetting>;
+  using Item = std::variant<Submission, Sealing, Forgetting, std::function<void()>>;
   struct JobState {
     GraphTables tables;
     std::vector<uint64_t> hashes;  // of the accepted batches
@@ -76,6 +78,7 @@ class Intake {
   void Take(Submission& submission);
   void Take(Sealing& sealing);
   void Take(Forgetting& forgetting);
+  static void Take(std::function<void()>& work) { work(); }
   // The job's record and state, or why it takes nothing.
   absl::StatusOr<JobState*> Find(JobId job);
   // Already accepted: true. Not to be accepted: an error.

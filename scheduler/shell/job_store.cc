@@ -81,6 +81,11 @@ std::shared_ptr<JobRecord> JobStore::Open(JobHeader header) {
   return record;
 }
 
+void JobStore::Adopt(JobId job, const std::shared_ptr<JobRecord>& record) {
+  std::lock_guard lock(mutex_);
+  if (jobs_.emplace(job, record).second) record->header_.job = job;
+}
+
 std::shared_ptr<JobRecord> JobStore::Find(JobId job) const {
   std::lock_guard lock(mutex_);
   auto found = jobs_.find(job);

@@ -68,7 +68,9 @@ class JobRecord {
   absl::Status Add(const v1::GraphBatch& batch, std::vector<BodyPtr> bodies, ArgsColumn args);
 
  private:
-  const JobHeader header_;
+  friend class JobStore;
+
+  JobHeader header_;  // of one that is in a store: as it was put there
   mutable std::shared_mutex mutex_;
   graph::JobNames names_;
   std::vector<BodyPtr> bodies_;
@@ -84,6 +86,8 @@ class JobStore {
 
   // The job's record, made now if need be.
   std::shared_ptr<JobRecord> Open(JobHeader header);
+  // Puts a record there that was made before its job had a number; nothing when the job has one.
+  void Adopt(JobId job, const std::shared_ptr<JobRecord>& record);
   std::shared_ptr<JobRecord> Find(JobId job) const;  // null: no such job, or it was forgotten
   std::optional<JobHeader> Header(JobId job) const;
   // Drops the record; its memory goes back before this returns, unless somebody else has it.

@@ -70,6 +70,7 @@ absl::Status ListJobs(const SchedulerCore& core, const JobStore& jobs, const Des
   if (!mask.ok()) return mask.status();
   auto asked_for = [&](const JobView& job) {
     if (!In(*mask, job.state)) return false;
+    if (job.parent.task.job != 0 && !request.with_children()) return false;
     if (request.owner().empty()) return true;
     auto header = jobs.Header(job.job);
     return header && header->owner == request.owner();
@@ -128,6 +129,26 @@ absl::Status NoTask(const SchedulerCore& core, TaskId task) {
   if (job->forgotten) return Forgotten(task.job);
   return absl::NotFoundError(
       StrCat("there is no task ", ToString(task), "; taskctl task list ", task.job, " shows them"));
+}
+
+absl::Status WhyNever(const SchedulerCore& core, const JobStore& jobs, ObjectId object,
+                      const std::optional<ObjectView>& view) {
+  const std::string name = jobs.ObjectName(object);
+  if (!view) {
+    auto job = core.GetJobBriefly(object.job);
+    if (!job) return NoJob(object.job);
+    return absl::NotFoundError(StrCat(name, " is not there: job ", object.job,
+                                      !job->forgotten ? " has not been sent so far yet; try again"
+                                                      : " was forgotten; submit its graph again"));
+  }
+  if (view->producer_state != TaskState::kFailed && view->producer_state != TaskState::kCancelled)
+    return absl::OkStatus();
+  const std::string key = jobs.TaskKey(view->producer);
+  if (view->producer_state == TaskState::kCancelled)
+    return absl::CancelledError(StrCat(name, " was not made: task ", key, " was cancelled"));
+  return absl::FailedPreconditionError(StrCat(name, " was not made: task ", key,
+                                              " failed (taskctl task explain ", view->producer.job,
+                                              " ", key, " says why)"));
 }
 
 absl::Status NoObject(const SchedulerCore& core, ObjectId object) {

@@ -18,6 +18,9 @@ absl::Status ListJobs(const SchedulerCore& core, const JobStore& jobs, const Des
 absl::Status ListTasks(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                        const v1::ListTasksRequest& request, v1::TaskList* to);
 absl::Status NoTask(const SchedulerCore& core, TaskId task);
+// Why an object that is not available will never be; OK: it is still to come.
+absl::Status WhyNever(const SchedulerCore& core, const JobStore& jobs, ObjectId object,
+                      const std::optional<ObjectView>& view);
 absl::Status NoObject(const SchedulerCore& core, ObjectId object);
 
 // On any thread.

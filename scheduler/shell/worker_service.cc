@@ -136,5 +136,8 @@ void WorkerService::Do(action::Gather& gather) {
 void WorkerService::Do(action::Retire& retire) {
   if (WorkerStream* stream = Touch(retire.stream)) stream->Retire();
 }
+void WorkerService::Do(action::Resume& resume) {
+  if (WorkerStream* stream = Touch(resume.stream)) stream->ResumeAttempt(resume.attempt);
+}
 
 }  // namespace taskd::scheduler

@@ -23,6 +23,7 @@ class Service;
 
 namespace taskd::scheduler {
 
+class TaskIntake;
 class WorkerStream;
 
 class WorkerService : public ActionSink {
@@ -31,7 +32,10 @@ class WorkerService : public ActionSink {
   WorkerService(const Cluster* cluster, JobStore* jobs, WorkerDirectory* directory);
   ~WorkerService() override;
 
-  void SetLoop(CoreLoop* loop) { loop_ = loop; }
+  void SetLoop(CoreLoop* loop, TaskIntake* submissions) {
+    loop_ = loop;
+    submissions_ = submissions;
+  }
   grpc::Service* grpc_service();
 
   void OnActions(uint64_t now_ns, const SchedulerCore& core, std::span<Action> actions) override;
@@ -64,6 +68,7 @@ class WorkerService : public ActionSink {
   void Do(action::Drain& drain);
   void Do(action::Gather& gather);
   void Do(action::Retire& retire);
+  void Do(action::Resume& resume);
   template <class Other>
   void Do(Other&) {}  // replies, changes and journal records are for others
   WorkerStream* Touch(StreamId stream);
@@ -72,6 +77,7 @@ class WorkerService : public ActionSink {
   JobStore* const jobs_;
   WorkerDirectory* const directory_;
   CoreLoop* loop_ = nullptr;
+  TaskIntake* submissions_ = nullptr;
   std::unique_ptr<Service> service_;
   std::atomic<uint64_t> malformed_ = 0;
   std::atomic<uint64_t> overflows_ = 0;

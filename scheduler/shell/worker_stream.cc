@@ -8,6 +8,8 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/interned_names.h"
 #include "common/rpc/wire.h"
+#include "scheduler/shell/listing.h"
+#include "scheduler/shell/task_intake.h"
 
 namespace taskd::scheduler {
 namespace {
@@ -79,6 +81,41 @@ bool WorkerStream::said_hello() const {
 
 bool WorkerStream::OnMessage(v1::WorkerToScheduler& message) {
   if (!said_hello() && !Hello(message)) return true;
+  if (message.submissions_size() == 0) return ReportOrClose(message);
+  absl::Status submitted = ReportInventory(message);
+  message.clear_inventory();
+  if (submitted.ok()) submitted = Submit(message);
+  if (submitted.ok()) return false;  // read on when they are with the core
+  service_->malformed_.fetch_add(1);
+  Close(rpc::ToGrpc(submitted));
+  return true;
+}
+
+// What the message says beside is said after what it submits.
+absl::Status WorkerStream::Submit(v1::WorkerToScheduler& message) {
+  std::vector<TaskIntake::Submission> submissions;
+  for (v1::Submission& from : *message.mutable_submissions()) {
+    auto attempt = rpc::Decode(from.attempt());
+    if (!attempt.ok()) return attempt.status();
+    submissions.push_back(
+        {*attempt, from.number(), from.early(), std::move(*from.mutable_frame())});
+  }
+  message.clear_submissions();
+  auto rest = std::make_shared<v1::WorkerToScheduler>();
+  rest->Swap(&message);
+  auto answer = [self = shared_from_this()](const TaskIntake::Submission& of, JobId job,
+                                            const absl::Status& status) {
+    self->SendAnswer(of.attempt, of.number, job, status);
+  };
+  auto then = [self = shared_from_this(), rest] {
+    if (!self->ReportOrClose(*rest)) return;
+    if (auto s = self->session()) s->Resume();
+  };
+  service_->submissions_->Submit(id_, std::move(submissions), std::move(answer), std::move(then));
+  return absl::OkStatus();
+}
+
+bool WorkerStream::ReportOrClose(const v1::WorkerToScheduler& message) {
   auto room = Report(message);
   if (!room.ok()) {
     service_->malformed_.fetch_add(1);
@@ -150,18 +187,25 @@ bool WorkerStream::Hello(const v1::WorkerToScheduler& message) {
   return true;
 }
 
-absl::StatusOr<bool> WorkerStream::Report(v1::WorkerToScheduler& message) {
-  CoreLoop& loop = *service_->loop_;
+absl::Status WorkerStream::ReportInventory(const v1::WorkerToScheduler& message) {
   for (const v1::Inventory& from : message.inventory()) {
     auto chunk = rpc::Decode(from);
     if (!chunk.ok()) return chunk.status();
     auto items = static_cast<uint32_t>(1 + chunk->replicas.size() + chunk->assigned.size() +
                                        chunk->running.size());
-    loop.Post(event::WorkerInventory{id_, *std::move(chunk)}, items);
+    service_->loop_->Post(event::WorkerInventory{id_, *std::move(chunk)}, items);
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> WorkerStream::Report(const v1::WorkerToScheduler& message) {
+  CoreLoop& loop = *service_->loop_;
+  if (absl::Status status = ReportInventory(message); !status.ok()) return status;
   event::WorkerReport report{id_};
   if (absl::Status status = DecodeReport(message, &report); !status.ok()) return status;
   bool room = loop.Post(std::move(report), EventItems(message));
+  if (absl::Status status = ReportYields(message); !status.ok()) return status;
+  for (const v1::ObjectLookup& lookup : message.lookups()) LookUp(lookup);
   if (message.has_heartbeat()) {
     const v1::Heartbeat& heartbeat = message.heartbeat();
     service_->directory_->SetStatistics(WorkerId::FromPacked(worker_), heartbeat.store_bytes(),
@@ -171,6 +215,27 @@ absl::StatusOr<bool> WorkerStream::Report(v1::WorkerToScheduler& message) {
   if (message.inventory_done()) room = loop.Post(event::InventoryDone{id_});
   if (message.goodbye()) room = loop.Post(event::WorkerGoodbye{id_});
   return room;
+}
+
+absl::Status WorkerStream::ReportYields(const v1::WorkerToScheduler& message) {
+  for (const v1::Yield& from : message.yields()) {
+    auto attempt = rpc::Decode(from.attempt());
+    if (!attempt.ok()) return attempt.status();
+    if (from.job_size() != from.object_size() ||
+        static_cast<uint32_t>(from.job_size()) > limits::kAwaitObjects)
+      return absl::InvalidArgumentError("a yield for too many objects, or half of one");
+    event::YieldAttempt yield{id_, *attempt, {}};
+    for (int i = 0; i < from.job_size(); ++i) yield.awaits.push_back({from.job(i), from.object(i)});
+    service_->loop_->Post(std::move(yield), 1 + static_cast<uint32_t>(from.job_size()));
+  }
+  return absl::OkStatus();
+}
+
+void WorkerStream::LookUp(const v1::ObjectLookup& lookup) {
+  const ObjectId object{lookup.job(), lookup.object()};
+  service_->loop_->Ask(
+      [self = shared_from_this(), token = lookup.token(), object](
+          const SchedulerCore& core, uint64_t) { self->SendFound(token, object, core); });
 }
 
 void WorkerStream::OnClosed(const grpc::Status& status) {
@@ -323,6 +388,45 @@ void WorkerStream::Retire() {
   if (auto s = session()) {
     s->Add(kRefBytes, kAnywhere, [&](v1::SchedulerToWorker& out) { out.set_retire(true); });
   }
+}
+
+void WorkerStream::ResumeAttempt(AttemptRef attempt) {
+  if (auto s = session()) {
+    s->Add(kRefBytes, kAnywhere,
+           [&](v1::SchedulerToWorker& out) { rpc::Encode(attempt, out.add_resumes()); });
+  }
+}
+
+void WorkerStream::SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job,
+                              const absl::Status& status) {
+  auto s = session();
+  if (s == nullptr) return;
+  s->Send(kRefBytes + status.message().size(), kAnywhere, [&](v1::SchedulerToWorker& out) {
+    v1::SubmissionAnswer* answer = out.add_submission_answers();
+    rpc::Encode(attempt, answer->mutable_attempt());
+    answer->set_number(number);
+    answer->set_job(job);
+    if (!status.ok()) rpc::SetFailure(status, answer->mutable_failure());
+  });
+}
+
+void WorkerStream::SendFound(uint64_t token, ObjectId object, const SchedulerCore& core) {
+  auto s = session();
+  if (s == nullptr) return;
+  const std::optional<ObjectView> view = core.GetObject(object);
+  s->Send(kRefBytes + kInputBytes, kAnywhere, [&](v1::SchedulerToWorker& out) {
+    v1::ObjectFound* found = out.add_found();
+    found->set_token(token);
+    if (view && view->available) {
+      InputObject where{{view->behind, view->version}, view->size_bytes};
+      const size_t holders = std::min(view->holders.size(), where.holders.size());
+      std::copy_n(view->holders.begin(), holders, where.holders.begin());
+      AddPeers(where, out);
+      rpc::Encode(where, found->mutable_where());
+    } else if (absl::Status why = WhyNever(core, *service_->jobs_, object, view); !why.ok()) {
+      rpc::SetFailure(why, found->mutable_failure());
+    }
+  });
 }
 
 void WorkerStream::AckOutcomes(uint64_t sequence) {

@@ -17,8 +17,8 @@
 
 namespace taskd::scheduler {
 
-class WorkerStream final
-    : public rpc::SessionHandler<v1::SchedulerToWorker, v1::WorkerToScheduler> {
+class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1::WorkerToScheduler>,
+                           public std::enable_shared_from_this<WorkerStream> {
  public:
   using Session = rpc::StreamSession<v1::SchedulerToWorker, v1::WorkerToScheduler>;
 
@@ -39,6 +39,7 @@ class WorkerStream final
   void Drain();
   void Gather(const InputObject& object);
   void Retire();
+  void ResumeAttempt(AttemptRef attempt);
   // Sends what the calls above have added; breaks a stream whose worker takes too little.
   void Flush();
 
@@ -55,7 +56,16 @@ class WorkerStream final
   bool Hello(const v1::WorkerToScheduler& message);
   absl::Status CheckHello(const v1::WorkerHello& hello) const;
   // Posts what the message says; whether there is room for more, or what is wrong with it.
-  absl::StatusOr<bool> Report(v1::WorkerToScheduler& message);
+  absl::StatusOr<bool> Report(const v1::WorkerToScheduler& message);
+  // Whether to read on, when that is not for later.
+  bool ReportOrClose(const v1::WorkerToScheduler& message);
+  absl::Status Submit(v1::WorkerToScheduler& message);
+  absl::Status ReportInventory(const v1::WorkerToScheduler& message);
+  absl::Status ReportYields(const v1::WorkerToScheduler& message);
+  void LookUp(const v1::ObjectLookup& lookup);
+  void SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job,
+                  const absl::Status& status);
+  void SendFound(uint64_t token, ObjectId object, const SchedulerCore& core);
   void AddPeers(const InputObject& object, v1::SchedulerToWorker& out);
   void AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out, uint64_t* bytes);
   void SweepBodies(v1::SchedulerToWorker& out);
