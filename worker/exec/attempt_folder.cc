@@ -12,6 +12,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "common/base/text.h"
 #include "common/io/files.h"
+#include "worker/exec/task_request.h"
 #include "worker/store/work_dir.h"
 
 namespace taskd::worker {
@@ -122,9 +123,14 @@ ExecError AttemptFolder::CheckInputs() const {
 }
 
 ExecError AttemptFolder::Collect(const CommandPlan& plan, const Assignment& a,
-                                 std::vector<StoredOutput>& outputs) {
+                                 const TaskAccess* access, std::vector<StoredOutput>& outputs) {
   for (uint32_t i = 0; i < plan.outputs.size(); ++i) {
     const CommandPlan::Output& output = plan.outputs[i];
+    if (const Ordinal to = access == nullptr ? kNoOrdinal : access->Delegated(i);
+        to != kNoOrdinal) {
+      outputs.emplace_back().delegated = to;
+      continue;
+    }
     const LocalKey key{{{a.attempt.task.job, a.first_output + i}, a.attempt.attempt}, {}};
     absl::StatusOr<StoredOutput> info = CollectOutput(output, key);
     if (info.ok()) {

@@ -32,7 +32,7 @@ class AttemptFolder {
 
   // Puts every output into the store as a version of `attempt`. All or nothing: after an error none
   // is there. kOutputMissing or kStore.
-  ExecError Collect(const CommandPlan& plan, const Assignment& assignment,
+  ExecError Collect(const CommandPlan& plan, const Assignment& assignment, const TaskAccess* access,
                     std::vector<StoredOutput>& outputs);
 
   const std::string& path() const { return path_; }

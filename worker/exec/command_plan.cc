@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "taskd/v1/graph.pb.h"
 #include "worker/exec/environment.h"
+#include "worker/exec/task_request.h"
 
 namespace taskd::worker {
 namespace {
@@ -250,6 +251,11 @@ class Planner {
     env_["TASKD_TASK"] = request_.key.substr(0, request_.key.find('\0'));
     env_["TASKD_ATTEMPT"] = StrCat(a_.attempt.attempt);
     AddGrants(request_, pools_, env_);
+    if (const TaskAccess* access = request_.access.get()) {
+      env_["TASKD_DIR"] = access->dir;
+      env_["TASKD_SOCKET"] = access->socket;
+      env_["TASKD_TOKEN"] = access->token;
+    }
     return {};
   }
 

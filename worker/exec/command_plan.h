@@ -12,7 +12,8 @@
 //   $TASKD_JOB, $TASKD_TASK (key), $TASKD_ATTEMPT, $TASKD_CPUS, $OMP_NUM_THREADS
 //   $TASKD_UNITS_gpus, $TASKD_UNITS_worker_NAME: which units of a pool are the task's, with ',' between; of
 //   gpus also as $CUDA_VISIBLE_DEVICES, which is empty for who asked for none
-//   PATH, HOME, LANG, USER of the daemon; TMPDIR inside of the attempt's folder
+//   $TASKD_DIR, $TASKD_SOCKET, $TASKD_TOKEN: for taskctl, which finds the cluster and the attempt by them
+//   PATH (and, at its end, the daemon's own folder), HOME, LANG, USER of the daemon; TMPDIR inside of the attempt's folder
 #ifndef TASKD_WORKER_EXEC_COMMAND_PLAN_H_
 #define TASKD_WORKER_EXEC_COMMAND_PLAN_H_
 

@@ -252,7 +252,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     event::ExecDone done;
     done.attempt = request_->assignment.attempt;
     done.run_ns = run_ns_;
-    ExecError error = folder_->Collect(plan_, request_->assignment, done.outputs);
+    ExecError error =
+        folder_->Collect(plan_, request_->assignment, request_->access.get(), done.outputs);
     if (!error.ok()) return Finish(WithStderr(FailedDone(*request_, std::move(error), run_ns_)));
     Finish(std::move(done));
   }

@@ -42,7 +42,8 @@ Executor::Executor(Store& store, Options options)
                std::move(options.pools),
                0,
                options.grace_ns,
-               [this](event::ExecDone done) { OnDone(std::move(done)); }},
+               [this](event::ExecDone done) { OnDone(std::move(done)); },
+               std::move(options.ask)},
       runners_(reactor_, files_, options.guardian,
                {std::move(options.run_path), std::max(limits::kRunnersKept, options.cpus),
                 options.runner_idle_ns}) {}

@@ -38,6 +38,8 @@ class Executor {
     std::string vmstat_path =
         "/proc/vmstat";  // where the kernel says how often it killed for memory
     std::function<void(event::ExecDone)> done;  // any thread, never from inside of Start
+    // What functions ask for while they run; any thread, in order of each attempt. Empty: they may not.
+    std::function<void(const AttemptRef&, TaskRequest, AnswerTo)> ask;
   };
 
   Executor(Store& store, Options options);

@@ -17,12 +17,15 @@ class Body;
 
 namespace taskd::worker {
 
+class TaskAccess;
+
 struct ExecRequest {
   Assignment assignment;
   std::string key;                       // of the task
   std::string args;                      // a serialized v1::TaskArgs
   std::shared_ptr<const v1::Body> body;  // null: the scheduler never sent it
   std::vector<UnitShare> units;          // that it was given when it started
+  std::shared_ptr<TaskAccess> access;    // of commands; null: they have none
 };
 
 // kNone: no error.

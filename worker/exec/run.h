@@ -17,6 +17,7 @@
 #include "worker/exec/reactor.h"
 #include "worker/exec/request.h"
 #include "worker/exec/runner_programs.h"
+#include "worker/exec/task_request.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -40,6 +41,8 @@ struct ExecContext {
       0};  // an attempt's folder is removed after it is done, so names are not reused
   std::atomic<uint64_t> grace_ns;
   std::function<void(event::ExecDone)> done;  // any thread; once an attempt
+  // What a function asks for; may be empty.
+  std::function<void(const AttemptRef&, TaskRequest, AnswerTo)> ask;
 };
 
 // Start is called once; Kill at any time and from any thread, also before, during and after the

@@ -14,7 +14,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -182,12 +184,93 @@ class RunnerRun : public Run,
       runner::DecodeProgress(frame.payload, progress_milli_, error);
     } else if (frame.header.type == FrameType::kDone || frame.header.type == FrameType::kFailed) {
       return OnAnswer(std::move(frame));
-    } else {
+    } else if (std::optional<TaskRequest> request = ReadRequest(frame, error)) {
+      return Ask(*std::move(request));
+    } else if (frame.header.type == FrameType::kDelegate) {
+      runner::DelegateMessage delegate;
+      if (runner::DecodeDelegate(frame.payload, delegate, error))
+        delegated_[delegate.output] = delegate.ordinal;
+    } else if (error.empty()) {
       error = "a frame that only workers send";
     }
     if (error.empty()) return;
     OnBroken(error);
     runner_->Kill();
+  }
+
+  // What the function asks for. `error`: it is damaged, or came before the answer to the one before.
+  std::optional<TaskRequest> ReadRequest(const runner::FrameStream::Frame& frame,
+                                         std::string& error) const {
+    std::optional<TaskRequest> request;
+    if (frame.header.type == FrameType::kSubmit) {
+      runner::SubmitMessage submit;
+      if (runner::DecodeSubmit(frame.payload, submit, error))
+        request = SubmitRequest{submit.early, std::string(submit.frame)};
+    } else if (frame.header.type == FrameType::kAwait) {
+      std::vector<runner::ObjectName> names;
+      AwaitRequest await;
+      if (runner::DecodeAwait(frame.payload, names, error)) {
+        for (const runner::ObjectName& name : names)
+          await.objects.push_back({name.job, name.ordinal});
+        request = std::move(await);
+      }
+    } else if (frame.header.type == FrameType::kGet) {
+      runner::ObjectName name;
+      if (runner::DecodeGet(frame.payload, name, error))
+        request = GetRequest{{name.job, name.ordinal}};
+    }
+    if (!request || !asking_) return request;
+    error = "a second request before the answer to the first";
+    return std::nullopt;
+  }
+
+  void Ask(TaskRequest request) {
+    asking_ = true;
+    auto answered = [weak = weak_from_this()](TaskAnswer answer) {
+      auto self = weak.lock();
+      if (self == nullptr) return;
+      // A file on disk is read for its checksum first.
+      auto kept = std::make_shared<TaskAnswer>(std::move(answer));
+      self->context_.files.Post([self, kept] { self->CheckAnswer(kept); });
+    };
+    if (context_.ask)
+      return context_.ask(request_->assignment.attempt, std::move(request), answered);
+    answered({absl::UnimplementedError("this worker takes no requests of functions")});
+  }
+
+  // Files pool.
+  void CheckAnswer(const std::shared_ptr<TaskAnswer>& answer) {
+    if (answer->object) {
+      absl::Status sound = answer->object->Verify();
+      if (sound.code() == absl::StatusCode::kDataLoss) context_.store.ReportLost(answer->id);
+      if (!sound.ok()) *answer = {sound};
+    }
+    context_.reactor.Post([self = shared_from_this(), answer] { self->SendAnswer(answer); });
+  }
+
+  void SendAnswer(const std::shared_ptr<TaskAnswer>& answer) {
+    if (runner_ == nullptr || answered_) return;
+    runner::AnswerMessage message;
+    if (!answer->status.ok()) message.error = ToStd(answer->status.message());
+    if (!answer->status.ok() && message.error.empty()) message.error = "refused without a reason";
+    message.job = answer->job;
+    std::vector<int> fds;
+    if (answer->object && answer->object->in_file()) {
+      message.in_file = true;
+      message.range = {answer->object->entry().offset, answer->object->meta().size_bytes};
+      fds.push_back(answer->object->fd());
+    } else if (answer->object) {
+      message.bytes = answer->object->entry().bytes;
+    }
+    asking_ = false;
+    auto frame = std::make_shared<OutgoingFrame>(FrameType::kAnswer, runner::EncodeAnswer(message),
+                                                 std::move(fds));
+    if (frame->Send(runner_->socket(), false) != OutgoingFrame::Result::kFull) return;
+    sending_ = true;
+    context_.files.Post([self = shared_from_this(), to = runner_, frame, answer] {
+      frame->Send(to->socket(), true);  // OnEnd comes if it is broken
+      self->sending_ = false;
+    });
   }
 
   void OnAnswer(runner::FrameStream::Frame frame) {
@@ -255,6 +338,10 @@ class RunnerRun : public Run,
           run_ns_));
     }
     for (uint32_t i = 0; i < a.output_count; ++i) {
+      if (auto to = delegated_.find(i); to != delegated_.end()) {
+        done.outputs.emplace_back().delegated = to->second;
+        continue;
+      }
       absl::StatusOr<StoredOutput> info = Keep(i);
       if (info.ok()) {
         done.outputs.push_back(*info);
@@ -350,7 +437,9 @@ class RunnerRun : public Run,
   uint64_t used_bytes_ = 0;    // of memory, when that was too much
   uint64_t kernel_kills_ = 0;  // before the start
   bool terminating_ = false, timed_out_ = false, was_killed_ = false, answered_ = false;
-  std::string broken_;  // what it said that no runner says
+  bool asking_ = false;                    // it waits for an answer
+  std::map<uint32_t, Ordinal> delegated_;  // outputs
+  std::string broken_;                     // what it said that no runner says
   uint32_t progress_milli_ = 0;
   int wait_status_ = 0;
   runner::FrameStream::Frame answer_;  // that done_ and failed_ point into

@@ -114,10 +114,12 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
               options_.store_budget_bytes, options_.disk_bytes},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
+      dialogs_(store_, options_.dir),
       core_(Config{options_.capacity, options_.store_budget_bytes}) {}
 
 Daemon::~Daemon() {
   link_.reset();
+  task_service_.reset();
   http_.reset();
   data_server_.reset();
   fetcher_.reset();
@@ -158,6 +160,9 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   exec.guardian = &guardian;
   exec.ring = ring_.get();
   exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };
+  exec.ask = [inbox = inbox_](const AttemptRef& attempt, TaskRequest request, AnswerTo answer) {
+    inbox->Post(TaskAsked{attempt, std::move(request), std::move(answer)});
+  };
   executor_ = std::make_unique<Executor>(store_, std::move(exec));
 
   DataServer::Options data;
@@ -180,6 +185,10 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   fetch.take_files = !options_.no_file_passing;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
+  absl::StatusOr<std::unique_ptr<TaskService>> tasks = TaskService::Start(work_dir_.path(), inbox_);
+  if (!tasks.ok()) return tasks.status();
+  task_service_ = *std::move(tasks);
+  dialogs_.SetSocket(task_service_->address());
   if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
   MakeLink();
   return absl::OkStatus();
@@ -225,9 +234,12 @@ absl::Status Daemon::Run() {
                      ", data on ", data_address_, ", metrics on ", http_->address()));
   while (!stopped_ && link_->fatal().ok()) {
     const uint64_t link_wake = link_->OnTime(io::NowNs(), Figures());
-    std::deque<InboxItem> items = inbox_->Take(std::min(core_wake_ns_, link_wake));
+    std::deque<InboxItem> items =
+        inbox_->Take(std::min({core_wake_ns_, link_wake, dialogs_.wake_ns()}));
     for (InboxItem& item : items) Handle(item);
     Step();
+    dialogs_.OnTime(io::NowNs());
+    for (const LookupMessage& lookup : dialogs_.TakeLookups()) link_->Send(lookup);
     link_->Flush();
   }
   if (stopped_) SayGoodbye();
@@ -244,6 +256,8 @@ void Daemon::Handle(InboxItem& item) {
     events_.push_back(std::move(*event));
   } else if (auto* message = std::get_if<SessionMessage>(&item)) {
     HandleMessage(*message);
+  } else if (auto* asked = std::get_if<TaskAsked>(&item)) {
+    dialogs_.OnAsked(*asked, events_);
   } else if (auto down = link_->OnClosed(std::get<SessionClosed>(item), io::NowNs())) {
     events_.push_back(*down);
   }
@@ -253,12 +267,14 @@ void Daemon::HandleMessage(SessionMessage& message) {
   if (!link_->Current(message.session)) return;
   if (std::optional<event::SessionUp> up = link_->OnMessage(message, io::NowNs())) {
     desk_.BeginSession();
+    dialogs_.OnSessionUp();
     events_.push_back(*up);
     if (!ready_) WriteReadyFile();
   }
   if (!link_->up()) return;
   if (absl::Status s = desk_.Read(message.session, *message.message, events_); !s.ok())
     link_->Break(s);
+  dialogs_.OnMessage(message.session, *message.message, events_);
   if (!desk_.retired()) return;
   io::LogInfo("drained and retired by the scheduler: nobody needs what is here");
   Stop();
@@ -306,10 +322,26 @@ void Daemon::Do(action::Spill& a) {
 
 void Daemon::Do(action::StartExec& a) {
   if (!a.units.empty()) desk_.Grant(a.attempt, std::move(a.units));
-  std::shared_ptr<const ExecRequest> request = desk_.Request(a.attempt);
+  std::shared_ptr<ExecRequest> request = desk_.Request(a.attempt);
   TASKD_CHECK(request != nullptr);  // the core starts what it was assigned and did not release
+  dialogs_.Begin(a.attempt, *request);
   if (std::optional<event::ExecDone> done = executor_->Start(std::move(request)))
     events_.push_back(*std::move(done));
+}
+
+void Daemon::Do(action::ReleaseAttempt& a) {
+  desk_.Release(a.attempt);
+  dialogs_.Release(a.attempt);
+}
+
+void Daemon::Do(action::SendReplicaAdded& a) {
+  link_->Send(a);
+  dialogs_.OnReplica(a.replica.id);
+}
+
+void Daemon::Do(action::SendGatherFailed& a) {
+  link_->Send(a);
+  dialogs_.OnGatherFailed(a.failure.object, io::NowNs());
 }
 
 HeartbeatFigures Daemon::Figures() const {

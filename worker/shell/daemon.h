@@ -13,17 +13,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/check.h"
 #include "common/io/http.h"
 #include "worker/core/worker_core.h"
 #include "worker/data/data_server.h"
 #include "worker/data/fetcher.h"
 #include "worker/exec/executor.h"
 #include "worker/shell/desk.h"
+#include "worker/shell/dialogs.h"
 #include "worker/shell/exporter.h"
 #include "worker/shell/inbox.h"
 #include "worker/shell/options.h"
 #include "worker/shell/scheduler_link.h"
+#include "worker/shell/task_service.h"
 #include "worker/store/store.h"
 #include "worker/store/work_dir.h"
 
@@ -56,12 +57,12 @@ class Daemon {
   void Do(action::CancelFetch& a) { fetcher_->Cancel(a.fetch); }
   void Do(action::StartExec& a);
   void Do(action::KillExec& a) { executor_->Kill(a.attempt); }
-  void Do(action::ReleaseAttempt& a) { desk_.Release(a.attempt); }
-  // No executor submits or yields yet.
-  void Do(action::SendSubmit&) { TASKD_CHECK(false); }
-  void Do(action::SendYield&) { TASKD_CHECK(false); }
-  void Do(action::ResumeExec&) { TASKD_CHECK(false); }
-  void Do(action::ReleaseSubmission&) { TASKD_CHECK(false); }
+  void Do(action::ReleaseAttempt& a);
+  void Do(action::SendSubmit& a) { link_->Send(a, dialogs_.Frame(a)); }
+  void Do(action::ResumeExec& a) { dialogs_.Resumed(a.attempt); }
+  void Do(action::ReleaseSubmission& a) { dialogs_.ReleaseSubmission(a.attempt); }
+  void Do(action::SendReplicaAdded& a);
+  void Do(action::SendGatherFailed& a);
   void Do(action::PutEmpty& a) { (void)store_.Put(a.key, {}); }  // cannot fail
   void Do(action::Spill& a);
   void Do(action::Drop& a) { store_.Drop(a.key); }
@@ -86,8 +87,10 @@ class Daemon {
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<io::HttpServer> http_;
   std::string data_address_;
+  std::unique_ptr<TaskService> task_service_;
   std::unique_ptr<SchedulerLink> link_;
   Desk desk_;
+  Dialogs dialogs_;
   WorkerCore core_;
   Published published_;  // what the exporter reads
 

@@ -70,7 +70,7 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
   return absl::OkStatus();
 }
 
-std::shared_ptr<const ExecRequest> Desk::Request(const AttemptRef& attempt) const {
+std::shared_ptr<ExecRequest> Desk::Request(const AttemptRef& attempt) const {
   auto it = requests_.find(attempt);
   return it == requests_.end() ? nullptr : it->second;
 }

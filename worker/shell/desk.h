@@ -33,7 +33,7 @@ class Desk {
   absl::Status Read(SessionId session, v1::SchedulerToWorker& message, std::vector<Event>& events);
 
   // Null: the core never took this assignment.
-  std::shared_ptr<const ExecRequest> Request(const AttemptRef& attempt) const;
+  std::shared_ptr<ExecRequest> Request(const AttemptRef& attempt) const;
   // Notes what it was given, before the request is handed on.
   void Grant(const AttemptRef& attempt, std::vector<UnitShare> units);
   void Release(const AttemptRef& attempt);

@@ -1,4 +1,4 @@
-// What waits for the core's thread: events, messages of the scheduler, and the ends of streams.
+// What waits for the core's thread: events, messages of the scheduler, the ends of streams, and what bodies ask.
 // Everyone else only puts things in here; nobody waits for room, but above limits::kEventQueueItems
 // the session stops reading.
 #ifndef TASKD_WORKER_SHELL_INBOX_H_
@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "worker/core/events.h"
+#include "worker/shell/dialogs.h"
 
 namespace taskd::v1 {
 class SchedulerToWorker;
@@ -29,7 +30,7 @@ struct SessionClosed {
   SessionId session = 0;
   absl::Status status;
 };
-using InboxItem = std::variant<Event, SessionMessage, SessionClosed>;
+using InboxItem = std::variant<Event, SessionMessage, SessionClosed, TaskAsked>;
 
 class Inbox {
  public:

@@ -1,8 +1,11 @@
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/text.h"
 #include "common/io/log.h"
@@ -28,6 +31,16 @@ void ForbidCoreDumps() {
   if (getrlimit(RLIMIT_CORE, &limit) != 0) return;
   limit.rlim_cur = 0;
   setrlimit(RLIMIT_CORE, &limit);
+}
+
+// Tasks find taskctl, which stands beside this program, also where nobody has put it into their PATH.
+void AppendOwnFolderToPath() {
+  char own[4096];
+  const ssize_t n = readlink("/proc/self/exe", own, sizeof own);
+  const char* path = std::getenv("PATH");
+  if (n <= 0 || n == sizeof own || path == nullptr) return;
+  const std::string_view file(own, static_cast<size_t>(n));
+  setenv("PATH", StrCat(path, ":", file.substr(0, file.rfind('/'))).c_str(), 1);
 }
 
 int ExitCode(const absl::Status& status) {
@@ -63,6 +76,7 @@ int Main(int argc, char** argv) {
   if (!guardian.ok()) return Fail(guardian.status());
   RaiseDescriptorLimit();
   if (!options.core_dumps) ForbidCoreDumps();
+  AppendOwnFolderToPath();
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(std::move(options), **guardian);
   if (!daemon.ok()) return Fail(daemon.status());
   signals->OnSignal([&](int) { (*daemon)->Stop(); });

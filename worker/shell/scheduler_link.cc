@@ -26,9 +26,10 @@ using Session = rpc::StreamSession<v1::WorkerToScheduler, v1::SchedulerToWorker>
 
 // Ranks for the outbox: field numbers where order matters (see StreamSession::Add). A start goes
 // before any outcome of the same attempt wherever it joins, so it never cuts a batch of outcomes.
+// Submissions are applied before outcomes, whatever their number.
 constexpr uint32_t kAnywhere = 0;
-constexpr uint32_t kInventoryRank = 2, kOutcomeRank = 4, kAddedRank = 5, kLostRank = 6,
-                   kInventoryDoneRank = 9, kGoodbyeRank = 10, kGatherFailedRank = 11;
+constexpr uint32_t kInventoryRank = 2, kSubmissionRank = 3, kOutcomeRank = 4, kAddedRank = 5,
+                   kLostRank = 6, kInventoryDoneRank = 9, kGoodbyeRank = 10, kGatherFailedRank = 11;
 constexpr uint64_t kRefBytes = 16, kReplicaBytes = 32, kOutcomeBytes = 64;
 
 constexpr uint64_t kFirstBackoffNs = 50'000'000, kMaxBackoffNs = 2'000'000'000;
@@ -275,6 +276,36 @@ void SchedulerLink::Send(const action::SendReplicaLost& a) {
 void SchedulerLink::Send(const action::SendGatherFailed& a) {
   Add(a.session, kReplicaBytes * (1 + a.failure.bad_holders.size()), kGatherFailedRank,
       [&](v1::WorkerToScheduler& out) { rpc::Encode(a.failure, out.add_gathers_failed()); });
+}
+
+void SchedulerLink::Send(const action::SendSubmit& a, const std::string& frame) {
+  Add(a.session, kRefBytes + frame.size(), kSubmissionRank, [&](v1::WorkerToScheduler& out) {
+    v1::Submission* submission = out.add_submissions();
+    rpc::Encode(a.attempt, submission->mutable_attempt());
+    submission->set_number(a.number);
+    submission->set_early(a.early);
+    submission->set_frame(frame);
+  });
+}
+
+void SchedulerLink::Send(const action::SendYield& a) {
+  Add(a.session, kRefBytes + 8 * a.awaits.size(), kAnywhere, [&](v1::WorkerToScheduler& out) {
+    v1::Yield* yield = out.add_yields();
+    rpc::Encode(a.attempt, yield->mutable_attempt());
+    for (const ObjectId& object : a.awaits) {
+      yield->add_job(object.job);
+      yield->add_object(object.ordinal);
+    }
+  });
+}
+
+void SchedulerLink::Send(const LookupMessage& message) {
+  Add(session_id_, kRefBytes, kAnywhere, [&](v1::WorkerToScheduler& out) {
+    v1::ObjectLookup* lookup = out.add_lookups();
+    lookup->set_token(message.token);
+    lookup->set_job(message.object.job);
+    lookup->set_object(message.object.ordinal);
+  });
 }
 
 void SchedulerLink::Flush() {

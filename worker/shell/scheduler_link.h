@@ -60,6 +60,9 @@ class SchedulerLink {
   void Send(const action::SendReplicaAdded& a);
   void Send(const action::SendReplicaLost& a);
   void Send(const action::SendGatherFailed& a);
+  void Send(const action::SendSubmit& a, const std::string& frame);
+  void Send(const action::SendYield& a);
+  void Send(const LookupMessage& lookup);
   void Flush();
 
   // A clean stop: says goodbye and ends the stream; OnClosed follows soon when the scheduler
