@@ -88,6 +88,11 @@ void WriteLeftovers(FrameWriter& writer, const Leftovers& left) {
   writer.Number(uint8_t{left.folders}).Number(uint8_t{left.processes});
 }
 
+uint16_t MostFiles(FrameType type) {
+  if (type == FrameType::kFiles) return limits::kRunnerFilesPerFrame;
+  return type == FrameType::kAnswer ? 1 : 0;
+}
+
 bool IsKnown(uint8_t type) {
   switch (static_cast<FrameType>(type)) {
     case FrameType::kFiles:
@@ -96,6 +101,11 @@ bool IsKnown(uint8_t type) {
     case FrameType::kProgress:
     case FrameType::kDone:
     case FrameType::kFailed:
+    case FrameType::kSubmit:
+    case FrameType::kAwait:
+    case FrameType::kGet:
+    case FrameType::kDelegate:
+    case FrameType::kAnswer:
       return true;
   }
   return false;
@@ -126,7 +136,7 @@ bool DecodeHeader(std::string_view bytes, FrameHeader& header, std::string& erro
   } else if (header.payload_bytes > limits::kRunnerFrameBytes) {
     error = "a frame of " + std::to_string(header.payload_bytes) + " bytes; at most " +
             std::to_string(limits::kRunnerFrameBytes) + " are allowed";
-  } else if (header.files > (header.type == FrameType::kFiles ? limits::kRunnerFilesPerFrame : 0)) {
+  } else if (header.files > MostFiles(header.type)) {
     error = "a frame with " + std::to_string(header.files) + " descriptors";
   }
   return error.empty();
@@ -229,6 +239,68 @@ bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error)
   });
   cursor.Flag(done.left.folders).Flag(done.left.processes);
   return cursor.Finish("done", error);
+}
+
+std::string EncodeSubmit(const SubmitMessage& submit) {
+  return FrameWriter().Number(uint8_t{submit.early}).Bytes(submit.frame).Take();
+}
+
+bool DecodeSubmit(std::string_view payload, SubmitMessage& submit, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.Flag(submit.early).Bytes(submit.frame);
+  return cursor.Finish("submit", error);
+}
+
+std::string EncodeAwait(const std::vector<ObjectName>& objects) {
+  FrameWriter writer;
+  writer.Number(static_cast<uint32_t>(objects.size()));
+  for (const ObjectName& object : objects) writer.Number(object.job).Number(object.ordinal);
+  return writer.Take();
+}
+
+bool DecodeAwait(std::string_view payload, std::vector<ObjectName>& objects, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.List(objects, 8,
+              [&](ObjectName& object) { cursor.Number(object.job).Number(object.ordinal); });
+  return cursor.Finish("await", error);
+}
+
+std::string EncodeGet(const ObjectName& object) {
+  return FrameWriter().Number(object.job).Number(object.ordinal).Take();
+}
+
+bool DecodeGet(std::string_view payload, ObjectName& object, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.Number(object.job).Number(object.ordinal);
+  return cursor.Finish("get", error);
+}
+
+std::string EncodeDelegate(const DelegateMessage& delegate) {
+  return FrameWriter().Number(delegate.output).Number(delegate.ordinal).Take();
+}
+
+bool DecodeDelegate(std::string_view payload, DelegateMessage& delegate, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.Number(delegate.output).Number(delegate.ordinal);
+  return cursor.Finish("delegate", error);
+}
+
+std::string EncodeAnswer(const AnswerMessage& answer) {
+  return FrameWriter()
+      .Bytes(answer.error)
+      .Number(answer.job)
+      .Number(uint8_t{answer.in_file})
+      .Number(answer.range.offset)
+      .Number(answer.range.length)
+      .Bytes(answer.bytes)
+      .Take();
+}
+
+bool DecodeAnswer(std::string_view payload, AnswerMessage& answer, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.Bytes(answer.error).Number(answer.job).Flag(answer.in_file);
+  cursor.Number(answer.range.offset).Number(answer.range.length).Bytes(answer.bytes);
+  return cursor.Finish("answer", error);
 }
 
 std::string EncodeFailed(const FailedMessage& failed) {

@@ -19,7 +19,7 @@ inline constexpr int kRunnerSocket = 3;
 inline constexpr uint8_t kFramesVersion = 1;
 inline constexpr size_t kHeaderBytes = 8;
 
-// 32 to 47 are for what a running task may ask for (submit, want, get, put, yield), 48 to 63 for the answers.
+// 32 to 47 are what a running task asks for, 48 to 63 the answers.
 enum class FrameType : uint8_t {
   // To the runner.
   kFiles = 1,  // descriptors of inputs, before the task that reads them
@@ -29,6 +29,13 @@ enum class FrameType : uint8_t {
   kProgress = 17,
   kDone = 18,    // the task ended well
   kFailed = 19,  // or not
+  // From the runner, while a task runs. Each but the last is answered, and the next one waits for the answer.
+  kSubmit = 32,
+  kAwait = 33,
+  kGet = 34,
+  kDelegate = 35,
+  // To the runner.
+  kAnswer = 48,
 };
 
 struct FrameHeader {
@@ -116,6 +123,40 @@ struct DoneMessage {
 };
 std::string EncodeDone(const DoneMessage& done);
 bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error);
+
+// The next batch of the graph that the task submits.
+struct SubmitMessage {
+  bool early = false;
+  std::string_view frame;  // one zstd-compressed GraphBatch
+};
+std::string EncodeSubmit(const SubmitMessage& submit);
+bool DecodeSubmit(std::string_view payload, SubmitMessage& submit, std::string& error);
+
+struct ObjectName {
+  uint32_t job = 0, ordinal = 0;
+};
+std::string EncodeAwait(const std::vector<ObjectName>& objects);
+bool DecodeAwait(std::string_view payload, std::vector<ObjectName>& objects, std::string& error);
+std::string EncodeGet(const ObjectName& object);
+bool DecodeGet(std::string_view payload, ObjectName& object, std::string& error);
+
+// Output number `output` is this object of what the task submitted: what Done says of it does not count.
+struct DelegateMessage {
+  uint32_t output = 0, ordinal = 0;
+};
+std::string EncodeDelegate(const DelegateMessage& delegate);
+bool DecodeDelegate(std::string_view payload, DelegateMessage& delegate, std::string& error);
+
+struct AnswerMessage {
+  std::string_view error;  // empty: it was done
+  uint32_t job = 0;        // kSubmit: of an early one
+  // kGet: the object, in the file that comes with the frame, or here.
+  bool in_file = false;
+  FileRange range;
+  std::string_view bytes;
+};
+std::string EncodeAnswer(const AnswerMessage& answer);
+bool DecodeAnswer(std::string_view payload, AnswerMessage& answer, std::string& error);
 
 enum class TaskError : uint8_t {
   kFailed = 1,         // the function said so

@@ -160,7 +160,28 @@ class Runner {
               last = milli;
               // Nobody needs it so much as to wait.
               OutgoingFrame(FrameType::kProgress, EncodeProgress(milli)).Send(kRunnerSocket, false);
-            }};
+            },
+            &Runner::Ask, &Runner::Send};
+  }
+
+  // While a task runs nothing comes but the answers to what it asks.
+  static bool Ask(FrameType type, std::string payload, FrameStream::Frame& frame,
+                  AnswerMessage& answer, MappedFile& file, std::string& error) {
+    Send(type, std::move(payload));
+    std::vector<int> fds;
+    std::string broken;
+    if (!ReceiveFrame(kRunnerSocket, frame, fds, broken)) {
+      if (!broken.empty()) Complain(broken);
+      _exit(0);
+    }
+    const bool sound = frame.header.type == FrameType::kAnswer &&
+                       DecodeAnswer(frame.payload, answer, broken) &&
+                       answer.in_file == (fds.size() == 1);
+    if (sound && answer.in_file) file.Map(fds[0], answer.range, error);
+    for (int fd : fds) close(fd);
+    if (!sound) _exit(Complain("an answer that is none: " + broken));
+    if (!answer.error.empty()) error = answer.error;
+    return answer.error.empty() && (!answer.in_file || file.bytes().data() != nullptr);
   }
 
   // True: the folder is gone, as nothing was in it.

@@ -44,6 +44,24 @@ bool Slice(const TaskMessage::Piece& piece, const std::vector<MappedFile>& files
   return true;
 }
 
+// The frames of a .tgraph file: u32 size, u32 crc and the bytes of each after 12 bytes of header, until a size of 0.
+bool SplitGraph(std::string_view graph, std::vector<std::string_view>& frames) {
+  constexpr std::string_view kMagic = "\x89TGRAPH\n";
+  constexpr size_t kHeader = 12, kFrameHeader = 8;
+  if (!graph.starts_with(kMagic) || graph.size() < kHeader) return false;
+  graph.remove_prefix(kHeader);
+  for (;;) {
+    uint32_t size = 0;
+    if (graph.size() < kFrameHeader) return false;
+    std::memcpy(&size, graph.data(), sizeof size);
+    if (size == 0) return true;
+    graph.remove_prefix(kFrameHeader);
+    if (size > graph.size()) return false;
+    frames.push_back(graph.substr(0, size));
+    graph.remove_prefix(size);
+  }
+}
+
 }  // namespace
 
 bool MappedFile::Map(int fd, const FileRange& range, std::string& error) {
@@ -108,6 +126,78 @@ OpCall::OpCall(const TaskMessage& task, const std::vector<MappedFile>& files, Ho
     Of(op).hooks_.progress(done > 0 ? static_cast<uint32_t>(std::min(done, 1.0) * 1000) : 0);
   };
   op_.runner = this;
+  op_.submit = [](taskd_op* op, const void* graph, uint64_t size, int early, uint32_t* job) {
+    return Of(op).Submit({static_cast<const char*>(graph), size}, early != 0, job);
+  };
+  op_.await = [](taskd_op* op, const taskd_object* objects, uint32_t count) {
+    return Of(op).Await(objects, count);
+  };
+  op_.get = [](taskd_op* op, taskd_object object) { return Of(op).Get(object); };
+  op_.delegate = [](taskd_op* op, uint32_t output, uint32_t object) {
+    return Of(op).Delegate(output, object);
+  };
+}
+
+int OpCall::Wrong(std::string what) {
+  error_ = std::move(what);
+  return 1;
+}
+
+// The last answer's frame and file stay in got_.
+bool OpCall::Ask(FrameType type, std::string payload, AnswerMessage& answer) {
+  Got& got = *got_.emplace_back(std::make_unique<Got>());
+  return hooks_.ask(type, std::move(payload), got.frame, answer, got.file, error_);
+}
+
+int OpCall::Submit(std::string_view graph, bool early, uint32_t* job) {
+  if (submitted_) return Wrong("this attempt has submitted a graph already: put all into one");
+  std::vector<std::string_view> frames;
+  if (!SplitGraph(graph, frames)) {
+    return Wrong(
+        "what is submitted is not the content of a .tgraph file: `taskctl graph compile` makes "
+        "one");
+  }
+  submitted_ = true;
+  for (std::string_view frame : frames) {
+    AnswerMessage answer;
+    const bool taken = Ask(FrameType::kSubmit, EncodeSubmit({early, frame}), answer);
+    got_.pop_back();
+    if (!taken) return 1;
+    if (job != nullptr) *job = answer.job;
+  }
+  return 0;
+}
+
+int OpCall::Await(const taskd_object* objects, uint32_t count) {
+  std::vector<ObjectName> names;
+  for (uint32_t i = 0; i < count; ++i) names.push_back({objects[i].job, objects[i].object});
+  AnswerMessage answer;
+  const bool there = Ask(FrameType::kAwait, EncodeAwait(names), answer);
+  got_.pop_back();
+  return there ? 0 : 1;
+}
+
+const taskd_view* OpCall::Get(taskd_object object) {
+  AnswerMessage answer;
+  if (!Ask(FrameType::kGet, EncodeGet({object.job, object.object}), answer)) {
+    got_.pop_back();
+    return nullptr;
+  }
+  Got& got = *got_.back();
+  const std::string_view bytes = answer.in_file ? got.file.bytes() : Aligned(answer.bytes);
+  got.view.data = bytes.data();
+  got.view.size = bytes.size();
+  return &got.view;
+}
+
+int OpCall::Delegate(uint32_t output, uint32_t object) {
+  if (output >= outputs_.size()) {
+    return Wrong("there is no output number " + std::to_string(output) + ": the task has " +
+                 std::to_string(outputs_.size()));
+  }
+  outputs_[output].delegated = true;
+  hooks_.tell(FrameType::kDelegate, EncodeDelegate({output, object}));
+  return 0;
 }
 
 OpCall::~OpCall() {
@@ -226,6 +316,10 @@ void OpCall::Release(Output& output) {
 bool OpCall::Finish(std::vector<DoneMessage::Output>& outputs, FailedMessage& failed) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Output& output = outputs_[i];
+    if (output.delegated) {
+      outputs.push_back({false, {}});
+      continue;
+    }
     if (!output.made) {
       failed.error = TaskError::kOutputMissing;
       error_ = std::string("output '") + output_names_[i] +

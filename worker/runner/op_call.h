@@ -34,6 +34,12 @@ class OpCall {
   struct Hooks {
     std::function<bool()> cancelled;
     std::function<void(uint32_t milli)> progress;
+    // A request to the worker, and its answer, that points into `frame`; a file that comes with it is mapped.
+    // False: `error` says what the worker says.
+    std::function<bool(FrameType type, std::string payload, FrameStream::Frame& frame,
+                       AnswerMessage& answer, MappedFile& file, std::string& error)>
+        ask;
+    std::function<void(FrameType type, std::string payload)> tell;
   };
   // `task` points into a payload that outlives this, as `files` do.
   OpCall(const TaskMessage& task, const std::vector<MappedFile>& files, Hooks hooks);
@@ -57,6 +63,13 @@ class OpCall {
     int fd = -1;  // -1: on the heap
     char* data = nullptr;
     uint64_t size = 0, allocated = 0;
+    bool delegated = false;
+  };
+  // An object that the function asked for.
+  struct Got {
+    FrameStream::Frame frame;
+    MappedFile file;
+    taskd_view view = {};
   };
 
   void AddInput(const TaskMessage::Input& input, const std::vector<MappedFile>& files);
@@ -65,6 +78,12 @@ class OpCall {
   bool AllocFile(Output& output, uint32_t index, uint64_t size);
   int Shrink(uint32_t index, uint64_t size);
   void Release(Output& output);
+  bool Ask(FrameType type, std::string payload, AnswerMessage& answer);
+  int Submit(std::string_view graph, bool early, uint32_t* job);
+  int Await(const taskd_object* objects, uint32_t count);
+  const taskd_view* Get(taskd_object object);
+  int Delegate(uint32_t output, uint32_t object);
+  int Wrong(std::string what);
   const char* Keep(std::string_view text);  // with a zero byte behind it
   static OpCall& Of(taskd_op* op) { return *static_cast<OpCall*>(op->runner); }
 
@@ -82,6 +101,8 @@ class OpCall {
   std::vector<taskd_arg> args_;
   std::vector<const char*> output_names_;
   std::vector<Output> outputs_;
+  std::vector<std::unique_ptr<Got>> got_;
+  bool submitted_ = false;
 };
 
 }  // namespace taskd::runner

@@ -70,6 +70,11 @@ typedef struct taskd_arg {
   uint64_t size;
 } taskd_arg;
 
+/* An object by its numbers: those of a graph count from 0, in the order of its tasks and their outputs. */
+typedef struct taskd_object {
+  uint32_t job, object;
+} taskd_object;
+
 typedef struct taskd_op taskd_op;
 struct taskd_op {
   uint32_t abi;         /* TASKD_OP_ABI of the runner */
@@ -98,6 +103,20 @@ struct taskd_op {
   void (*progress)(taskd_op* op, double done);
 
   void* runner; /* the runner's own */
+
+  /* What follows came later: not there when struct_size is smaller. Each returns 0 for success; else the error text
+   * is set. While a function waits in them, other tasks have its cpus. */
+
+  /* Submits a graph, the content of a .tgraph file (`taskctl graph compile`), one an attempt. early = 0: it starts when
+   * this task has succeeded. Else it starts now, *job is the number of its job, and it is cancelled unless this attempt
+   * succeeds. */
+  int (*submit)(taskd_op* op, const void* graph, uint64_t size, int early, uint32_t* job);
+  /* Until each of the objects is there or never will be. */
+  int (*await)(taskd_op* op, const taskd_object* objects, uint32_t count);
+  /* The bytes of an object, once it is there; NULL: it never will be. They stay until the function returns. */
+  const taskd_view* (*get)(taskd_op* op, taskd_object object);
+  /* Output number `output` is not made here: it is this object of the submitted graph. */
+  int (*delegate)(taskd_op* op, uint32_t output, uint32_t object);
 };
 
 /* What `function` of the graph names: 0 for success. Any other value fails the task, which shows it as exit code. */

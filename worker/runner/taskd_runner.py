@@ -16,9 +16,11 @@ import struct
 import sys
 import traceback
 
+import taskd
+
 SOCKET = 3
 VERSION = 1
-FILES, TASK = 1, 2
+FILES, TASK, ANSWER = 1, 2, 48
 HELLO, DONE, FAILED = 16, 18, 19
 ERROR_FAILED, ERROR_CANNOT_START, ERROR_OUTPUT_MISSING, ERROR_STORE = 1, 2, 4, 5
 FRAME_BYTES = 32 << 20              # limits::kRunnerFrameBytes
@@ -139,10 +141,27 @@ class Channel:
         if header is None:
             return None
         size, version, kind, files = struct.unpack("<IBBH", header)
-        if version != VERSION or kind not in (FILES, TASK) or size > FRAME_BYTES or files != len(fds):
+        if version != VERSION or kind not in (FILES, TASK, ANSWER) or size > FRAME_BYTES or files != len(fds):
             raise ValueError(f"a frame of kind {kind}, version {version}, {size} bytes and {files} descriptors")
         payload = self._take(size, fds)
         return None if payload is None else (kind, payload, fds)
+
+    def ask(self, kind, payload):
+        """Sends what a function asks for; (job, object) of the answer, or taskd.TaskError."""
+        self.send(kind, payload)
+        frame = self.receive()
+        if frame is None:
+            os._exit(0)
+        kind, payload, fds = frame
+        if kind != ANSWER:
+            raise ValueError(f"a frame of kind {kind} is no answer")
+        c = Cursor(payload)
+        error, job, in_file, offset, length, raw = c.text(), c.number("I"), c.number("B"), c.number("Q"), c.number("Q"), c.raw()
+        if in_file:
+            (raw,) = map_ranges(fds, [(offset, length)])
+        if error:
+            raise taskd.TaskError(error)
+        return job, raw
 
     def _take(self, size, fds):
         data = bytearray()
@@ -157,7 +176,10 @@ class Channel:
 
 def map_files(payload, fds):
     cursor = Cursor(payload)
-    ranges = cursor.many(lambda: (cursor.number("Q"), cursor.number("Q")))
+    return map_ranges(fds, cursor.many(lambda: (cursor.number("Q"), cursor.number("Q"))))
+
+
+def map_ranges(fds, ranges):
     mapped = []
     for fd, (offset, length) in zip(fds, ranges):
         try:
@@ -206,7 +228,7 @@ class Task:
 def describe(error):
     """Type, message and traceback of an exception, without the frames of this file, capped."""
     head = "".join(traceback.format_exception_only(type(error), error)).strip()
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and "importlib" not in f.filename]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in (__file__, taskd.__file__) and "importlib" not in f.filename]
     if not frames:
         return head[:MESSAGE_BYTES]
     trace = "".join(traceback.format_list(frames))
@@ -388,12 +410,21 @@ class Runner:
         self.channel.send(kind, answer + struct.pack("<BB", folders, self._children_live()))
 
     def _call(self, task, outputs):
+        session = taskd.Session(task, self.channel.ask, self.channel.send, load)
         try:
             function = self.functions.find(task)
-            positional, named = arguments(function, task.input_values(), task.values)
+            inputs, call = task.input_values(), task.values.get(taskd.CALL)
+            if call is None:
+                positional, named = arguments(function, inputs, task.values)
+            else:
+                positional, named = taskd.call_of(call.encode("utf-8", "surrogateescape"), inputs)
+            taskd._session = session
             result = function(*positional, **named)
+            session.end()
             for index, (name, value) in enumerate(zip(task.outputs, split(result, task.outputs))):
-                outputs.add(index, name, value)
+                if isinstance(value, taskd.Ref):
+                    session.delegate(index, value)
+                outputs.add(index, name, b"" if index in session.delegated else value)
         except TaskFailure:
             raise
         except SystemExit as e:
@@ -401,6 +432,8 @@ class Runner:
             raise TaskFailure(ERROR_FAILED, f"the function called sys.exit({e.code!r}); a function returns", code) from None
         except BaseException as e:
             raise TaskFailure(ERROR_FAILED, describe(e)) from None
+        finally:
+            taskd._session = None
 
     def _leave(self, folder):
         """Whether the task's folder is gone, as nothing was in it."""

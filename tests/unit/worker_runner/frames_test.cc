@@ -36,6 +36,11 @@ bool DecodesAs(FrameType type, std::string_view payload, std::string& error) {
   DoneMessage done;
   FailedMessage failed;
   uint32_t milli = 0;
+  SubmitMessage submit;
+  std::vector<ObjectName> names;
+  ObjectName name;
+  DelegateMessage delegate;
+  AnswerMessage answer;
   switch (type) {
     case FrameType::kFiles:
       return DecodeFiles(payload, ranges, error);
@@ -49,6 +54,16 @@ bool DecodesAs(FrameType type, std::string_view payload, std::string& error) {
       return DecodeFailed(payload, failed, error);
     case FrameType::kHello:
       return payload.empty();
+    case FrameType::kSubmit:
+      return DecodeSubmit(payload, submit, error);
+    case FrameType::kAwait:
+      return DecodeAwait(payload, names, error);
+    case FrameType::kGet:
+      return DecodeGet(payload, name, error);
+    case FrameType::kDelegate:
+      return DecodeDelegate(payload, delegate, error);
+    case FrameType::kAnswer:
+      return DecodeAnswer(payload, answer, error);
   }
   return false;
 }
@@ -58,12 +73,45 @@ struct Sample {
   std::string payload;
 };
 std::vector<Sample> Samples() {
-  return {
-      {FrameType::kFiles, EncodeFiles({{0, 4096}, {100, 1}})},
-      {FrameType::kTask, TaskPayload()},
-      {FrameType::kProgress, EncodeProgress(500)},
-      {FrameType::kDone, EncodeDone({{{false, "value"}, {true, ""}}, {true, false}})},
-      {FrameType::kFailed, EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}})}};
+  return {{FrameType::kFiles, EncodeFiles({{0, 4096}, {100, 1}})},
+          {FrameType::kTask, TaskPayload()},
+          {FrameType::kProgress, EncodeProgress(500)},
+          {FrameType::kDone, EncodeDone({{{false, "value"}, {true, ""}}, {true, false}})},
+          {FrameType::kFailed, EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}})},
+          {FrameType::kSubmit, EncodeSubmit({true, "a batch"})},
+          {FrameType::kAwait, EncodeAwait({{1, 2}, {3, 4}})},
+          {FrameType::kGet, EncodeGet({5, 6})},
+          {FrameType::kDelegate, EncodeDelegate({7, 8})},
+          {FrameType::kAnswer, EncodeAnswer({"refused", 9, true, {10, 11}, "bytes"})}};
+}
+
+TEST(FramesTest, RequestsAndTheirAnswersComeBack) {
+  std::string error;
+  SubmitMessage submit;
+  const std::string submit_payload = EncodeSubmit({true, "a batch"});
+  ASSERT_TRUE(DecodeSubmit(submit_payload, submit, error)) << error;
+  EXPECT_TRUE(submit.early);
+  EXPECT_EQ(submit.frame, "a batch");
+  std::vector<ObjectName> names;
+  ASSERT_TRUE(DecodeAwait(EncodeAwait({{1, 2}, {3, 4}}), names, error)) << error;
+  ASSERT_EQ(names.size(), 2u);
+  EXPECT_EQ(names[1].job, 3u);
+  EXPECT_EQ(names[1].ordinal, 4u);
+  ObjectName name;
+  ASSERT_TRUE(DecodeGet(EncodeGet({5, 6}), name, error)) << error;
+  EXPECT_EQ(name.ordinal, 6u);
+  DelegateMessage delegate;
+  ASSERT_TRUE(DecodeDelegate(EncodeDelegate({7, 8}), delegate, error)) << error;
+  EXPECT_EQ(delegate.output, 7u);
+  EXPECT_EQ(delegate.ordinal, 8u);
+  AnswerMessage answer;
+  const std::string payload = EncodeAnswer({"refused", 9, true, {10, 11}, "bytes"});
+  ASSERT_TRUE(DecodeAnswer(payload, answer, error)) << error;
+  EXPECT_EQ(answer.error, "refused");
+  EXPECT_EQ(answer.job, 9u);
+  EXPECT_TRUE(answer.in_file);
+  EXPECT_EQ(answer.range.length, 11u);
+  EXPECT_EQ(answer.bytes, "bytes");
 }
 
 TEST(FramesTest, TaskComesBack) {
@@ -184,7 +232,7 @@ TEST(FrameStreamTest, BadHeadersAreNamed) {
     return error;
   };
   EXPECT_EQ(error_of({0, FrameType::kHello, 0}, 9), "frames of version 9, not 1");
-  EXPECT_EQ(error_of({0, static_cast<FrameType>(32), 0}), "a frame of the unknown kind 32");
+  EXPECT_EQ(error_of({0, static_cast<FrameType>(99), 0}), "a frame of the unknown kind 99");
   EXPECT_NE(error_of({limits::kRunnerFrameBytes + 1, FrameType::kDone, 0}).find("at most"),
             std::string::npos);
   EXPECT_EQ(error_of({0, FrameType::kDone, 1}), "a frame with 1 descriptors");
