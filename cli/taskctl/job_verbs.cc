@@ -1,6 +1,7 @@
 // taskctl job list | show | wait | cancel | retry | forget
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -53,6 +54,7 @@ struct ListOptions {
   std::string state;
   std::string owner;
   uint32_t limit = 100;
+  bool children = false;
 };
 
 std::optional<v1::JobState> StateOf(std::string_view name) {
@@ -79,6 +81,7 @@ void List(Context& context, const ListOptions& options) {
   v1::ListJobsRequest request;
   if (auto state = StateOf(options.state)) request.add_states(*state);
   request.set_owner(options.owner);
+  request.set_with_children(options.children);
   absl::StatusOr<bool> more = ForNewestJobs(**connection, count, request,
                                             [&](const v1::JobInfo& job) { jobs.push_back(job); });
   if (!more.ok()) return context.Fail(more.status());
@@ -94,6 +97,8 @@ void List(Context& context, const ListOptions& options) {
 std::string JobText(const v1::JobInfo& job) {
   std::vector<std::pair<std::string, Cell>> fields = {
       {"job", StrCat(job.job(), job.name().empty() ? "" : "  ", job.name())},
+      {"submitted by",
+       job.has_parent() ? StrCat("task ", job.parent_key(), " of job ", job.parent().job()) : ""},
       {"state", StateCell(StateName(job.state()))},
       {"forgotten", job.forgotten() ? "its tasks and results are gone" : ""},
       {"owner", job.owner()},
@@ -111,6 +116,10 @@ std::string JobText(const v1::JobInfo& job) {
               FormatCount(job.ready()), " ready  ", FormatCount(job.active()), " active (",
               FormatCount(job.running()), " running)  ", FormatCount(job.done()), " done  ",
               FormatCount(job.failed()), " failed  ", FormatCount(job.cancelled()), " cancelled")},
+      {"below it", job.children() == 0
+                       ? ""
+                       : StrCat(FormatCount(job.children()),
+                                " jobs that tasks submitted; their tasks count here, too")},
       {"again", job.retried() + job.recomputed() == 0
                     ? ""
                     : StrCat(FormatCount(job.retried()), " retried  ",
@@ -135,6 +144,14 @@ void ShowJobs(Context& context, const std::string& selector) {
   Show(context, *job, StrCat(*id), [&] { return JobText(*job); });
 }
 
+// Whether this process is the task that submitted the job.
+bool IsOfThisTask(const v1::JobInfo& job) {
+  const char* own_job = std::getenv("TASKD_JOB");
+  const char* own_task = std::getenv("TASKD_TASK");
+  return job.has_parent() && own_job != nullptr && own_task != nullptr &&
+         StrCat(job.parent().job()) == own_job && job.parent_key() == own_task;
+}
+
 void Wait(Context& context, const std::string& selector, const std::string& timeout) {
   absl::StatusOr<uint64_t> timeout_ns = timeout.empty() ? 0 : ParseDuration(timeout);
   if (!timeout_ns.ok()) return context.Fail(kExitUsage, timeout_ns.status());
@@ -147,6 +164,14 @@ void Wait(Context& context, const std::string& selector, const std::string& time
   for (JobId job : *jobs) {
     absl::StatusOr<v1::JobInfo> info = GetJob(**connection, job);
     if (!info.ok()) return context.Fail(info.status());
+    if (IsOfThisTask(*info)) {
+      return context.Fail(
+          kExitUsage, absl::FailedPreconditionError(StrCat(
+                          "job ", job,
+                          " is of this very task, and goes on until the task has ended; wait for "
+                          "its results: `taskctl object await ",
+                          job, " NAME`")));
+    }
   }
   client::ClientSession::Options options;
   options.note = [&](std::string_view text) { Note(context, text); };
@@ -230,6 +255,7 @@ void AddJobCommands(CLI::App& app, Context& context) {
   list->add_option("-s,--state", options->state, "Only jobs in this state")
       ->check(CLI::IsMember({"open", "running", "done", "failed", "cancelled"}));
   list->add_option("--owner", options->owner, "Only jobs of this owner")->type_name("NAME");
+  list->add_flag("--children", options->children, "Also jobs that tasks submitted");
   list->add_option("-n,--limit", options->limit, "At most so many, the newest; 0: all")
       ->capture_default_str();
   list->footer("\nExamples:\n  taskctl job list\n  taskctl job list --state failed -q");

@@ -290,9 +290,10 @@ std::string FailureText(const v1::JobInfo& job) {
                    " more, those that depend on them included:  ", "taskctl task list ", job.job(),
                    " --state failed\n");
   }
-  std::string name = Handle(job.failures(0));
-  text += StrCat("  what it wrote:  taskctl task logs ", job.job(), " ", name, "\n");
-  text += StrCat("  every attempt:  taskctl task explain ", job.job(), " ", name, "\n");
+  const v1::TaskFailure& first = job.failures(0);  // perhaps of a job that a task submitted
+  std::string name = StrCat(first.task().job(), " ", Handle(first));
+  text += StrCat("  what it wrote:  taskctl task logs ", name, "\n");
+  text += StrCat("  every attempt:  taskctl task explain ", name, "\n");
   return text;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/client/connection.h"
 #include "cli/client/sink.h"
 #include "cli/client/worker_data.h"
+#include "cli/taskctl/inside_task.h"
 #include "cli/taskctl/interrupt.h"
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/json.h"
@@ -97,13 +98,14 @@ absl::Status ResolveWish(client::Connection& connection, const GetOptions& optio
 
 // Tells what a wait is for, and refuses one that cannot end.
 absl::Status CheckComing(Context& context, client::Connection& connection,
-                         const GetOptions& options, ObjectId object) {
+                         const GetOptions& options, ObjectId object, bool& available) {
   v1::GetObjectRequest request;
   request.mutable_object()->set_job(object.job);
   request.mutable_object()->set_ordinal(object.ordinal);
   absl::StatusOr<v1::ObjectInfo> info = connection.GetObject(request);
   if (!info.ok()) return info.status();
-  if (info->available()) return absl::OkStatus();
+  available = info->available();
+  if (available) return absl::OkStatus();
   std::string state = ShortName(*v1::TaskState_descriptor()->FindValueByNumber(
       v1::TaskState_IsValid(info->producer_state()) ? info->producer_state()
                                                     : v1::TASK_STATE_UNSPECIFIED));
@@ -126,11 +128,13 @@ absl::Status CheckComing(Context& context, client::Connection& connection,
 // Wants the object, fetches it, and starts over while its holders fail.
 absl::StatusOr<client::FetchResult> Fetch(client::ClientSession& session, Wish wish,
                                           client::ObjectFetch& fetch) {
+  const ObjectId object = wish.spec.object;
   for (uint64_t give_up = 0;;) {
-    absl::StatusOr<v1::ObjectUpdate> update =
-        session.AwaitObject(wish.spec.object, wish.deadline_ns);
+    absl::StatusOr<v1::ObjectUpdate> update = session.AwaitObject(object, wish.deadline_ns);
     if (!update.ok()) return update.status();
     wish.spec.version = update->version();
+    if (update->has_behind())
+      wish.spec.object = {update->behind().job(), update->behind().ordinal()};
     wish.spec.addresses = {update->data_addresses().begin(), update->data_addresses().end()};
     absl::StatusOr<client::FetchResult> result = fetch.From(wish.spec);
     if (result.ok() || !absl::IsUnavailable(result.status())) return result;
@@ -163,7 +167,10 @@ void Get(Context& context, const GetOptions& options) {
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
   absl::Status status = ResolveWish(**connection, options, &*wish);
-  if (status.ok()) status = CheckComing(context, **connection, options, wish->spec.object);
+  bool available = false;
+  if (status.ok())
+    status = CheckComing(context, **connection, options, wish->spec.object, available);
+  if (status.ok() && !available) status = AwaitInside({wish->spec.object});
   if (!status.ok()) return context.Fail(status);
   absl::StatusOr<std::unique_ptr<client::Sink>> sink =
       to_file ? client::MakeFileSink(options.file) : client::MakeDescriptorSink(STDOUT_FILENO);
@@ -195,6 +202,43 @@ void Get(Context& context, const GetOptions& options) {
   if (to_file) PrintFetched(context, options, *wish, *result);
 }
 
+struct AwaitOptions {
+  std::string job;
+  std::vector<std::string> names;
+};
+
+// Outside of tasks one after the other is as good as all at once.
+absl::Status AwaitAll(client::Connection& connection, client::ClientSession& session,
+                      const AwaitOptions& options) {
+  absl::StatusOr<JobId> job = ResolveOneJob(connection, options.job);
+  if (!job.ok()) return job.status();
+  std::vector<ObjectId> objects;
+  for (const std::string& name : options.names) {
+    absl::StatusOr<v1::ResolvedName> resolved = ResolveName(connection, *job, name);
+    if (!resolved.ok()) return resolved.status();
+    if (!resolved->is_object())
+      return absl::InvalidArgumentError(StrCat("'", name, "' is a task: name one of its outputs"));
+    objects.push_back({resolved->object().job(), resolved->object().ordinal()});
+  }
+  if (absl::Status status = AwaitInside(objects); !status.ok()) return status;
+  for (ObjectId object : objects) {
+    absl::StatusOr<v1::ObjectUpdate> update = session.AwaitObject(object);
+    if (!update.ok()) return update.status();
+  }
+  return absl::OkStatus();
+}
+
+void Await(Context& context, const AwaitOptions& options) {
+  InterruptGuard guard;
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  client::ClientSession session(**connection, {});
+  InterruptAction action(guard, [&] { session.Interrupt(); });
+  absl::Status status = AwaitAll(**connection, session, options);
+  if (!status.ok()) context.Fail(status);
+}
+
 }  // namespace
 
 void AddObjectCommands(CLI::App& app, Context& context) {
@@ -221,6 +265,17 @@ void AddObjectCommands(CLI::App& app, Context& context) {
       "  taskctl object get 3 'map[3].p' --part 2 | sort | head\n  taskctl object get 3 big.bin "
       "--range 0-1023 | xxd");
   get->callback([&context, options] { Get(context, *options); });
+
+  auto awaited = std::make_shared<AwaitOptions>();
+  CLI::App* await = object->add_subcommand(
+      "await",
+      "Wait until objects are there; a task that waits so gives its cpus to others meanwhile");
+  await->add_option("JOB", awaited->job, "3 or last")->required();
+  await->add_option("NAME", awaited->names, "As in top.words or 'merge[3].c'")->required();
+  await->footer(
+      "\nExamples:\n  job=$(taskctl submit --early part.yaml -q) && taskctl object await $job "
+      "sum.v");
+  await->callback([&context, awaited] { Await(context, *awaited); });
 }
 
 }  // namespace taskd::cli

@@ -8,6 +8,7 @@
 #include "cli/client/client_session.h"
 #include "cli/client/connection.h"
 #include "cli/client/load_graph.h"
+#include "cli/taskctl/inside_task.h"
 #include "cli/taskctl/interrupt.h"
 #include "cli/taskctl/job_flags.h"
 #include "cli/taskctl/jobs.h"
@@ -24,6 +25,8 @@ struct SubmitOptions {
   std::vector<std::string> defines;
   JobFlags job;
   std::string timeout;
+  bool outside = false;  // inside of a task, too, a job of its own
+  InsideOptions inside;
 };
 
 std::string UserName() {
@@ -38,14 +41,18 @@ std::string NameOfFile(std::string_view file) {
   return std::string(dot == 0 ? file : file.substr(0, dot));
 }
 
-absl::StatusOr<client::Submission> MakeSubmission(const SubmitOptions& options) {
+absl::StatusOr<client::LoadedGraph> Load(const SubmitOptions& options) {
   absl::StatusOr<client::Defines> defines = client::ParseDefines(options.defines);
   if (!defines.ok()) return defines.status();
+  return client::LoadGraph(options.file, *defines);
+}
+
+absl::StatusOr<client::Submission> MakeSubmission(const SubmitOptions& options) {
   client::Submission submission;
   submission.name = NameOfFile(options.file);
   submission.owner = UserName();
   if (absl::Status status = Apply(options.job, &submission); !status.ok()) return status;
-  absl::StatusOr<client::LoadedGraph> graph = client::LoadGraph(options.file, *defines);
+  absl::StatusOr<client::LoadedGraph> graph = Load(options);
   if (!graph.ok()) return graph.status();
   auto frames = std::make_shared<std::vector<std::string>>(std::move(graph->frames));
   submission.batches = static_cast<uint32_t>(frames->size());
@@ -70,7 +77,32 @@ absl::StatusOr<JobId> Submit(Context& context, client::Connection& connection,
   return job;
 }
 
+// Inside of a task. What is only of jobs of their own is refused.
+void RunOrSubmitInside(Context& context, client::TaskSocket& task, const SubmitOptions& options,
+                       bool wait) {
+  const JobFlags& job = options.job;
+  if (job.name || job.owner || job.priority || job.weight || job.max_running || job.ttl ||
+      job.ephemeral || !options.timeout.empty()) {
+    return context.Fail(
+        kExitUsage, absl::InvalidArgumentError(
+                        "inside of a task the graph becomes part of the task's own job, with its "
+                        "name, owner and limits: leave these flags out, or give --outside"));
+  }
+  absl::StatusOr<client::LoadedGraph> graph = Load(options);
+  if (!graph.ok()) return context.Fail(kExitUsage, graph.status());
+  InsideOptions inside = options.inside;
+  inside.wait = wait;
+  SubmitInside(context, task, *graph, inside);
+}
+
 void RunOrSubmit(Context& context, const SubmitOptions& options, bool wait) {
+  std::unique_ptr<client::TaskSocket> task = client::TaskSocket::FromEnvironment();
+  if (task != nullptr && !options.outside) return RunOrSubmitInside(context, *task, options, wait);
+  if (options.inside.early || !options.inside.delegated.empty()) {
+    return context.Fail(kExitUsage,
+                        absl::InvalidArgumentError("--early and --delegate are for what a task "
+                                                   "submits, and this is not inside of one"));
+  }
   absl::StatusOr<uint64_t> timeout_ns =
       options.timeout.empty() ? 0 : ParseDuration(options.timeout);
   if (!timeout_ns.ok()) return context.Fail(kExitUsage, timeout_ns.status());
@@ -114,6 +146,12 @@ CLI::App* AddCommon(CLI::App& app, const char* verb, const char* help, SubmitOpt
       ->type_name("N");
   sub->add_option("--max-running", job.max_running, "At most so many of its tasks at once")
       ->type_name("N");
+  sub->add_option("--delegate", options.inside.delegated,
+                  "Inside of a task: its OUTPUT is this object of the graph")
+      ->type_name("OUTPUT=OBJECT")
+      ->allow_extra_args(false);
+  sub->add_flag("--outside", options.outside,
+                "Inside of a task: as a job of its own, which the task's end does not touch");
   sub->add_option("--ttl", job.ttl, "Forget it, and its results, so long after its end, as in 1h")
       ->type_name("TIME");
   return sub;
@@ -141,6 +179,8 @@ void AddRunCommands(CLI::App& app, Context& context) {
   auto submitted = std::make_shared<SubmitOptions>();
   CLI::App* submit =
       AddCommon(app, "submit", "Submit a graph and print the number of its job", *submitted);
+  submit->add_flag("--early", submitted->inside.early,
+                   "Inside of a task: start it now, not when the task has succeeded");
   submit->footer("\nExamples:\n  job=$(taskctl submit words.yaml -q) && taskctl job wait $job");
   submit->callback([&context, submitted] { RunOrSubmit(context, *submitted, false); });
 }
