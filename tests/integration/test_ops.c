@@ -164,3 +164,41 @@ TASKD_OP_FUNCTION int come_back_twice(taskd_op* op) {
   if (fork() < 0) return 1;
   return noop(op);
 }
+
+/* The graph that $graph names has four objects of one byte, and one of them all. */
+static char* read_graph(taskd_op* op, uint64_t* size) {
+  FILE* file = fopen(taskd_find_arg(op, "graph"), "rb");
+  char* bytes = malloc(1 << 20);
+  *size = file == NULL ? 0 : fread(bytes, 1, 1 << 20, file);
+  if (file != NULL) fclose(file);
+  if (taskd_find_arg(op, "bad") != NULL) bytes[0] = 'x';
+  return bytes;
+}
+
+TASKD_OP_FUNCTION int ask(taskd_op* op) {
+  uint64_t size;
+  char* graph = read_graph(op, &size);
+  uint32_t job = 0;
+  int failed = op->submit(op, graph, size, 1, &job);
+  free(graph);
+  if (failed) return 1;
+  taskd_object first[2] = {{job, 0}, {job, 3}}, all = {job, 4}, none = {job, 99};
+  if (op->await(op, first, 2) != 0) return 2;
+  const taskd_view* one = op->get(op, first[1]);
+  if (one == NULL || one->size != 1 || *(const char*)one->data != '4') return 3;
+  const taskd_view* view = op->get(op, all);
+  if (view == NULL || op->get(op, none) != NULL) return 4;
+  void* out = op->alloc(op, 0, view->size);
+  if (out == NULL) return 5;
+  memcpy(out, view->data, view->size);
+  return 0;
+}
+
+TASKD_OP_FUNCTION int hand_on(taskd_op* op) {
+  uint64_t size;
+  char* graph = read_graph(op, &size);
+  int failed = op->submit(op, graph, size, 0, NULL);
+  free(graph);
+  if (failed || op->delegate(op, 7, 4) == 0) return 1;
+  return op->delegate(op, 0, 4);
+}

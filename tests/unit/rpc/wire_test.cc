@@ -117,7 +117,8 @@ TEST(Wire, OutcomesComeBackAsTheyWere) {
   a.message = "what failed";
   a.run_ns = 6;
   a.fetched_bytes = 7;
-  a.outputs = {{8, 9}, {10, 11}};
+  a.outputs = {{8, 9}, {10, 11}, {0, 0, 0}, {0, 0, 12}};
+  a.submitted = 13;
   a.bad_holders = {{{{1, 2}, 3}, {4, 5}, true}};
   v1::Outcome wire;
   Encode(a, &wire);
@@ -132,6 +133,7 @@ TEST(Wire, OutcomesComeBackAsTheyWere) {
   EXPECT_EQ(b->run_ns, a.run_ns);
   EXPECT_EQ(b->fetched_bytes, a.fetched_bytes);
   EXPECT_EQ(b->outputs, a.outputs);
+  EXPECT_EQ(b->submitted, a.submitted);
   EXPECT_EQ(b->bad_holders, a.bad_holders);
 }
 
