@@ -49,6 +49,7 @@ class Connection {
   absl::StatusOr<v1::JobInfo> CancelTasks(const v1::CancelTasksRequest& request);
   absl::StatusOr<v1::JobInfo> RetryTasks(const v1::RetryTasksRequest& request);
   absl::StatusOr<v1::TaskList> ListTasks(const v1::ListTasksRequest& request);
+  absl::StatusOr<v1::ObjectList> ListObjects(const v1::ListObjectsRequest& request);
   absl::StatusOr<v1::ResolvedName> ResolveName(const v1::ResolveNameRequest& request);
   absl::StatusOr<v1::TaskExplanation> ExplainTask(const v1::ExplainTaskRequest& request);
   absl::StatusOr<v1::ObjectInfo> GetObject(const v1::GetObjectRequest& request);

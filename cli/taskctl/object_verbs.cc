@@ -1,9 +1,12 @@
-// taskctl object get
+// taskctl object get | list | await
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -97,8 +100,8 @@ absl::Status ResolveWish(client::Connection& connection, const GetOptions& optio
 }
 
 // Tells what a wait is for, and refuses one that cannot end.
-absl::Status CheckComing(Context& context, client::Connection& connection,
-                         const GetOptions& options, ObjectId object, bool& available) {
+absl::Status CheckComing(Context& context, client::Connection& connection, const std::string& name,
+                         ObjectId object, bool& available) {
   v1::GetObjectRequest request;
   request.mutable_object()->set_job(object.job);
   request.mutable_object()->set_ordinal(object.ordinal);
@@ -110,18 +113,18 @@ absl::Status CheckComing(Context& context, client::Connection& connection,
       v1::TaskState_IsValid(info->producer_state()) ? info->producer_state()
                                                     : v1::TASK_STATE_UNSPECIFIED));
   if (info->producer_state() == v1::TASK_FAILED || info->producer_state() == v1::TASK_CANCELLED) {
-    std::string task = options.name.substr(0, options.name.rfind('.'));
+    std::string task = name.substr(0, name.rfind('.'));
     absl::Status status(
         info->producer_state() == v1::TASK_FAILED ? absl::StatusCode::kInternal
                                                   : absl::StatusCode::kCancelled,
-        StrCat("'", options.name, "' was not made: its task ",
+        StrCat("'", name, "' was not made: its task ",
                state == "failed" ? "has failed" : "was cancelled", "; see `taskctl task explain ",
                object.job, " ", ShellQuote(task), "`"));
     return status;
   }
   Note(context, info->producer_state() == v1::TASK_DONE
-                    ? StrCat("'", options.name, "' was freed: it is made again")
-                    : StrCat("waiting for '", options.name, "': its task is ", state));
+                    ? StrCat("'", name, "' was freed: it is made again")
+                    : StrCat("waiting for '", name, "': its task is ", state));
   return absl::OkStatus();
 }
 
@@ -146,60 +149,188 @@ absl::StatusOr<client::FetchResult> Fetch(client::ClientSession& session, Wish w
   }
 }
 
-void PrintFetched(const Context& context, const GetOptions& options, const Wish& wish,
-                  const client::FetchResult& result) {
+void PrintFetched(const Context& context, const std::string& name, const std::string& file,
+                  const Wish& wish, const client::FetchResult& result) {
   if (context.format == OutputFormat::kJson) {
-    PrintOut(StrCat("{\"name\":", JsonString(options.name), ",\"job\":", wish.spec.object.job,
+    PrintOut(StrCat("{\"name\":", JsonString(name), ",\"job\":", wish.spec.object.job,
                     ",\"object\":", wish.spec.object.ordinal, ",\"version\":", result.version,
-                    ",\"size_bytes\":", result.size_bytes, ",\"file\":", JsonString(options.file),
-                    "}\n"));
+                    ",\"size_bytes\":", result.size_bytes, ",\"file\":", JsonString(file), "}\n"));
   } else {
-    Note(context, StrCat("wrote ", FormatBytes(result.size_bytes), " to ", options.file));
+    Note(context, StrCat("wrote ", FormatBytes(result.size_bytes), " to ", file));
+  }
+}
+
+// What `object get` needs for one object after the other.
+class Getter {
+ public:
+  Getter(Context& context, client::Connection& connection)
+      : context_(context), connection_(connection), session_(connection, {}) {}
+
+  void Interrupt() {
+    interrupted_ = true;
+    session_.Interrupt();
+  }
+
+  // `file` empty or "-": stdout. False: it failed, and that is said.
+  bool Get(const std::string& name, const std::string& file, const Wish& wish) {
+    const bool to_file = !file.empty() && file != "-";
+    bool available = false;
+    absl::Status status = CheckComing(context_, connection_, name, wish.spec.object, available);
+    if (status.ok() && !available) status = AwaitInside({wish.spec.object});
+    if (!status.ok()) return Fail(status);
+    absl::StatusOr<std::unique_ptr<client::Sink>> sink =
+        to_file ? client::MakeFileSink(file) : client::MakeDescriptorSink(STDOUT_FILENO);
+    if (!sink.ok()) return context_.Fail(kExitUsage, sink.status()), false;
+    ByteProgress progress(STDERR_FILENO, !to_file || context_.format != OutputFormat::kTable);
+    client::ObjectFetch fetch(
+        connection_.access().client_key, **sink, interrupted_,
+        [&](uint64_t bytes, uint64_t total) { progress.Update(io::NowNs(), bytes, total); });
+    absl::StatusOr<client::FetchResult> result = Fetch(session_, wish, fetch);
+    progress.Finish();
+    if (absl::IsOutOfRange(result.status())) {
+      return context_.Fail(kExitNotFound, absl::NotFoundError(StrCat(
+                                              "'", name, "': ", ToStd(result.status().message())))),
+             false;
+    }
+    if (absl::IsDeadlineExceeded(result.status())) {
+      return Fail(absl::DeadlineExceededError(
+          StrCat("'", name, "' was not there in time; see `taskctl job show ", wish.spec.object.job,
+                 "`")));
+    }
+    if (!result.ok()) return Fail(result.status());
+    if (to_file) PrintFetched(context_, name, file, wish, *result);
+    return true;
+  }
+
+ private:
+  bool Fail(const absl::Status& status) {
+    context_.Fail(status);
+    return false;
+  }
+
+  Context& context_;
+  client::Connection& connection_;
+  client::ClientSession session_;
+  std::atomic<bool> interrupted_ = false;
+};
+
+// Visits every object that the pattern names, in their order.
+absl::Status ForObjects(client::Connection& connection, JobId job, const std::string& pattern,
+                        const std::function<bool(const v1::ObjectInfo&)>& visit) {
+  v1::ListObjectsRequest request;
+  request.set_job(job);
+  request.set_pattern(pattern);
+  do {
+    absl::StatusOr<v1::ObjectList> page = connection.ListObjects(request);
+    if (!page.ok()) return page.status();
+    for (const v1::ObjectInfo& object : page->objects()) {
+      if (!visit(object)) return absl::OkStatus();
+    }
+    request.set_cursor(page->next_cursor());
+  } while (request.cursor() != 0);
+  return absl::OkStatus();
+}
+
+// An object's name as that of a file: "map[3].p" is one, what has slashes is not.
+std::string FileName(std::string_view name) {
+  std::string file = Printable(name);
+  std::replace(file.begin(), file.end(), '/', '_');
+  return file;
+}
+
+// All that the name says, each as a file of the folder. What fails is said, and the others follow.
+void GetMany(Context& context, client::Connection& connection, Getter& getter,
+             const GetOptions& options, const Wish& wish) {
+  absl::StatusOr<JobId> job = ResolveOneJob(connection, options.job);
+  if (!job.ok()) return context.Fail(job.status());
+  std::vector<std::pair<std::string, ObjectId>> objects;
+  absl::Status status =
+      ForObjects(connection, *job, options.name, [&](const v1::ObjectInfo& object) {
+        objects.emplace_back(object.name(),
+                             ObjectId{object.object().job(), object.object().ordinal()});
+        return true;
+      });
+  if (!status.ok()) return context.Fail(status);
+  std::error_code error;
+  std::filesystem::create_directories(options.file, error);
+  if (error) {
+    return context.Fail(
+        kExitUsage, absl::InvalidArgumentError(
+                        StrCat("cannot make the folder ", options.file, ": ", error.message())));
+  }
+  for (const auto& [name, object] : objects) {
+    Wish one = wish;
+    one.spec.object = object;
+    const std::string file =
+        StrCat(options.file, options.file.ends_with('/') ? "" : "/", FileName(name));
+    if (!getter.Get(name, file, one) && context.exit_code == kExitInterrupted) return;
   }
 }
 
 void Get(Context& context, const GetOptions& options) {
   absl::StatusOr<Wish> wish = ParseWish(options);
   if (!wish.ok()) return context.Fail(kExitUsage, wish.status());
-  bool to_file = !options.file.empty() && options.file != "-";
   InterruptGuard guard;
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
+  Getter getter(context, **connection);
+  InterruptAction action(guard, [&] { getter.Interrupt(); });
+  std::error_code error;
+  if (options.file.ends_with('/') || std::filesystem::is_directory(options.file, error)) {
+    if (wish->has_part) {
+      return context.Fail(kExitUsage,
+                          absl::InvalidArgumentError(
+                              "--part is of one object: name it, and a file with --out-file"));
+    }
+    return GetMany(context, **connection, getter, options, *wish);
+  }
   absl::Status status = ResolveWish(**connection, options, &*wish);
-  bool available = false;
-  if (status.ok())
-    status = CheckComing(context, **connection, options, wish->spec.object, available);
-  if (status.ok() && !available) status = AwaitInside({wish->spec.object});
   if (!status.ok()) return context.Fail(status);
-  absl::StatusOr<std::unique_ptr<client::Sink>> sink =
-      to_file ? client::MakeFileSink(options.file) : client::MakeDescriptorSink(STDOUT_FILENO);
-  if (!sink.ok()) return context.Fail(kExitUsage, sink.status());
+  getter.Get(options.name, options.file, *wish);
+}
 
-  std::atomic<bool> interrupted = false;
-  client::ClientSession session(**connection, {});
-  InterruptAction action(guard, [&] {
-    interrupted = true;
-    session.Interrupt();
-  });
-  ByteProgress progress(STDERR_FILENO, !to_file || context.format != OutputFormat::kTable);
-  client::ObjectFetch fetch(
-      (*connection)->access().client_key, **sink, interrupted,
-      [&](uint64_t bytes, uint64_t total) { progress.Update(io::NowNs(), bytes, total); });
-  absl::StatusOr<client::FetchResult> result = Fetch(session, *wish, fetch);
-  progress.Finish();
-  if (absl::IsOutOfRange(result.status())) {
-    return context.Fail(
-        kExitNotFound,
-        absl::NotFoundError(StrCat("'", options.name, "': ", ToStd(result.status().message()))));
-  }
-  if (absl::IsDeadlineExceeded(result.status())) {
-    return context.Fail(absl::DeadlineExceededError(
-        StrCat("'", options.name, "' was not there in time; see `taskctl job show ",
-               wish->spec.object.job, "`")));
-  }
-  if (!result.ok()) return context.Fail(result.status());
-  if (to_file) PrintFetched(context, options, *wish, *result);
+struct ListOptions {
+  std::string job;
+  std::string pattern;
+  uint64_t limit = 1000;
+};
+
+std::string StateOf(const v1::ObjectInfo& object) {
+  if (object.available()) return "available";
+  if (object.producer_state() == v1::TASK_DONE) return object.version() == 0 ? "lost" : "freed";
+  if (object.producer_state() == v1::TASK_FAILED || object.producer_state() == v1::TASK_CANCELLED)
+    return NameOf(object.producer_state());
+  return "to come";
+}
+
+void List(Context& context, const ListOptions& options) {
+  absl::StatusOr<std::unique_ptr<client::Connection>> connection =
+      client::Connection::Open(context.dir);
+  if (!connection.ok()) return context.Fail(connection.status());
+  absl::StatusOr<JobId> job = ResolveOneJob(**connection, options.job);
+  if (!job.ok()) return context.Fail(job.status());
+  ListWriter writer(context, "objects",
+                    {{"OBJECT", Column::kLeft, true},
+                     {"STATE"},
+                     {"SIZE", Column::kRight},
+                     {"WORKERS", Column::kLeft, true}});
+  bool more = false;
+  absl::Status status =
+      ForObjects(**connection, *job, options.pattern, [&](const v1::ObjectInfo& object) {
+        more = options.limit != 0 && writer.count() == options.limit;
+        if (more) return false;
+        std::string workers;
+        for (const std::string& name : object.workers())
+          workers += StrCat(workers.empty() ? "" : ", ", name);
+        writer.Add(object, object.name(),
+                   {object.name(), StateCell(StateOf(object)),
+                    object.version() == 0 ? "" : FormatBytes(object.size_bytes()), workers});
+        return true;
+      });
+  if (!status.ok()) return context.Fail(status);
+  writer.End(options.pattern.empty() ? "the job has no objects" : "no object matches");
+  if (more) Note(context, StrCat("the first ", writer.count(), " objects; --limit 0 shows all"));
 }
 
 struct AwaitOptions {
@@ -242,7 +373,7 @@ void Await(Context& context, const AwaitOptions& options) {
 }  // namespace
 
 void AddObjectCommands(CLI::App& app, Context& context) {
-  CLI::App* object = app.add_subcommand("object", "Read results");
+  CLI::App* object = app.add_subcommand("object", "List and read results");
   object->require_subcommand(1);
   auto options = std::make_shared<GetOptions>();
   CLI::App* get = object->add_subcommand("get",
@@ -252,8 +383,10 @@ void AddObjectCommands(CLI::App& app, Context& context) {
   get->add_option("NAME", options->name,
                   "As in top.words, 'merge[3].c', or 'map[3].p[2]' for its part 2")
       ->required();
-  get->add_option("-O,--out-file", options->file,
-                  "Write to this file, which appears when it is complete (default: stdout)");
+  get->add_option(
+      "-O,--out-file", options->file,
+      "Write to this file, which appears when it is complete (default: stdout); a FOLDER/ gets all "
+      "objects that NAME matches, as in 'merge[*].c'");
   get->add_option("-p,--part", options->part, "One part of it: 0, 1, 2 ...");
   get->add_option("-r,--range", options->range,
                   "Bytes a to b, both included, as in 0-99; a- for all from a on");
@@ -263,8 +396,17 @@ void AddObjectCommands(CLI::App& app, Context& context) {
       "\nExamples:\n  taskctl object get last top.words\n  taskctl object get 3 'merge[3].c' -O "
       "merge-3.txt\n"
       "  taskctl object get 3 'map[3].p' --part 2 | sort | head\n  taskctl object get 3 big.bin "
-      "--range 0-1023 | xxd");
+      "--range 0-1023 | xxd\n  taskctl object get 3 'merge[*].c' -O results/");
   get->callback([&context, options] { Get(context, *options); });
+
+  auto listed = std::make_shared<ListOptions>();
+  CLI::App* list = object->add_subcommand("list", "Objects of a job: how large, and where");
+  list->add_option("JOB", listed->job, "3 or last")->required();
+  list->add_option("PATTERN", listed->pattern, "Only these, as in 'merge[*].c'");
+  list->add_option("-n,--limit", listed->limit, "At most so many; 0: all")->capture_default_str();
+  list->footer(
+      "\nExamples:\n  taskctl object list last\n  taskctl object list 3 'map[*].p' -o json");
+  list->callback([&context, listed] { List(context, *listed); });
 
   auto awaited = std::make_shared<AwaitOptions>();
   CLI::App* await = object->add_subcommand(

@@ -105,6 +105,13 @@ class AdminService::Service final : public v1::Admin::CallbackService {
     });
   }
 
+  Reactor* ListObjects(Context* context, const v1::ListObjectsRequest* request,
+                       v1::ObjectList* to) override {
+    return Answer(context, [this, request, to](const SchedulerCore& core, uint64_t now_ns) {
+      return scheduler::ListObjects(core, *jobs_, Describe(core, now_ns), *request, to);
+    });
+  }
+
   Reactor* ResolveName(Context* context, const v1::ResolveNameRequest* request,
                        v1::ResolvedName* to) override {
     Reactor* reactor = context->DefaultReactor();

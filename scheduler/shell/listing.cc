@@ -39,26 +39,33 @@ absl::Status Forgotten(JobId job) {
                                     job, " tells what is left"));
 }
 
+// Visits ordinals of `runs` from `cursor` on, until `visit` says stop or too many were looked at. The
+// ordinal to go on with; 0: it was the last.
+template <class Visit>
+Ordinal VisitRuns(const std::vector<graph::Run>& runs, Ordinal cursor, Visit visit) {
+  uint32_t looked = 0;
+  for (const graph::Run& run : runs) {
+    uint32_t i = cursor <= run.first ? 0 : (cursor - run.first + run.stride - 1) / run.stride;
+    for (; i < run.count; ++i) {
+      const Ordinal ordinal = run.first + i * run.stride;
+      if (looked++ == limits::kQueryRecords || !visit(ordinal)) return ordinal;
+    }
+  }
+  return 0;
+}
+
 absl::Status ListMatching(const SchedulerCore& core, const Describer& describe,
                           const v1::ListTasksRequest& request, uint32_t mask,
                           const JobRecord& record, v1::TaskList* to) {
   auto runs = record.MatchTasks(request.pattern());
   if (!runs.ok()) return runs.status();
-  uint32_t looked = 0, limit = PageSize(request.limit());
-  for (const graph::Run& run : *runs) {
-    uint32_t i = request.cursor() <= run.first
-                     ? 0
-                     : (request.cursor() - run.first + run.stride - 1) / run.stride;
-    for (; i < run.count; ++i) {
-      Ordinal ordinal = run.first + i * run.stride;
-      if (looked++ == limits::kQueryRecords || static_cast<uint32_t>(to->tasks_size()) == limit) {
-        to->set_next_cursor(ordinal);
-        return absl::OkStatus();
-      }
-      auto task = core.GetTask({request.job(), ordinal});
-      if (task && In(mask, task->state)) describe.Task(*task, to->add_tasks());
-    }
-  }
+  const uint32_t limit = PageSize(request.limit());
+  to->set_next_cursor(VisitRuns(*runs, request.cursor(), [&](Ordinal ordinal) {
+    if (static_cast<uint32_t>(to->tasks_size()) == limit) return false;
+    auto task = core.GetTask({request.job(), ordinal});
+    if (task && In(mask, task->state)) describe.Task(*task, to->add_tasks());
+    return true;
+  }));
   return absl::OkStatus();
 }
 
@@ -112,6 +119,26 @@ absl::Status ListTasks(const SchedulerCore& core, const JobStore& jobs, const De
   } while (cursor != 0 && static_cast<uint32_t>(to->tasks_size()) < limit &&
            looked < limits::kQueryRecords);
   to->set_next_cursor(cursor);
+  return absl::OkStatus();
+}
+
+absl::Status ListObjects(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
+                         const v1::ListObjectsRequest& request, v1::ObjectList* to) {
+  auto record = jobs.Find(request.job());
+  if (record == nullptr) return NoRecord(jobs, request.job());
+  std::vector<graph::Run> runs = {{0, record->object_count(), 1}};
+  if (!request.pattern().empty()) {
+    auto matching = record->MatchObjects(request.pattern());
+    if (!matching.ok()) return matching.status();
+    runs = *std::move(matching);
+  }
+  const uint32_t limit = PageSize(request.limit());
+  to->set_next_cursor(VisitRuns(runs, request.cursor(), [&](Ordinal ordinal) {
+    if (static_cast<uint32_t>(to->objects_size()) == limit) return false;
+    if (auto object = core.GetObject({request.job(), ordinal}))
+      describe.Object(*object, to->add_objects());
+    return true;
+  }));
   return absl::OkStatus();
 }
 

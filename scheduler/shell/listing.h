@@ -15,6 +15,8 @@ namespace taskd::scheduler {
 // On the core thread.
 absl::Status ListJobs(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                       const v1::ListJobsRequest& request, v1::JobList* to);
+absl::Status ListObjects(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
+                         const v1::ListObjectsRequest& request, v1::ObjectList* to);
 absl::Status ListTasks(const SchedulerCore& core, const JobStore& jobs, const Describer& describe,
                        const v1::ListTasksRequest& request, v1::TaskList* to);
 absl::Status NoTask(const SchedulerCore& core, TaskId task);

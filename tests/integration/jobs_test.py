@@ -8,6 +8,31 @@ from harness import ClusterTest, Gate, alive, until
 
 
 class JobsTest(ClusterTest):
+    def test_objects_are_listed_and_saved_together(self):
+        job, _ = self.cluster.run_graph("""
+taskd: 1
+tasks:
+- {name: a, over: {i: 0..2}, sh: 'printf a$i > o; head -c $((i * 100000)) /dev/zero >> o', out: {o: o}}
+- {name: b, sh: 'printf b > o', out: {o: o}}
+- {name: c, in: {x: b.o}, sh: 'cat "$in_x" > o', out: {o: o}}
+want: ["a[*].o", c.o]
+""")
+        listed = self.cluster.json("object", "list", job)["objects"]
+        self.assertEqual([o["name"] for o in listed], ["a[0].o", "a[1].o", "a[2].o", "b.o", "c.o"])
+        self.assertEqual([(o["available"], int(o["size_bytes"])) for o in listed[:3]], [(True, 2), (True, 100002), (True, 200002)])
+        self.assertTrue(all(o["workers"] for o in listed[:3]))
+        self.assertEqual(self.cluster.ctl("-q", "object", "list", job, "a[1..2].o").text.split(), ["a[1].o", "a[2].o"])
+        self.assertIn("the first 2 objects", self.cluster.ctl("object", "list", job, "-n", 2).error)
+        self.assertIn("freed", self.cluster.ctl("object", "list", job, "b.o").text)
+        folder = self.cluster.files / "saved"
+        self.cluster.ctl("object", "get", job, "a[*].o", "-O", f"{folder}/")
+        self.assertEqual({f.name: f.stat().st_size for f in folder.iterdir()}, {"a[0].o": 2, "a[1].o": 100002, "a[2].o": 200002})
+        self.cluster.ctl("object", "get", job, "c.o", "-O", folder)      # a folder that is there
+        self.assertEqual((folder / "c.o").read_bytes(), b"b")
+        self.assert_says(self.cluster.ctl("object", "get", job, "a[*].o", "-p", 0, "-O", folder, code=2), "--part is of one object")
+        self.assert_says(self.cluster.ctl("object", "list", job, "nowhere.o", code=3), "nowhere")
+        self.assert_says(self.cluster.ctl("object", "list", 4_000_000, code=3), "no job 4000000")
+
     def test_log_is_followed(self):
         gate = Gate(self.cluster)
         job = self.cluster.submit(f"""
