@@ -24,7 +24,7 @@ ExecError StoreError(const absl::Status& status) {
 }  // namespace
 
 AttemptFolder::~AttemptFolder() {
-  RemoveTree(path_);
+  if (made_) pool_.GiveBack(path_);
   if (memory_made_) RemoveTree(memory_path_);
 }
 
@@ -37,8 +37,8 @@ ExecError AttemptFolder::Stage(const CommandPlan& plan) {
                      "; {path} inputs must be visible on every worker")};
     }
   }
-  if (mkdir(path_.c_str(), 0700) != 0)
-    return StoreError(io::ErrnoStatus("make the folder", path_, errno));
+  made_ = true;
+  if (absl::Status taken = pool_.Take(path_); !taken.ok()) return StoreError(taken);
   for (const std::string& folder : plan.folders) {
     const std::string path = path_ + "/" + folder;
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -183,7 +183,7 @@ absl::StatusOr<StoredOutput> AttemptFolder::CollectParts(const CommandPlan::Outp
 }
 
 absl::StatusOr<int> AttemptFolder::OpenOutput(const std::string& file) const {
-  int folder = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int folder = open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   for (size_t begin = 0; folder >= 0;) {
     const size_t slash = file.find('/', begin);
     const std::string part = file.substr(begin, slash == std::string::npos ? slash : slash - begin);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "worker/exec/command_plan.h"
+#include "worker/exec/folder_pool.h"
 #include "worker/exec/request.h"
 #include "worker/store/store.h"
 
@@ -15,9 +16,9 @@ namespace taskd::worker {
 class AttemptFolder {
  public:
   // `memory_path`: a name for a folder of the attempt on the tmpfs of the store; empty: there is none.
-  AttemptFolder(Store& store, std::string path, std::string memory_path)
-      : store_(store), path_(std::move(path)), memory_path_(std::move(memory_path)) {}
-  ~AttemptFolder();  // removes it
+  AttemptFolder(Store& store, FolderPool& pool, std::string path, std::string memory_path)
+      : store_(store), pool_(pool), path_(std::move(path)), memory_path_(std::move(memory_path)) {}
+  ~AttemptFolder();  // gives it back
   AttemptFolder(const AttemptFolder&) = delete;
   AttemptFolder& operator=(const AttemptFolder&) = delete;
 
@@ -56,8 +57,9 @@ class AttemptFolder {
   absl::StatusOr<int> OpenOutput(const std::string& file) const;
 
   Store& store_;
+  FolderPool& pool_;
   const std::string path_, memory_path_;
-  bool memory_made_ = false;
+  bool made_ = false, memory_made_ = false;
   std::vector<Link> links_;
 };
 
