@@ -24,7 +24,8 @@ ExecError StoreError(const absl::Status& status) {
 }  // namespace
 
 AttemptFolder::~AttemptFolder() {
-  if (made_) pool_.GiveBack(path_);
+  if (stdout_fd_ >= 0) close(stdout_fd_);
+  if (made_) pool_.GiveBack(path_, stdout_inode_);
   if (memory_made_) RemoveTree(memory_path_);
 }
 
@@ -38,7 +39,11 @@ ExecError AttemptFolder::Stage(const CommandPlan& plan) {
     }
   }
   made_ = true;
-  if (absl::Status taken = pool_.Take(path_); !taken.ok()) return StoreError(taken);
+  absl::StatusOr<int> taken = pool_.Take(path_, plan.stdout_is_output);
+  if (!taken.ok()) return StoreError(taken.status());
+  stdout_fd_ = *taken;
+  struct stat out;
+  if (stdout_fd_ >= 0 && fstat(stdout_fd_, &out) == 0) stdout_inode_ = out.st_ino;
   for (const std::string& folder : plan.folders) {
     const std::string path = path_ + "/" + folder;
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {

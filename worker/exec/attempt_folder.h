@@ -3,7 +3,9 @@
 #ifndef TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
 #define TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/exec/command_plan.h"
@@ -37,6 +39,8 @@ class AttemptFolder {
                     std::vector<StoredOutput>& outputs);
 
   const std::string& path() const { return path_; }
+  // The file of a stdout that is an output, open for writing, from Stage on; the caller's. -1: there is none.
+  int TakeStdout() { return std::exchange(stdout_fd_, -1); }
 
  private:
   struct Link {
@@ -60,6 +64,8 @@ class AttemptFolder {
   FolderPool& pool_;
   const std::string path_, memory_path_;
   bool made_ = false, memory_made_ = false;
+  int stdout_fd_ = -1;
+  uint64_t stdout_inode_ = 0;
   std::vector<Link> links_;
 };
 

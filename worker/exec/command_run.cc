@@ -123,8 +123,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   ExecError OpenStreams(int& out_write, int& err_write) {
     int ends[2];
     if (plan_.stdout_is_output) {
-      const std::string path = folder_->path() + "/" + kStdoutFile;
-      out_write = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      out_write = folder_->TakeStdout();
     } else if (pipe2(ends, O_CLOEXEC) == 0) {
       out_fd_ = ends[0];
       out_write = ends[1];

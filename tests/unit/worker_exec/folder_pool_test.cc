@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -17,6 +19,7 @@
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "tests/unit/worker_store/temp_dir.h"
+#include "worker/exec/command_plan.h"
 
 namespace taskd::worker {
 namespace {
@@ -25,14 +28,22 @@ namespace fs = std::filesystem;
 
 class FolderPoolTest : public testing::Test {
  protected:
-  // A folder that is as a new one: that is looked at here.
-  std::string Take() {
+  // A folder that is as a new one: that is looked at here. The file is closed at once.
+  std::string Take(bool with_stdout = false) {
     const std::string path = run_ / StrCat("attempt-", ++taken_);
-    EXPECT_TRUE(pool_->Take(path).ok());
-    std::vector<std::string> found;
+    absl::StatusOr<int> fd = pool_->Take(path, with_stdout);
+    EXPECT_TRUE(fd.ok()) << fd.status();
+    EXPECT_EQ(*fd >= 0, with_stdout);
+    std::set<std::string> found, expected{path + "/tmp"};
     for (const auto& entry : fs::recursive_directory_iterator(path))
-      found.push_back(entry.path().string());
-    EXPECT_EQ(found, std::vector<std::string>{path + "/tmp"});
+      found.insert(entry.path().string());
+    if (with_stdout) {
+      expected.insert(StdoutOf(path));
+      EXPECT_EQ(write(*fd, "x", 1), 1);
+      EXPECT_EQ(ReadFile(StdoutOf(path)), "x");
+      close(*fd);
+    }
+    EXPECT_EQ(found, expected);
     for (const std::string& folder : {path, path + "/tmp"}) {
       EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all) << folder;
     }
@@ -41,14 +52,17 @@ class FolderPoolTest : public testing::Test {
 
   // So many that they are looked at when the next one is taken, each left behind as `leave` does it.
   template <class Leave>
-  void Use(Leave&& leave) {
+  void Use(Leave&& leave, bool with_stdout = false) {
     std::vector<std::string> paths;
-    for (uint32_t i = 0; i < limits::kSpareFoldersLooked; ++i) paths.push_back(Take());
+    for (uint32_t i = 0; i < limits::kSpareFoldersLooked; ++i) paths.push_back(Take(with_stdout));
     for (const std::string& path : paths) {
+      const uint64_t inode = with_stdout ? InodeOf(StdoutOf(path)) : 0;
       leave(path);
-      pool_->GiveBack(path);
+      pool_->GiveBack(path, inode);
     }
   }
+
+  static std::string StdoutOf(const std::string& path) { return path + "/" + kStdoutFile; }
 
   static ino_t InodeOf(const std::string& path) {
     struct stat s;
@@ -66,7 +80,7 @@ class FolderPoolTest : public testing::Test {
     return count;
   }
 
-  TempDir run_;
+  TempDir run_, files_;
   std::unique_ptr<FolderPool> pool_ = std::make_unique<FolderPool>();
   uint32_t taken_ = 0;
 };
@@ -110,8 +124,47 @@ TEST_F(FolderPoolTest, WhatIsPutIntoASpareOneIsNeverSeen) {
   std::vector<std::string> old;
   Use([&](const std::string& path) { old.push_back(path); });
   for (const std::string& path : old) WriteFile(path + "/late", "text");
-  Take();
-  EXPECT_FALSE(fs::exists(old.back() + "/late"));
+  Take();  // looks
+  EXPECT_EQ(std::count_if(old.begin(), old.end(), [](auto& p) { return fs::exists(p); }),
+            limits::kSpareFoldersLooked - 1);
+  EXPECT_EQ(Folders(), limits::kSpareFoldersLooked);
+}
+
+TEST_F(FolderPoolTest, TheFileOfAStdoutIsUsedAgainEmpty) {
+  std::set<ino_t> used;
+  Use([&](const std::string& path) { used.insert(InodeOf(StdoutOf(path))); }, true);
+  for (uint32_t i = 0; i < limits::kSpareFoldersLooked / 2; ++i)
+    EXPECT_TRUE(used.contains(InodeOf(StdoutOf(Take(true)))));
+  Take();  // who wants none finds none
+}
+
+TEST_F(FolderPoolTest, AFileThatSomebodyStillHasIsLeftToHim) {
+  std::map<ino_t, int> open_ones;
+  int way = 0;
+  const auto leave = [&](const std::string& path) {
+    const std::string file = StdoutOf(path), other = files_ / StrCat(way);
+    const ino_t inode = InodeOf(file);
+    switch (way++ % 3) {
+      case 0:
+        open_ones[inode] = open(file.c_str(), O_WRONLY | O_CLOEXEC);
+        break;
+      case 1:
+        fs::create_hard_link(file, other);
+        open_ones[inode] = -1;
+        break;
+      case 2:  // another file in its place
+        fs::rename(file, other);
+        WriteFile(file, "text");
+        open_ones[inode] = -1;
+        break;
+    }
+  };
+  Use(leave, true);
+  for (uint32_t i = 0; i < limits::kSpareFoldersLooked; ++i)
+    EXPECT_FALSE(open_ones.contains(InodeOf(StdoutOf(Take(true)))));
+  for (const auto& [inode, fd] : open_ones) {
+    if (fd >= 0) close(fd);
+  }
 }
 
 TEST_F(FolderPoolTest, WhereAProcessIsNobodyElseComes) {
@@ -138,7 +191,7 @@ TEST_F(FolderPoolTest, WhereAProcessIsNobodyElseComes) {
   std::set<ino_t> used;
   for (const std::string& path : paths) {
     used.insert(InodeOf(path));
-    pool_->GiveBack(path);
+    pool_->GiveBack(path, 0);
   }
   // Their inodes live as long as they do, so no new folder has the same.
   EXPECT_EQ(CountReused(used), limits::kSpareFoldersLooked - processes.size());
@@ -158,7 +211,7 @@ TEST_F(FolderPoolTest, WithoutASightOfProcessesNothingIsUsedAgain) {
 TEST_F(FolderPoolTest, KeepsSoManyAndRemovesThemInTheEnd) {
   std::vector<std::string> paths;
   for (uint32_t i = 0; i < limits::kSpareFolders + 5; ++i) paths.push_back(Take());
-  for (const std::string& path : paths) pool_->GiveBack(path);
+  for (const std::string& path : paths) pool_->GiveBack(path, 0);
   EXPECT_EQ(Folders(), limits::kSpareFolders);
   pool_.reset();
   EXPECT_EQ(Folders(), 0u);
