@@ -105,6 +105,12 @@ inline constexpr uint64_t kSpillRetryNs = 1'000'000'000;  // after a disk that w
 // what is made and fetched meanwhile.
 inline constexpr uint32_t kSpillAbovePercent = 75;
 inline constexpr uint32_t kSpillDownToPercent = 60;
+// Emptied folders of attempts that a worker keeps for the next ones. One look at all processes serves so many.
+inline constexpr uint32_t kSpareFolders = 256;
+inline constexpr uint32_t kSpareFoldersLooked = 64;
+inline constexpr uint64_t kSpareFolderBytes = 64u << 10;  // one that held more names stays slow
+// What nobody waits for is told so much later, in one message: under what a person sees, some short commands long.
+inline constexpr uint64_t kGatherReportsNs = 5'000'000;
 inline constexpr uint32_t kFetchesTotal = 16;  // requests under way
 inline constexpr uint32_t kFetchesPerPeer = 2;
 inline constexpr uint32_t kFetchItems = 1024;  // in one request

@@ -140,9 +140,19 @@ void FetchService::Drain() {
   idle_.wait(lock, [this] { return calls_ == 0; });
 }
 
+// One thread waits at a time. All threads of a process that wait for gRPC take turns in reading all of its
+// sockets, the scheduler's too, and hand on what is not theirs: idle ones would cost each of its messages
+// a thread more.
 void FetchService::Poll() {
-  void* tag = nullptr;
-  for (bool ok = false; queue_->Next(&tag, &ok);) static_cast<Call*>(tag)->OnEvent(ok);
+  for (;;) {
+    void* tag = nullptr;
+    bool ok = false;
+    {
+      std::lock_guard lock(waiting_);
+      if (!queue_->Next(&tag, &ok)) return;
+    }
+    static_cast<Call*>(tag)->OnEvent(ok);
+  }
 }
 
 bool FetchService::Admit(const std::string& peer) {

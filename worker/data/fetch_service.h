@@ -62,6 +62,7 @@ class FetchService {
   Expect expect_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::thread> threads_;
+  std::mutex waiting_;  // held by the thread that waits for an event
   std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0};
   std::mutex mutex_;
   std::condition_variable idle_;

@@ -25,7 +25,8 @@ ExecError StoreError(const absl::Status& status) {
 }  // namespace
 
 AttemptFolder::~AttemptFolder() {
-  RemoveTree(path_);
+  if (stdout_fd_ >= 0) close(stdout_fd_);
+  if (made_) pool_.GiveBack(path_, stdout_inode_);
   if (memory_made_) RemoveTree(memory_path_);
 }
 
@@ -38,8 +39,12 @@ ExecError AttemptFolder::Stage(const CommandPlan& plan) {
                      "; {path} inputs must be visible on every worker")};
     }
   }
-  if (mkdir(path_.c_str(), 0700) != 0)
-    return StoreError(io::ErrnoStatus("make the folder", path_, errno));
+  made_ = true;
+  absl::StatusOr<int> taken = pool_.Take(path_, plan.stdout_is_output);
+  if (!taken.ok()) return StoreError(taken.status());
+  stdout_fd_ = *taken;
+  struct stat out;
+  if (stdout_fd_ >= 0 && fstat(stdout_fd_, &out) == 0) stdout_inode_ = out.st_ino;
   for (const std::string& folder : plan.folders) {
     const std::string path = path_ + "/" + folder;
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -189,7 +194,7 @@ absl::StatusOr<StoredOutput> AttemptFolder::CollectParts(const CommandPlan::Outp
 }
 
 absl::StatusOr<int> AttemptFolder::OpenOutput(const std::string& file) const {
-  int folder = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int folder = open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   for (size_t begin = 0; folder >= 0;) {
     const size_t slash = file.find('/', begin);
     const std::string part = file.substr(begin, slash == std::string::npos ? slash : slash - begin);

@@ -3,10 +3,13 @@
 #ifndef TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
 #define TASKD_WORKER_EXEC_ATTEMPT_FOLDER_H_
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/exec/command_plan.h"
+#include "worker/exec/folder_pool.h"
 #include "worker/exec/request.h"
 #include "worker/store/store.h"
 
@@ -15,9 +18,9 @@ namespace taskd::worker {
 class AttemptFolder {
  public:
   // `memory_path`: a name for a folder of the attempt on the tmpfs of the store; empty: there is none.
-  AttemptFolder(Store& store, std::string path, std::string memory_path)
-      : store_(store), path_(std::move(path)), memory_path_(std::move(memory_path)) {}
-  ~AttemptFolder();  // removes it
+  AttemptFolder(Store& store, FolderPool& pool, std::string path, std::string memory_path)
+      : store_(store), pool_(pool), path_(std::move(path)), memory_path_(std::move(memory_path)) {}
+  ~AttemptFolder();  // gives it back
   AttemptFolder(const AttemptFolder&) = delete;
   AttemptFolder& operator=(const AttemptFolder&) = delete;
 
@@ -36,6 +39,8 @@ class AttemptFolder {
                     std::vector<StoredOutput>& outputs);
 
   const std::string& path() const { return path_; }
+  // The file of a stdout that is an output, open for writing, from Stage on; the caller's. -1: there is none.
+  int TakeStdout() { return std::exchange(stdout_fd_, -1); }
 
  private:
   struct Link {
@@ -56,8 +61,11 @@ class AttemptFolder {
   absl::StatusOr<int> OpenOutput(const std::string& file) const;
 
   Store& store_;
+  FolderPool& pool_;
   const std::string path_, memory_path_;
-  bool memory_made_ = false;
+  bool made_ = false, memory_made_ = false;
+  int stdout_fd_ = -1;
+  uint64_t stdout_inode_ = 0;
   std::vector<Link> links_;
 };
 

@@ -73,7 +73,6 @@ class Planner {
   ExecError BaseEnvironment() {
     AddBaseEnvironment(env_);
     env_["TMPDIR"] = folder_ + "/tmp";
-    folders_.insert("tmp");
     return {};
   }
 

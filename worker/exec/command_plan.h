@@ -52,7 +52,7 @@ struct CommandPlan {
     uint32_t parts = 0;
   };
 
-  std::vector<std::string> folders;  // to make, parents first
+  std::vector<std::string> folders;  // to make beside tmp, parents first
   std::vector<StagedInput> inputs;
   std::vector<TextFile> texts;
   std::vector<PathInput> paths;  // must exist

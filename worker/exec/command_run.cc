@@ -1,6 +1,6 @@
 // A command attempt, from its folder to its outputs:
 //
-//   files pool: plan, stage, spawn -> reactor: logs, time limit, kill, exit -> files pool: collect,
+//   files pool: plan, stage, spawn, watch -> reactor: logs, time limit, kill, exit -> files pool: collect,
 //   done, clean up
 //
 // Each step owns the attempt while it runs, so only Kill is concurrent with it: it sets a flag that
@@ -54,7 +54,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
       : context_(context), request_(std::move(request)) {}
 
   ~CommandRun() override {
-    for (int fd : {out_fd_, err_fd_, pidfd_}) {
+    for (int fd : {out_fd_, err_fd_, pidfd_.load()}) {
       if (fd >= 0) close(fd);
     }
   }
@@ -81,13 +81,13 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     const std::string& memory = context_.memory_run_path;
     ExecError error = MakePlan(*request_, folder, context_.pools, plan_);
     if (!error.ok()) return Finish(FailedDone(*request_, std::move(error)));
-    folder_ = std::make_unique<AttemptFolder>(context_.store, folder,
+    folder_ = std::make_unique<AttemptFolder>(context_.store, context_.folders, folder,
                                               memory.empty() ? "" : memory + name);
     error = folder_->Stage(plan_);
     if (killed_) return Finish(CancelledDone(*request_));
     if (error.ok()) error = Launch();
     if (!error.ok()) return Finish(FailedDone(*request_, std::move(error)));
-    context_.reactor.Post([self = shared_from_this()] { self->Attach(); });
+    Attach();
   }
 
   ExecError Launch() {
@@ -123,8 +123,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   ExecError OpenStreams(int& out_write, int& err_write) {
     int ends[2];
     if (plan_.stdout_is_output) {
-      const std::string path = folder_->path() + "/" + kStdoutFile;
-      out_write = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      out_write = folder_->TakeStdout();
     } else if (pipe2(ends, O_CLOEXEC) == 0) {
       out_fd_ = ends[0];
       out_write = ends[1];
@@ -152,28 +151,35 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     return {node ? FailureClass::kStore : FailureClass::kCannotStart, std::move(message)};
   }
 
-  // --- reactor: while it runs
-  // -------------------------------------------------------------------------------
-
+  // From the last Watch on the reactor may end it at any time.
   void Attach() {
-    pidfd_ = std::exchange(spawned_pidfd_, -1);
+    const int pidfd = std::exchange(spawned_pidfd_, -1);
+    pidfd_ = pidfd;
     Reactor& reactor = context_.reactor;
-    reactor.Watch(pidfd_, [self = shared_from_this()] { self->OnExit(); });
-    if (out_fd_ >= 0)
-      reactor.Watch(out_fd_, [self = shared_from_this()] { self->ReadLog(self->out_fd_, true); });
-    reactor.Watch(err_fd_, [self = shared_from_this()] { self->ReadLog(self->err_fd_, false); });
-    if (const uint64_t limit = request_->assignment.time_limit_ns; limit != 0) {
-      limit_timer_ = reactor.AddTimer(start_ns_ + limit, [self = shared_from_this()] {
-        self->timed_out_ = true;
-        self->Terminate();
-      });
-    }
     if (const uint64_t limit = request_->assignment.need.memory_bytes; limit != 0) {
       context_.memory.Add(pid_, limit, [self = shared_from_this()](uint64_t used_bytes) {
         self->context_.reactor.Post([self, used_bytes] { self->OnTooMuchMemory(used_bytes); });
       });
     }
-    if (killed_) Terminate();
+    if (request_->assignment.time_limit_ns != 0)
+      reactor.Post([self = shared_from_this()] { self->SetTimeLimit(); });
+    if (out_fd_ >= 0)
+      reactor.Watch(out_fd_, [self = shared_from_this()] { self->ReadLog(self->out_fd_, true); });
+    reactor.Watch(err_fd_, [self = shared_from_this()] { self->ReadLog(self->err_fd_, false); });
+    reactor.Watch(pidfd, [self = shared_from_this()] { self->OnExit(); });
+    if (killed_) Kill();  // one that came before found no process
+  }
+
+  // --- reactor: while it runs
+  // -------------------------------------------------------------------------------
+
+  void SetTimeLimit() {
+    if (pidfd_ < 0) return;
+    const uint64_t until_ns = start_ns_ + request_->assignment.time_limit_ns;
+    limit_timer_ = context_.reactor.AddTimer(until_ns, [self = shared_from_this()] {
+      self->timed_out_ = true;
+      self->Terminate();
+    });
   }
 
   // At once: with a grace it would take more.
@@ -223,8 +229,9 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     context_.memory.Remove(pid_);
     while (waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {
     }
-    context_.reactor.Unwatch(pidfd_);
-    close(std::exchange(pidfd_, -1));
+    const int pidfd = pidfd_.exchange(-1);
+    context_.reactor.Unwatch(pidfd);
+    close(pidfd);
     for (int i = 0; i < kDrainReads && out_fd_ >= 0 && ReadLog(out_fd_, true); ++i) {
     }
     for (int i = 0; i < kDrainReads && err_fd_ >= 0 && ReadLog(err_fd_, false); ++i) {
@@ -282,7 +289,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   std::unique_ptr<AttemptFolder> folder_;
   pid_t pid_ = -1;
   int spawned_pidfd_ = -1;  // until the reactor has it
-  int pidfd_ = -1;          // reactor: open while the process is not reaped
+  std::atomic<int> pidfd_{
+      -1};  // the reactor's, from Attach on; -1: there is no process, or it is reaped
   int out_fd_ = -1, err_fd_ = -1;
   uint64_t start_ns_ = 0, run_ns_ = 0;
   Reactor::Timer limit_timer_, grace_timer_;

@@ -30,6 +30,7 @@ Executor::Executor(Store& store, Options options)
       memory_(std::move(options.vmstat_path)),
       context_{store,
                logs_,
+               folders_,
                files_,
                compute_,
                reactor_,

@@ -66,6 +66,7 @@ class Executor {
   const bool zero_;
   const std::function<void(event::ExecDone)> done_;
   LogStore logs_;
+  FolderPool folders_;  // outlives the threads that give back
   std::mutex mutex_;
   std::condition_variable none_running_;
   struct Live {

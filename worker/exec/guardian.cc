@@ -2,48 +2,33 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <vector>
 
+#include "common/base/check.h"
 #include "common/io/files.h"
 
 namespace taskd::worker {
 namespace {
 
-// A message is one int: a group to add, or minus a group to remove. Writes of that size to a pipe
-// are atomic.
-void Send(int fd, pid_t message) {
-  ssize_t n;
-  do {
-    n = write(fd, &message, sizeof message);
-  } while (n < 0 && errno == EINTR);
-  // EPIPE: someone killed the guardian. Attempts then outlive a killed daemon; nothing else
-  // changes.
-}
+constexpr uint32_t kPids = 1u << 22;  // the kernel's PID_MAX_LIMIT
+constexpr size_t kBytes = kPids / 8;
 
-[[noreturn]] void Watch(int fd) {
+[[noreturn]] void Watch(int fd, const uint64_t* groups) {
   setsid();  // away from the terminal's signals
   for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
   prctl(PR_SET_NAME, "taskd-guardian");
-  std::vector<pid_t> groups;
-  pid_t message;
-  for (;;) {
-    const ssize_t n = read(fd, &message, sizeof message);
-    if (n < 0 && errno == EINTR) continue;
-    if (n != sizeof message) break;
-    if (message > 0) {
-      groups.push_back(message);
-    } else if (auto it = std::find(groups.begin(), groups.end(), -message); it != groups.end()) {
-      *it = groups.back();
-      groups.pop_back();
-    }
+  char none;
+  while (read(fd, &none, 1) < 0 && errno == EINTR) {
   }
-  for (pid_t group : groups) kill(-group, SIGKILL);
+  for (uint32_t group = 1; group < kPids; ++group) {
+    if (groups[group / 64] >> group % 64 & 1) kill(-static_cast<pid_t>(group), SIGKILL);
+  }
   _exit(0);
 }
 
@@ -52,11 +37,14 @@ void Send(int fd, pid_t message) {
 absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return io::ErrnoStatus("make", "the guardian's pipe", errno);
-  const pid_t pid = fork();
+  void* const groups =
+      mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const pid_t pid = groups == MAP_FAILED ? -1 : fork();
   if (pid < 0) {
     const int error = errno;
     close(ends[0]);
     close(ends[1]);
+    if (groups != MAP_FAILED) munmap(groups, kBytes);
     return io::ErrnoStatus("start", "the guardian process", error);
   }
   if (pid == 0) {
@@ -64,19 +52,29 @@ absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start() {
     // A daemon's stdout may be a pipe whose reader waits for its end.
     const int null = open("/dev/null", O_RDWR);
     for (int fd : {0, 1, 2}) dup2(null, fd);
-    Watch(ends[0]);
+    Watch(ends[0], static_cast<const uint64_t*>(groups));
   }
   close(ends[0]);
-  return std::unique_ptr<Guardian>(new Guardian(ends[1], pid));
+  return std::unique_ptr<Guardian>(new Guardian(ends[1], pid, static_cast<uint64_t*>(groups)));
 }
 
 Guardian::~Guardian() {
   close(fd_);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  munmap(groups_, kBytes);
 }
 
-void Guardian::Add(pid_t group) const { Send(fd_, group); }
-void Guardian::Remove(pid_t group) const { Send(fd_, -group); }
+void Guardian::Add(pid_t group) const {
+  const auto bit = static_cast<uint32_t>(group);
+  TASKD_CHECK(bit < kPids);
+  std::atomic_ref(groups_[bit / 64]).fetch_or(uint64_t{1} << bit % 64);
+}
+
+void Guardian::Remove(pid_t group) const {
+  const auto bit = static_cast<uint32_t>(group);
+  TASKD_CHECK(bit < kPids);
+  std::atomic_ref(groups_[bit / 64]).fetch_and(~(uint64_t{1} << bit % 64));
+}
 
 }  // namespace taskd::worker

@@ -2,14 +2,16 @@
 // memory).
 //
 // A small process beside the daemon, forked before the daemon has threads, holds the reading end of
-// a pipe and a list of process groups. When the pipe closes, the daemon is gone: it kills the
-// groups on its list and ends. PR_SET_PDEATHSIG would reach the first process of an attempt only,
-// not the rest of its pipeline.
+// a pipe and shares a list of process groups with it: a bit for each number that a process can have. When
+// the pipe closes, the daemon is gone: it kills the groups on the list and ends. It sleeps until then, and
+// an entry costs no system call. PR_SET_PDEATHSIG would reach the first process of an attempt only, not the
+// rest of its pipeline.
 #ifndef TASKD_WORKER_EXEC_GUARDIAN_H_
 #define TASKD_WORKER_EXEC_GUARDIAN_H_
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -31,9 +33,10 @@ class Guardian {
   void Remove(pid_t group) const;
 
  private:
-  explicit Guardian(int fd, pid_t pid) : fd_(fd), pid_(pid) {}
-  int fd_;
-  pid_t pid_;
+  Guardian(int fd, pid_t pid, uint64_t* groups) : fd_(fd), pid_(pid), groups_(groups) {}
+  const int fd_;
+  const pid_t pid_;
+  uint64_t* const groups_;  // shared with the process; a bit for each group on the list
 };
 
 }  // namespace taskd::worker

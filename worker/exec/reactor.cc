@@ -11,6 +11,13 @@
 #include "common/base/check.h"
 
 namespace taskd::worker {
+namespace {
+
+uint64_t EventOf(int fd, uint32_t serial) {
+  return uint64_t{serial} << 32 | static_cast<uint32_t>(fd);
+}
+
+}  // namespace
 
 uint64_t MonotonicNs() {
   timespec t;
@@ -24,7 +31,7 @@ Reactor::Reactor()
       timer_fd_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
   TASKD_CHECK(epoll_fd_ >= 0 && wake_fd_ >= 0 && timer_fd_ >= 0);
   for (int fd : {wake_fd_, timer_fd_}) {
-    epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
+    epoll_event event = {.events = EPOLLIN, .data = {.u64 = EventOf(fd, 0)}};
     TASKD_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0);
   }
   thread_ = std::thread([this] { Run(); });
@@ -53,13 +60,33 @@ void Reactor::Post(Callback callback) {
 }
 
 void Reactor::Watch(int fd, Callback readable) {
-  watches_[fd] = std::make_shared<Callback>(std::move(readable));
-  epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
+  WatchRec watch{0, std::make_shared<Callback>(std::move(readable))};
+  epoll_event event = {.events = EPOLLIN, .data = {.u64 = 0}};
+  {
+    std::lock_guard lock(mutex_);
+    watch.serial = next_serial_++;
+    event.data.u64 = EventOf(fd, watch.serial);
+    watches_[fd] = std::move(watch);
+  }
   TASKD_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
 void Reactor::Unwatch(int fd) {
-  if (watches_.erase(fd) > 0) epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  WatchRec ended;  // is freed without the lock
+  {
+    std::lock_guard lock(mutex_);
+    auto it = watches_.find(fd);
+    if (it == watches_.end()) return;
+    ended = std::move(it->second);
+    watches_.erase(it);
+  }
+  epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+std::shared_ptr<Reactor::Callback> Reactor::FindWatch(int fd, uint32_t serial) {
+  std::lock_guard lock(mutex_);
+  auto it = watches_.find(fd);
+  return it == watches_.end() || it->second.serial != serial ? nullptr : it->second.callback;
 }
 
 Reactor::Timer Reactor::AddTimer(uint64_t due_ns, Callback callback) {
@@ -76,16 +103,18 @@ void Reactor::Run() {
     ArmTimer();
     const int n = epoll_wait(epoll_fd_, events, 64, -1);
     TASKD_CHECK(n >= 0 || errno == EINTR);
+    bool due = false, posted = false;
     for (int i = 0; i < n; ++i) {
-      // An earlier callback of this round may have ended the watch; the copy keeps a callback that
-      // ends its own.
-      auto it = watches_.find(events[i].data.fd);
-      if (it == watches_.end()) continue;
-      const std::shared_ptr<Callback> callback = it->second;
-      (*callback)();
+      const int fd = static_cast<int>(static_cast<uint32_t>(events[i].data.u64));
+      due |= fd == timer_fd_;
+      posted |= fd == wake_fd_;
+      // An earlier callback of this round may have ended the watch, and another thread begun one of
+      // the same number; the copy keeps a callback that ends its own.
+      const auto serial = static_cast<uint32_t>(events[i].data.u64 >> 32);
+      if (const std::shared_ptr<Callback> callback = FindWatch(fd, serial)) (*callback)();
     }
-    RunDueTimers();
-    if (!RunPosted()) return;
+    if (due) RunDueTimers();
+    if (posted && !RunPosted()) return;
   }
 }
 

@@ -29,10 +29,11 @@ class Reactor {
 
   // Any thread: runs `callback` on the reactor's thread, in order of the calls.
   void Post(Callback callback);
+  // Any thread; level-triggered. The callback may run before this returns.
+  void Watch(int fd, Callback readable);
 
   // The rest is for callbacks on the reactor's thread only.
-  void Watch(int fd, Callback readable);  // level-triggered
-  void Unwatch(int fd);                   // before the descriptor is closed
+  void Unwatch(int fd);  // before the descriptor is closed
   Timer AddTimer(uint64_t due_ns, Callback callback);
   void CancelTimer(Timer timer);
 
@@ -40,13 +41,19 @@ class Reactor {
   void Run();
   void ArmTimer();
   void RunDueTimers();
+  std::shared_ptr<Callback> FindWatch(int fd, uint32_t serial);
   bool RunPosted();
 
   int epoll_fd_, wake_fd_, timer_fd_;
   std::mutex mutex_;
   std::vector<Callback> posted_;  // guarded by mutex_
   bool stopping_ = false;         // guarded by mutex_
-  absl::flat_hash_map<int, std::shared_ptr<Callback>> watches_;
+  struct WatchRec {
+    uint32_t serial = 0;  // tells it from an earlier one of a descriptor with the same number
+    std::shared_ptr<Callback> callback;
+  };
+  absl::flat_hash_map<int, WatchRec> watches_;  // guarded by mutex_
+  uint32_t next_serial_ = 0;                    // guarded by mutex_
   absl::btree_map<Timer, Callback> timers_;
   uint64_t next_timer_ = 1;
   uint64_t armed_ns_ = 0;  // what timer_fd_ is set to; 0: nothing

@@ -10,6 +10,7 @@
 
 #include "common/io/thread_pool.h"
 #include "worker/core/events.h"
+#include "worker/exec/folder_pool.h"
 #include "worker/exec/guardian.h"
 #include "worker/exec/log_store.h"
 #include "worker/exec/memory_watch.h"
@@ -27,6 +28,7 @@ class RunnerPool;
 struct ExecContext {
   Store& store;
   LogStore& logs;
+  FolderPool& folders;      // of attempts of commands
   io::ThreadPool& files;    // short work that blocks: staging, spawning, collecting
   io::ThreadPool& compute;  // built-ins that use a cpu
   Reactor& reactor;

@@ -16,10 +16,11 @@
 namespace taskd::worker {
 namespace {
 
-// Every byte of `fd` in order, in pieces of limits::kChunkBytes.
-absl::Status ReadAll(int fd, const std::string& path,
+// Every byte of `fd` in order, in pieces of limits::kChunkBytes at most; there are about `size_bytes`.
+absl::Status ReadAll(int fd, const std::string& path, uint64_t size_bytes,
                      absl::FunctionRef<absl::Status(std::string_view)> sink) {
-  std::string buffer(limits::kChunkBytes, '\0');
+  // A byte more than there is: the end is seen, and most outputs are small.
+  std::string buffer(std::min<uint64_t>(size_bytes + 1, limits::kChunkBytes), '\0');
   for (off_t offset = 0;;) {
     const ssize_t n = pread(fd, buffer.data(), buffer.size(), offset);
     if (n < 0 && errno == EINTR) continue;
@@ -82,7 +83,7 @@ absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std
   }
   std::unique_ptr<ObjectWriter> writer = NewWriter(size);
   absl::Status copied =
-      ReadAll(fd, path, [&](std::string_view bytes) { return writer->Append(bytes); });
+      ReadAll(fd, path, size, [&](std::string_view bytes) { return writer->Append(bytes); });
   if (!copied.ok()) return copied;
   return Commit(key, std::move(writer));
 }
@@ -96,11 +97,12 @@ absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, c
     if (on_disk) return places_->DiskIsFull();
     return Entry();
   }
-  absl::Status read = ReadAll(fd, path, [&](std::string_view bytes) {
-    entry->meta.size_bytes += bytes.size();
-    entry->meta.crc32c = ExtendCrc32c(entry->meta.crc32c, bytes.data(), bytes.size());
-    return absl::OkStatus();
-  });
+  absl::Status read =
+      ReadAll(fd, path, static_cast<uint64_t>(s.st_size), [&](std::string_view bytes) {
+        entry->meta.size_bytes += bytes.size();
+        entry->meta.crc32c = ExtendCrc32c(entry->meta.crc32c, bytes.data(), bytes.size());
+        return absl::OkStatus();
+      });
   if (!read.ok()) return read;
   if (entry->meta.size_bytes != static_cast<uint64_t>(s.st_size)) {
     return absl::DataLossError(StrCat(path, " changed while it was taken into the store"));

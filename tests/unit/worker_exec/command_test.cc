@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 #include "tests/unit/worker_exec/exec_fixture.h"
 
@@ -55,6 +57,22 @@ TEST_F(CommandTest, FolderIsFreshAndRemovedAfterwards) {
   EXPECT_EQ(Output(), "tmp\n");
   executor_.reset();  // joins the threads that clean up
   EXPECT_TRUE(std::filesystem::is_empty(run_.path()));
+}
+
+// Its folders are used again when there are enough of them, also for one that a process was left in.
+TEST_F(CommandTest, NothingOfAnEarlierAttemptIsThere) {
+  for (uint32_t i = 0; i < 2 * limits::kSpareFoldersLooked + 1; ++i) {
+    ExpectFinished(Run(Task()
+                           .Sh("find . -mindepth 1 | sort; pwd >> \"$all\"; mkdir -p d/e .in; "
+                               "touch x d/e/y tmp/z .h; cd d; setsid sleep 0.2 > /dev/null 2>&1 &")
+                           .Value("all", files_ / "all")
+                           .Out("o", STDOUT)));
+    ASSERT_EQ(Output(), "./.stdout\n./tmp\n") << "attempt " << i;
+  }
+  std::istringstream folders(ReadFile(files_ / "all"));
+  std::set<std::string> names;
+  for (std::string line; std::getline(folders, line);) names.insert(line);
+  EXPECT_EQ(names.size(), 2 * limits::kSpareFoldersLooked + 1);
 }
 
 TEST_F(CommandTest, ItsUnitsOfPoolsAreNamed) {

@@ -1,7 +1,9 @@
 #include "worker/exec/reactor.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <future>
 
@@ -37,6 +39,52 @@ TEST(ReactorTest, ATimerOfThePastFiresAtOnce) {
   std::promise<void> finished;
   reactor.Post([&] { reactor.AddTimer(1, [&] { finished.set_value(); }); });
   finished.get_future().wait();
+}
+
+struct Pipe {
+  Pipe() { EXPECT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0); }
+  ~Pipe() {
+    for (int fd : ends) close(fd);
+  }
+  int in() const { return ends[0]; }
+  void Fill() const { EXPECT_EQ(write(ends[1], "x", 1), 1); }
+  int ends[2];
+};
+
+TEST(ReactorTest, AnyThreadMayBeginToWatch) {
+  Pipe pipe;
+  Reactor reactor;
+  pipe.Fill();
+  std::promise<void> seen;
+  reactor.Watch(pipe.in(), [&] {
+    reactor.Unwatch(pipe.in());
+    seen.set_value();
+  });
+  seen.get_future().wait();
+}
+
+// Both are readable in one round; the first one's callback puts another pipe in the place of the second.
+TEST(ReactorTest, AnEventOfAClosedDescriptorIsNotThatOfTheNextWithItsNumber) {
+  Pipe first, second, third;
+  int called = 0;
+  std::promise<void> finished;
+  {
+    Reactor reactor;
+    reactor.Post([&] {
+      reactor.Watch(first.in(), [&] {
+        reactor.Unwatch(first.in());
+        reactor.Unwatch(second.in());
+        EXPECT_EQ(dup3(third.in(), second.in(), O_CLOEXEC), second.in());
+        reactor.Watch(second.in(), [&] { ++called; });
+        reactor.Post([&] { finished.set_value(); });
+      });
+      reactor.Watch(second.in(), [&] { ++called; });
+      first.Fill();
+      second.Fill();
+    });
+    finished.get_future().wait();
+  }
+  EXPECT_EQ(called, 0);
 }
 
 TEST(ReactorTest, PostedWorkRunsBeforeTheEnd) {
