@@ -4,10 +4,11 @@ import importlib.util
 import os
 import pathlib
 import pickle
+import signal
 import textwrap
 import unittest
 
-from harness import BIN, ClusterTest, Gate, run, until
+from harness import BIN, ClusterTest, Gate, alive, run, until
 
 CTL = BIN / "taskctl"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -360,6 +361,21 @@ want: [parent.o]
         gate.open()
         self.cluster.wait(job)
         self.assertEqual(self.cluster.get(job, "parent.o"), b"7\n")
+
+
+class StopTest(ClusterTest):
+    WORKERS = 1
+
+    def test_a_worker_stops_in_order_while_its_tasks_wait(self):
+        gate = Gate(self.cluster)
+        graph = self.cluster.files / "child.yaml"
+        graph.write_text(f"taskd: 1\ntasks:\n- {{name: a, sh: '{gate.here('child')}; {gate.wait}; echo 7 > o', out: {{o: o}}}}\n")
+        self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: parent, sh: '{CTL} run {graph}'}}\n")
+        gate.await_come(1)
+        pid = self.cluster.pids()["worker-1"]
+        self.cluster.kill("worker-1", signal.SIGTERM)
+        until(lambda: not alive(pid), "the worker to stop")
+        self.assertIn("] stopped", (self.cluster.dir / "local/worker-1.log").read_text())
 
 
 class LostObjectTest(ClusterTest):

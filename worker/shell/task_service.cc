@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "common/base/limits.h"
 #include "common/base/text.h"
@@ -16,27 +19,27 @@
 namespace taskd::worker {
 namespace {
 
-// The answer to one call. Dropped without one, because the attempt has ended, it says so.
+// One call, which is answered once: by Dialogs, or because that has let go of it (the attempt has ended), or because
+// the service stops.
 class Call {
  public:
-  Call(grpc::ServerUnaryReactor* reactor, std::atomic<uint32_t>& calls)
-      : reactor_(reactor), calls_(calls) {}
-  ~Call() {
-    if (!finished_) Finish(absl::CancelledError("the task has ended, or is being stopped"));
-  }
+  using Fill = std::function<void(const TaskAnswer&)>;  // of the reply
+
+  Call(grpc::ServerUnaryReactor* reactor, Fill fill) : reactor_(reactor), fill_(std::move(fill)) {}
+  ~Call() { Answer({absl::CancelledError("the task has ended, or is being stopped")}); }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  void Finish(const absl::Status& status) {
-    finished_ = true;
-    --calls_;
-    reactor_->Finish(rpc::ToGrpc(status));
+  void Answer(const TaskAnswer& answer) {
+    if (answered_.exchange(true)) return;
+    if (answer.status.ok() && fill_) fill_(answer);
+    reactor_->Finish(rpc::ToGrpc(answer.status));
   }
 
  private:
-  grpc::ServerUnaryReactor* const reactor_;
-  std::atomic<uint32_t>& calls_;
-  bool finished_ = false;
+  grpc::ServerUnaryReactor* const reactor_;  // gone once it is finished, and the reply with it
+  const Fill fill_;
+  std::atomic<bool> answered_{false};
 };
 
 class Service final : public v1::Task::CallbackService {
@@ -56,36 +59,60 @@ class Service final : public v1::Task::CallbackService {
     AwaitRequest await;
     for (const v1::ObjectRef& object : request->objects())
       await.objects.push_back(rpc::Decode(object));
-    return Post(context, request->token(), std::move(await), [](const TaskAnswer&) {});
+    return Post(context, request->token(), std::move(await), {});
   }
 
   grpc::ServerUnaryReactor* Delegate(grpc::CallbackServerContext* context,
                                      const v1::TaskDelegateRequest* request,
                                      v1::TaskDelegateReply*) override {
     return Post(context, request->token(), DelegateRequest{request->output(), request->object()},
-                [](const TaskAnswer&) {});
+                {});
+  }
+
+  // The server waits for all calls, and nobody else may answer those that are under way.
+  void Close() {
+    std::vector<std::weak_ptr<Call>> calls;
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+      calls.swap(calls_);
+    }
+    for (const std::weak_ptr<Call>& weak : calls) {
+      if (auto call = weak.lock()) call->Answer({absl::UnavailableError("the worker stops")});
+    }
   }
 
  private:
-  template <typename Fill>
   grpc::ServerUnaryReactor* Post(grpc::CallbackServerContext* context, const std::string& token,
-                                 TaskRequest request, Fill fill) {
+                                 TaskRequest request, Call::Fill fill) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    auto call = std::make_shared<Call>(reactor, calls_);
-    if (++calls_ > limits::kTaskConnections) {
-      call->Finish(absl::ResourceExhaustedError(
-          StrCat(limits::kTaskConnections, " requests of tasks have no answer yet: try again")));
+    auto call = std::make_shared<Call>(reactor, std::move(fill));
+    if (absl::Status refused = Admit(call); !refused.ok()) {
+      call->Answer({refused});
       return reactor;
     }
-    inbox_->Post(TaskAsked{token, std::move(request), [call, fill](TaskAnswer answer) {
-                             if (answer.status.ok()) fill(answer);
-                             call->Finish(answer.status);
-                           }});
+    inbox_->Post(
+        TaskAsked{token, std::move(request), [call](TaskAnswer answer) { call->Answer(answer); }});
     return reactor;
   }
 
+  absl::Status Admit(const std::shared_ptr<Call>& call) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return absl::UnavailableError("the worker stops");
+    if (calls_.size() >= limits::kTaskConnections)
+      std::erase_if(calls_, [](const std::weak_ptr<Call>& c) { return c.expired(); });
+    if (calls_.size() >= limits::kTaskConnections) {
+      return absl::ResourceExhaustedError(
+          StrCat(limits::kTaskConnections, " requests of tasks have no answer yet: try again"));
+    }
+    calls_.push_back(call);
+    return absl::OkStatus();
+  }
+
   const std::shared_ptr<Inbox> inbox_;
-  std::atomic<uint32_t> calls_{0};
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Call>> calls_;  // some may be over
+  bool closed_ = false;
 };
 
 }  // namespace
@@ -117,6 +144,7 @@ absl::StatusOr<std::unique_ptr<TaskService>> TaskService::Start(const std::strin
 TaskService::TaskService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 TaskService::~TaskService() {
+  impl_->service.Close();
   rpc::StopServer(*impl_->server.server, 0);
   if (!impl_->file.empty()) unlink(impl_->file.c_str());
 }
