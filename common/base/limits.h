@@ -105,6 +105,13 @@ inline constexpr uint64_t kSpillRetryNs = 1'000'000'000;  // after a disk that w
 // what is made and fetched meanwhile.
 inline constexpr uint32_t kSpillAbovePercent = 75;
 inline constexpr uint32_t kSpillDownToPercent = 60;
+// Of the budget for objects: files of objects that are gone, for their pages. They go when memory is short.
+inline constexpr uint32_t kSparePercent = 25;
+inline constexpr uint64_t kSpareBytes = 4ull
+                                        << 30;  // likewise, without a budget or with a large one
+inline constexpr uint32_t kSpareFiles = 64;     // each is open, and looked at for every new file
+inline constexpr uint64_t kSpareNs =
+    30'000'000'000;                            // unused: an idle worker gives its memory back
 inline constexpr uint32_t kFetchesTotal = 16;  // requests under way
 inline constexpr uint32_t kFetchesPerPeer = 2;
 inline constexpr uint32_t kFetchItems = 1024;  // in one request
@@ -119,8 +126,11 @@ inline constexpr uint64_t kLogsTotalBytes =
 inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
+inline constexpr uint32_t kServedKept = 1024;   // objects of which it is known who was served last
 // They send what readers are ready for, and read files: more would not make disks faster.
 inline constexpr uint32_t kServingThreads = 4;
+inline constexpr uint32_t kChunkBuffers =
+    32;  // kept for what is read next: two of each busy stream
 // Of broken streams, until another holder is asked: a failed worker is noticed in kForgetAfterNs.
 inline constexpr uint64_t kPartialBytes = 1u << 30;
 inline constexpr uint32_t kPartialItems = 256;

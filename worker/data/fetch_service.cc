@@ -78,8 +78,8 @@ class FetchService::Call {
 
   void NextChunk(v1::FetchChunk& header, grpc::Slice& data) {
     if (source_ == nullptr) {
-      source_ = std::make_unique<ItemSource>(service_.store_, request_, next_item_++,
-                                             here_ ? &service_.host_ : nullptr);
+      source_ = std::make_unique<ItemSource>(service_.store_, *service_.buffers_, request_,
+                                             next_item_++, here_ ? &service_.host_ : nullptr);
     }
     source_->Next(header, data);
     if (source_->done()) source_.reset();

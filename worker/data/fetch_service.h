@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "worker/data/chunk_buffers.h"
 #include "worker/data/host_proof.h"
 #include "worker/store/store.h"
 
@@ -59,6 +60,7 @@ class FetchService {
   Store& store_;
   const Options options_;
   const HostProof host_;
+  const std::shared_ptr<ChunkBuffers> buffers_ = std::make_shared<ChunkBuffers>();
   Expect expect_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::thread> threads_;

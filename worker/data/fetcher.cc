@@ -62,6 +62,9 @@ struct Fetcher::Impl {
       const uint64_t now_ns = io::NowNs();
       for (auto& [id, run] : runs) run->BreakIfStalled(now_ns);
       partials.Expire(now_ns);
+      lock.unlock();
+      store.DropOldSpares(now_ns);
+      lock.lock();
     }
   }
 

@@ -29,6 +29,12 @@ constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
 constexpr size_t kToldOfTheDead = 20;
 constexpr uint64_t kAccessWaitNs = 3'000'000'000;
 
+// What the store may keep of freed memory.
+uint64_t SpareBytes(uint64_t store_bytes) {
+  if (store_bytes == 0) return limits::kSpareBytes;
+  return std::min(limits::kSpareBytes, store_bytes / 100 * limits::kSparePercent);
+}
+
 // Daemons of a cluster are often started at once, and the scheduler writes the file when it serves.
 absl::StatusOr<io::AccessFile> WaitForAccessFile(const std::string& dir) {
   const uint64_t until_ns = io::NowNs() + kAccessWaitNs;
@@ -111,7 +117,8 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
       work_dir_(std::move(work_dir)),
       memory_dir_(std::move(memory_dir)),
       store_({work_dir_.store_path(), memory_dir_ ? memory_dir_->store_path() : "",
-              options_.store_budget_bytes, options_.disk_bytes},
+              options_.store_budget_bytes, options_.disk_bytes,
+              SpareBytes(options_.store_budget_bytes)},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
       core_(Config{options_.capacity, options_.store_budget_bytes}) {}

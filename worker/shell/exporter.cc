@@ -39,6 +39,8 @@ void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& 
   bytes("heap", store.heap_bytes);
   bytes("shared_memory", store.shared_bytes);
   bytes("disk", store.disk_bytes);
+  page.Gauge("taskd_worker_store_spare_bytes",
+             "Memory of objects that are gone, kept for the next ones.", Number(store.spare_bytes));
   page.Counter("taskd_worker_spilled_objects_total", "Objects that went from memory to disk.",
                Number(core.spilled));
   page.Counter("taskd_worker_spilled_bytes_total", "Bytes of these.", Number(core.spilled_bytes));

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/text.h"
+#include "common/io/allocator.h"
 #include "common/io/log.h"
 #include "common/io/shutdown.h"
 #include "worker/shell/daemon.h"
@@ -51,6 +52,7 @@ int Fail(const absl::Status& status) {
 }
 
 int Main(int argc, char** argv) {
+  io::KeepFreedMemory();
   auto signals = std::make_unique<io::ShutdownSignals>();
   WorkerOptions options;
   if (std::optional<int> exit_code = ParseOptions(argc, argv, options)) return *exit_code;
