@@ -126,7 +126,17 @@ inline constexpr uint64_t kLogsTotalBytes =
 inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
-inline constexpr uint32_t kServedKept = 1024;   // objects of which it is known who was served last
+// Workers that one large object is sent to at once. Others are told to ask these, so that a broadcast takes the
+// logarithm of its readers, and not their number, times what one copy takes.
+inline constexpr uint32_t kReceiversAtOnce = 2;
+inline constexpr uint64_t kRelayedBytes = 1u
+                                          << 20;  // smaller objects are not worth another question
+inline constexpr uint32_t kReceiversKept = 16;    // of one object, and of so many objects:
+inline constexpr uint32_t kReceivedKept = 1024;
+inline constexpr uint32_t kRelaysNamed = 2;          // in one answer
+inline constexpr uint32_t kRelaysAsked = 8;          // for one item: a tree of so many levels
+inline constexpr uint64_t kHeldNs = 30'000'000'000;  // a reader waits so long for what comes here
+inline constexpr uint64_t kHeldSignNs = 1'000'000'000;  // and is told so
 // They send what readers are ready for, and read files: more would not make disks faster.
 inline constexpr uint32_t kServingThreads = 4;
 inline constexpr uint32_t kChunkBuffers =

@@ -172,6 +172,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
   data.name_files = !options_.no_file_passing;
+  data.in_flight = &in_flight_;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
     if (log == nullptr) return nullptr;
@@ -185,6 +186,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Fetcher::Options fetch;
   fetch.key = access->worker_key;
   fetch.take_files = !options_.no_file_passing;
+  fetch.address = data_address_;
+  fetch.in_flight = &in_flight_;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
   if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;

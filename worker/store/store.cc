@@ -180,6 +180,11 @@ bool Store::Contains(const LocalKey& key) const {
   return entries_.contains(key);
 }
 
+std::optional<uint64_t> Store::SizeOf(const LocalKey& key) const {
+  const Entry entry = Find(key);
+  return entry == nullptr ? std::nullopt : std::optional<uint64_t>(entry->meta.size_bytes);
+}
+
 absl::StatusOr<ObjectReader> Store::Get(const LocalKey& key) {
   for (;;) {
     const Entry entry = Find(key);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ class Store {
                                     const FileIdentity& identity);
 
   bool Contains(const LocalKey& key) const;
+  std::optional<uint64_t> SizeOf(const LocalKey& key) const;  // none: it is not here
 
   // NotFound: not here. DataLoss: it was here and its file is gone or changed; it has been reported
   // as lost.
