@@ -111,6 +111,13 @@ inline constexpr uint32_t kSpareFoldersLooked = 64;
 inline constexpr uint64_t kSpareFolderBytes = 64u << 10;  // one that held more names stays slow
 // What nobody waits for is told so much later, in one message: under what a person sees, some short commands long.
 inline constexpr uint64_t kGatherReportsNs = 5'000'000;
+// Of the budget for objects: files of objects that are gone, for their pages. They go when memory is short.
+inline constexpr uint32_t kSparePercent = 25;
+inline constexpr uint64_t kSpareBytes = 4ull
+                                        << 30;  // likewise, without a budget or with a large one
+inline constexpr uint32_t kSpareFiles = 64;     // each is open, and looked at for every new file
+inline constexpr uint64_t kSpareNs =
+    30'000'000'000;                            // unused: an idle worker gives its memory back
 inline constexpr uint32_t kFetchesTotal = 16;  // requests under way
 inline constexpr uint32_t kFetchesPerPeer = 2;
 inline constexpr uint32_t kFetchItems = 1024;  // in one request
@@ -125,8 +132,21 @@ inline constexpr uint64_t kLogsTotalBytes =
 inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
+// Workers that one large object is sent to at once. Others are told to ask these, so that a broadcast takes the
+// logarithm of its readers, and not their number, times what one copy takes.
+inline constexpr uint32_t kReceiversAtOnce = 2;
+inline constexpr uint64_t kRelayedBytes = 1u
+                                          << 20;  // smaller objects are not worth another question
+inline constexpr uint32_t kReceiversKept = 16;    // of one object, and of so many objects:
+inline constexpr uint32_t kReceivedKept = 1024;
+inline constexpr uint32_t kRelaysNamed = 2;          // in one answer
+inline constexpr uint32_t kRelaysAsked = 8;          // for one item: a tree of so many levels
+inline constexpr uint64_t kHeldNs = 30'000'000'000;  // a reader waits so long for what comes here
+inline constexpr uint64_t kHeldSignNs = 1'000'000'000;  // and is told so
 // They send what readers are ready for, and read files: more would not make disks faster.
 inline constexpr uint32_t kServingThreads = 4;
+inline constexpr uint32_t kChunkBuffers =
+    32;  // kept for what is read next: two of each busy stream
 // Of broken streams, until another holder is asked: a failed worker is noticed in kForgetAfterNs.
 inline constexpr uint64_t kPartialBytes = 1u << 30;
 inline constexpr uint32_t kPartialItems = 256;

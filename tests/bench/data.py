@@ -1,20 +1,24 @@
-"""Bytes between workers: a shuffle of N x N parts, one object to one worker, one object to eight.
+"""Bytes between workers: a shuffle of N x N parts, one object to one worker, one object to many.
 
 The limit is loopback TCP, one stream, for the bytes that had to reach another worker; writing and checking them is not in
 it, so a ratio of one is out of reach for whatever copies.
 """
 
+import contextlib
 import time
 import urllib.request
 
+from harness import start_daemon
 from measuring import LONG_S, cluster, compiled, limit, median_ratio, rounded, spread, timed_jobs
 
 MIB = 1 << 20
-RECEIVERS = 8
 
 
 def add_flags(parser, name):
     parser.add_argument("--mib", type=int, default={"shuffle": 1024, "transfer": 1024, "broadcast": 256}[name], help="of data")
+    if name == "broadcast":
+        parser.add_argument("--receivers", type=int, default=8, help="workers that read it")
+        parser.add_argument("--no-file-passing", action="store_true", help="they copy it, as workers of other hosts do")
     if name == "shuffle":
         parser.add_argument("--parts", type=int, default=16, help="maps, and parts of each")
 
@@ -97,17 +101,21 @@ def transfer(arguments):
 
 
 def broadcast(arguments):
-    workers = [f"worker-{n + 2}" for n in range(RECEIVERS)]
+    receivers = arguments.receivers
+    workers = [f"worker-{n + 2}" for n in range(receivers)]
     took, limits, from_maker = [], [], []
-    with cluster(workers=RECEIVERS + 1, cpus=1) as on:
+    with cluster(workers=1, cpus=1) as on, contextlib.ExitStack() as daemons:
+        for worker in workers:
+            start_daemon(daemons.callback, "taskd-worker", on.dir, on.files / f"{worker}.ready", "--name", worker, "--cpus", 1,
+                         "--work-dir", on.files / worker, *["--no-file-passing"] * arguments.no_file_passing)
         for number in range(arguments.runs):
             made = _make_dataset(on, arguments.mib * MIB, number)
-            limits.append(RECEIVERS * arguments.mib * MIB / limit("stream", RECEIVERS * arguments.mib * MIB))
+            limits.append(receivers * arguments.mib * MIB / limit("stream", receivers * arguments.mib * MIB))
             before = _served_bytes(on, "worker-1")
             took.append(_deliver(on, number, workers, arguments.mib * MIB))
             from_maker.append((_served_bytes(on, "worker-1") - before) / arguments.mib / MIB)
             _drop_dataset(on, made, number)
-    return _report(arguments, RECEIVERS + 1, took, limits, receivers=RECEIVERS, copies_from_the_maker=spread(from_maker))
+    return _report(arguments, receivers + 1, took, limits, receivers=receivers, copies_from_the_maker=spread(from_maker))
 
 
 def _served_bytes(on, worker):

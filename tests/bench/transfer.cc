@@ -2,7 +2,9 @@
 // fetcher of the workers over loopback, beside what a plain TCP stream of the same bytes and memcpy
 // do in the same run. Prints one JSON object.
 //
-//   taskd_bench_transfer [--large BYTES] [--small COUNT] [--runs N] [--folder PATH]
+//   taskd_bench_transfer [--large BYTES] [--small COUNT] [--runs N] [--folder PATH] [--recycle 0|1]
+//
+// `--recycle 0`: the reader's store has only fresh pages to write into. The folder is a tmpfs.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/prctl.h>
@@ -27,6 +29,7 @@
 #include "common/base/check.h"
 #include "common/base/limits.h"
 #include "common/base/text.h"
+#include "common/io/allocator.h"
 #include "common/io/clock.h"
 #include "worker/data/data_server.h"
 #include "worker/data/fetcher.h"
@@ -44,6 +47,7 @@ struct Sizes {
   uint64_t large = 1 << 30;
   uint32_t small = 10'000;
   uint32_t runs = 5;
+  bool recycle = true;
   std::string folder = "/dev/shm";
 
   uint32_t pieces() const {
@@ -114,7 +118,7 @@ class Holder {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     const std::string folder = MakeFolder(sizes.folder);
     {
-      Store store({folder}, [](ObjectVersion) { TASKD_CHECK(false); });
+      Store store({folder, folder}, [](ObjectVersion) { TASKD_CHECK(false); });
       Fill(store, kLarge, sizes.large);
       for (uint32_t i = 0; i < sizes.pieces(); ++i) Fill(store, kPieces + i, limits::kFetchBytes);
       for (uint32_t i = 0; i < sizes.small; ++i) Fill(store, kSmall + i, kSmallBytes);
@@ -145,8 +149,9 @@ class Reader {
   Reader(const Sizes& sizes, const Holder& holder, bool take_files)
       : address_(holder.address()),
         folder_(MakeFolder(sizes.folder)),
-        store_(std::make_unique<Store>(StoreOptions{folder_},
-                                       [](ObjectVersion) { TASKD_CHECK(false); })) {
+        store_(std::make_unique<Store>(
+            StoreOptions{folder_, folder_, 0, 0, sizes.recycle ? limits::kSpareBytes : 0},
+            [](ObjectVersion) { TASKD_CHECK(false); })) {
     Fetcher::Options options;
     options.key = kKey;
     options.take_files = take_files;
@@ -296,11 +301,12 @@ void Run(const Sizes& sizes) {
 int Usage() {
   std::fprintf(stderr,
                "usage: taskd_bench_transfer [--large BYTES] [--small COUNT] [--runs N] [--folder "
-               "PATH]\n");
+               "PATH] [--recycle 0|1]\n");
   return 2;
 }
 
 int Main(int argc, char** argv) {
+  io::KeepFreedMemory();  // as taskd-worker
   Sizes sizes;
   for (int i = 1; i < argc; i += 2) {
     if (i + 1 >= argc) return Usage();
@@ -308,6 +314,8 @@ int Main(int argc, char** argv) {
     const uint64_t number = std::strtoull(argv[i + 1], nullptr, 10);
     if (flag == "--folder") {
       sizes.folder = argv[i + 1];
+    } else if (flag == "--recycle") {
+      sizes.recycle = number != 0;
     } else if (number == 0) {
       return Usage();
     } else if (flag == "--large") {

@@ -137,6 +137,29 @@ want: [sum.s]
         proxy.after(SIZE + SIZE // 2, lambda: os.kill(holder.pid, signal.SIGKILL))
         self.assertEqual(self.read_at("b"), DIGEST)
 
+    def test_many_readers_get_it_from_each_other(self):
+        maker = self.worker("a")
+        self.make("a")
+        readers = [f"r{n}" for n in range(6)]
+        for name in readers:
+            self.worker(name, "--no-file-passing")
+        tasks = "".join(f"- {{name: {name}, in: {{x: {{dataset: big}}}}, builtin: checksum, out: [v], placement: {{workers: [{name}]}}}}\n"
+                        for name in readers)
+        os.kill(maker.pid, signal.SIGSTOP)             # until all have asked it
+        try:
+            graph = self.top / "readers.yaml"
+            graph.write_text(f"taskd: 1\ntasks:\n{tasks}want: [{', '.join(f'{name}.v' for name in readers)}]\n")
+            job = int(self.ctl("-q", "submit", graph).text.split()[0])
+            until(lambda: all(self.metric('taskd_worker_attempts{state="fetching"}', name) == 1 for name in readers), "all ask")
+        finally:
+            os.kill(maker.pid, signal.SIGCONT)
+        self.ctl("job", "wait", job)
+        values = {self.ctl("object", "get", job, f"{name}.v").out for name in readers}
+        self.assertEqual(len(values), 1, values)
+        served = {name: self.metric("taskd_worker_served_bytes_total", name) // SIZE for name in ["a", *readers]}
+        self.assertEqual(sum(served.values()), len(readers), served)
+        self.assertLess(served["a"], len(readers), served)
+
     def test_damage_on_the_holders_disk(self):
         self.worker("a")
         self.worker("b", "--no-file-passing")

@@ -89,7 +89,7 @@ struct DataServer::Impl {
       : options(std::move(o)),
         logs(options),
         fetches(store, {options.worker_key, options.client_key, options.streams,
-                        options.streams_per_peer, options.name_files}) {}
+                        options.streams_per_peer, options.name_files, options.in_flight}) {}
   ~Impl() {
     if (running.server == nullptr) return;
     rpc::StopServer(*running.server, 0);
@@ -125,7 +125,8 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(Store& store, Opti
 DataServer::~DataServer() = default;
 
 DataServer::Totals DataServer::totals() const {
-  return {impl_->fetches.served_bytes(), impl_->fetches.named_bytes()};
+  return {impl_->fetches.served_bytes(), impl_->fetches.named_bytes(),
+          impl_->fetches.sent_elsewhere()};
 }
 
 }  // namespace taskd::worker

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "common/base/limits.h"
+#include "worker/data/in_flight.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -43,11 +44,14 @@ class DataServer {
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
     uint32_t streams_per_peer = limits::kServedPerPeer;
     bool name_files = true;  // to workers on this host, instead of sending the bytes
+    // What this worker's Fetcher brings, for workers that ask for it meanwhile; outlives the server. Null: none.
+    const InFlight* in_flight = nullptr;
   };
 
   struct Totals {
-    uint64_t served_bytes = 0;  // over the wire
-    uint64_t named_bytes = 0;   // of files that workers on this host were told of instead
+    uint64_t served_bytes = 0;    // over the wire
+    uint64_t named_bytes = 0;     // of files that workers on this host were told of instead
+    uint64_t sent_elsewhere = 0;  // items of which other workers were named instead
   };
 
   // `store` outlives the server.

@@ -1,5 +1,7 @@
 #include "worker/data/fetch_run.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -25,8 +27,8 @@ constexpr uint32_t kAnswers = 5;
 }  // namespace
 
 FetchRun::FetchRun(const Context& context, FetchId id, std::vector<LocalKey> items)
-    : context_(context), id_(id) {
-  for (const LocalKey& key : items) {
+    : context_(context), id_(id), keys_(std::move(items)) {
+  for (const LocalKey& key : keys_) {
     std::unique_ptr<ItemReceiver> item = context_.partials.Take(key);
     if (item == nullptr) item = std::make_unique<ItemReceiver>(context_.store, key);
     items_.push_back(std::move(item));
@@ -40,7 +42,7 @@ std::vector<event::FetchDone::Item> FetchRun::Run(const std::shared_ptr<FetchPee
     const Open open = OpenItems();
     if (open.empty()) break;
     const uint64_t before = received_bytes_;
-    if (Ask(*peer, open, take_files && peer->links_failed < kLinksFailed)) {
+    if (Ask(*peer, open, take_files && peer->links_failed < kLinksFailed, true)) {
       take_files = false;
       continue;
     }
@@ -51,6 +53,7 @@ std::vector<event::FetchDone::Item> FetchRun::Run(const std::shared_ptr<FetchPee
     std::lock_guard lock(mutex_);
     if (cancelled_ || stalled_ || !goes_on) break;
   }
+  if (peer != nullptr) AskOthers(*peer);
   std::vector<event::FetchDone::Item> results;
   const uint64_t now_ns = io::NowNs();
   std::lock_guard lock(mutex_);
@@ -70,9 +73,53 @@ FetchRun::Open FetchRun::OpenItems() const {
   return open;
 }
 
-v1::FetchRequest FetchRun::Request(const Open& open, bool take_files) {
+void FetchRun::AskOthers(FetchPeer& peer) {
+  std::map<std::string, Open> by_address;  // of the next one to ask
+  Open left;
+  const auto look_at = [&](size_t i) {
+    if (std::string next = items_[i]->TakeOther(); !next.empty()) {
+      by_address[next].push_back(i);
+    } else if (!items_[i]->complete()) {
+      left.push_back(i);
+    }
+  };
+  for (size_t i = 0; i < items_.size(); ++i) {
+    if (items_[i]->names_others()) look_at(i);
+  }
+  for (uint32_t asked = 0; asked < limits::kRelaysAsked && !by_address.empty(); ++asked) {
+    for (const auto& [address, open] : std::exchange(by_address, {})) {
+      AskAgain(*context_.peer_at(address), open, true);
+      if (cancelled()) return;
+      for (size_t i : open) {
+        if (items_[i]->complete()) ++context_.totals.relayed_items;
+        look_at(i);
+      }
+    }
+  }
+  for (const auto& [address, open] : by_address) left.insert(left.end(), open.begin(), open.end());
+  std::sort(left.begin(), left.end());
+  if (!left.empty()) AskAgain(peer, left, false);
+}
+
+void FetchRun::AskAgain(FetchPeer& peer, const Open& open, bool relays) {
+  {
+    std::lock_guard lock(mutex_);
+    stalled_ = false;  // that was another peer
+  }
+  for (size_t i : open) items_[i]->Reopen();
+  const bool take_files = context_.take_files && context_.host.usable();
+  if (!Ask(peer, open, take_files && peer.links_failed < kLinksFailed, relays)) return;
+  Open bytes;  // of what was named and cannot be linked
+  for (size_t i : open) {
+    if (!items_[i]->over()) bytes.push_back(i);
+  }
+  if (!bytes.empty()) Ask(peer, bytes, false, relays);
+}
+
+v1::FetchRequest FetchRun::Request(const Open& open, bool take_files, bool relays) {
   v1::FetchRequest request;
   request.set_packed(true);
+  if (relays) request.set_address(context_.address);
   if (take_files) {
     request.set_nonce(io::RandomBytes(kNonceLength));
     request.set_host(context_.host.Ask(request.nonce()));
@@ -96,8 +143,8 @@ v1::FetchRequest FetchRun::Request(const Open& open, bool take_files) {
   return request;
 }
 
-bool FetchRun::Ask(FetchPeer& peer, const Open& open, bool take_files) {
-  const v1::FetchRequest request = Request(open, take_files);
+bool FetchRun::Ask(FetchPeer& peer, const Open& open, bool take_files, bool relays) {
+  const v1::FetchRequest request = Request(open, take_files, relays);
   grpc::ClientContext call;
   rpc::AddKey(call, context_.key);
   absl::Cleanup unset = [this] { SetCall(nullptr); };

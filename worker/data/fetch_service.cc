@@ -1,16 +1,25 @@
 #include "worker/data/fetch_service.h"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 
+#include <chrono>
+#include <optional>
 #include <utility>
 
 #include "common/base/limits.h"
+#include "common/io/clock.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/chunk_codec.h"
 #include "worker/data/item_source.h"
 
 namespace taskd::worker {
+namespace {
+
+constexpr std::chrono::milliseconds kLookAgain{10};  // for what a reader waits for
+
+}  // namespace
 
 // One call; deletes itself after its last event. Each event starts exactly one operation.
 class FetchService::Call {
@@ -30,6 +39,8 @@ class FetchService::Call {
         if (!ok) return End();  // the server stops
         new Call(service_);
         return Begin();
+      case Step::kHolding:
+        return service_.draining_ ? Finish(grpc::Status::CANCELLED) : Continue();
       case Step::kWriting:
         return ok ? Continue() : Finish(grpc::Status::CANCELLED);  // the reader is gone
       case Step::kFinishing:
@@ -38,7 +49,7 @@ class FetchService::Call {
   }
 
  private:
-  enum class Step : uint8_t { kExpected, kWriting, kFinishing };
+  enum class Step : uint8_t { kExpected, kHolding, kWriting, kFinishing };
 
   ~Call() = default;
 
@@ -49,6 +60,8 @@ class FetchService::Call {
     const grpc::Status parsed =
         grpc::SerializationTraits<v1::FetchRequest>::Deserialize(&request_bytes_, &request_);
     if (!parsed.ok()) return Finish({grpc::StatusCode::INVALID_ARGUMENT, "no FetchRequest"});
+    // Workers send their key to whom they are told of, so what a client names is not told.
+    relays_ = !request_.address().empty() && rpc::CheckKey(context_, {options.worker_key}).ok();
     here_ = options.name_files && service_.host_.AskIsRight(request_.nonce(), request_.host());
     peer_ = context_.peer();
     admitted_ = service_.Admit(peer_);
@@ -61,10 +74,18 @@ class FetchService::Call {
     while (message.chunks() < limits::kFetchItems && message.bytes() < limits::kChunkBytes) {
       if (source_ == nullptr && next_item_ == static_cast<uint32_t>(request_.items_size())) break;
       grpc::Slice data;
-      if (admitted_) {
+      if (source_ != nullptr) {
         NextChunk(header, data);
+      } else if (!admitted_) {
+        SayBusy(header, OthersForNext());
+      } else if (std::vector<std::string> others; !MayTake(others)) {
+        SayBusy(header, others);
+        ++service_.sent_elsewhere_;
+      } else if (Comes()) {
+        if (message.chunks() > 0) break;  // this first
+        if (!Hold(header)) return;
       } else {
-        SayBusy(header);
+        NextChunk(header, data);
       }
       service_.served_bytes_ += data.size();
       if (header.has_file()) service_.named_bytes_ += header.size_bytes();
@@ -76,17 +97,80 @@ class FetchService::Call {
     writer_.Write(message.Finish(), this);
   }
 
-  void NextChunk(v1::FetchChunk& header, grpc::Slice& data) {
-    if (source_ == nullptr) {
-      source_ = std::make_unique<ItemSource>(service_.store_, request_, next_item_++,
-                                             here_ ? &service_.host_ : nullptr);
-    }
-    source_->Next(header, data);
-    if (source_->done()) source_.reset();
+  LocalKey NextKey() const {
+    const v1::FetchItem& item = request_.items(static_cast<int>(next_item_));
+    return {{{item.job(), item.object()}, item.version()}, {item.part_lo(), item.part_hi()}};
   }
 
-  void SayBusy(v1::FetchChunk& header) {
+  std::vector<std::string> OthersForNext() {
+    return relays_ ? service_.receivers_.Others(NextKey(), request_.address())
+                   : std::vector<std::string>();
+  }
+
+  // False: there are enough who get the next item from here, and `others` have it or will.
+  bool MayTake(std::vector<std::string>& others) {
+    if (!relays_ || sending_) return true;
+    const LocalKey key = NextKey();
+    const std::optional<uint64_t> size = service_.store_.SizeOf(key);
+    const bool passes = here_ || request_.items(static_cast<int>(next_item_)).resume();
+    const bool spread = size ? *size >= limits::kRelayedBytes && !passes : Comes();
+    if (!spread) return true;
+    if (!service_.receivers_.Admit(key, request_.address(), others)) return false;
+    sending_ = key;
+    return true;
+  }
+
+  // The next item is not here, and on its way.
+  bool Comes() const {
+    const InFlight* in_flight = service_.options_.in_flight;
+    if (!relays_ || in_flight == nullptr) return false;
+    // In this order: what has arrived is in the store before it is no longer under way.
+    const LocalKey key = NextKey();
+    return in_flight->Contains(key) && !service_.store_.Contains(key);
+  }
+
+  // False: it is looked again in a moment. Else a chunk that says so.
+  bool Hold(v1::FetchChunk& header) {
+    const uint64_t now_ns = io::NowNs();
+    if (held_since_ns_ == 0) held_since_ns_ = signed_ns_ = now_ns;
+    if (now_ns > held_since_ns_ + limits::kHeldNs) {
+      SayBusy(header, {});
+      return true;
+    }
+    if (now_ns > signed_ns_ + limits::kHeldSignNs) {
+      signed_ns_ = now_ns;
+      header.Clear();
+      header.set_item(next_item_);
+      header.set_status(v1::FETCH_WAIT);
+      return true;
+    }
+    step_ = Step::kHolding;
+    alarm_.Set(service_.queue_.get(), std::chrono::system_clock::now() + kLookAgain, this);
+    return false;
+  }
+
+  // The item that was begun is over.
+  void ItemOver() {
+    held_since_ns_ = 0;
+    if (sending_) service_.receivers_.Done(*sending_);
+    sending_.reset();
+  }
+
+  void NextChunk(v1::FetchChunk& header, grpc::Slice& data) {
+    if (source_ == nullptr) {
+      source_ = std::make_unique<ItemSource>(service_.store_, *service_.buffers_, request_,
+                                             next_item_++, here_ ? &service_.host_ : nullptr);
+    }
+    source_->Next(header, data);
+    if (!source_->done()) return;
+    source_.reset();
+    ItemOver();
+  }
+
+  void SayBusy(v1::FetchChunk& header, const std::vector<std::string>& others) {
     header.Clear();
+    for (const std::string& address : others) header.add_holders(address);
+    ItemOver();
     header.set_item(next_item_++);
     header.set_status(v1::FETCH_BUSY);
     header.set_last(true);
@@ -95,6 +179,7 @@ class FetchService::Call {
   void Finish(const grpc::Status& status) {
     step_ = Step::kFinishing;
     source_.reset();
+    ItemOver();
     writer_.Finish(status, this);
   }
 
@@ -114,7 +199,11 @@ class FetchService::Call {
   v1::FetchRequest request_;
   std::string peer_;
   bool admitted_ = false, here_ = false;
+  bool relays_ = false;  // a worker that asks others, too, and may be named
   uint32_t next_item_ = 0;
+  std::optional<LocalKey> sending_;  // counted by receivers_
+  uint64_t held_since_ns_ = 0, signed_ns_ = 0;
+  grpc::Alarm alarm_;
   std::unique_ptr<ItemSource> source_;
 };
 
@@ -136,6 +225,7 @@ void FetchService::Start(Expect expect) {
 }
 
 void FetchService::Drain() {
+  draining_ = true;
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return calls_ == 0; });
 }

@@ -20,7 +20,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "worker/data/chunk_buffers.h"
 #include "worker/data/host_proof.h"
+#include "worker/data/in_flight.h"
+#include "worker/data/receivers.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -28,10 +31,11 @@ namespace taskd::worker {
 class FetchService {
  public:
   struct Options {
-    std::string worker_key, client_key;  // either one opens the service
-    uint32_t streams = 0;                // served at once; above: FETCH_BUSY
-    uint32_t streams_per_peer = 0;       // likewise, of one connection
-    bool name_files = true;              // to workers on this host
+    std::string worker_key, client_key;   // either one opens the service
+    uint32_t streams = 0;                 // served at once; above: FETCH_BUSY
+    uint32_t streams_per_peer = 0;        // likewise, of one connection
+    bool name_files = true;               // to workers on this host
+    const InFlight* in_flight = nullptr;  // what comes to this worker; null: unknown
   };
   // Asks gRPC for the next call of the method.
   using Expect = std::function<void(grpc::ServerContext*, grpc::ByteBuffer* request,
@@ -49,6 +53,7 @@ class FetchService {
 
   uint64_t served_bytes() const { return served_bytes_; }
   uint64_t named_bytes() const { return named_bytes_; }
+  uint64_t sent_elsewhere() const { return sent_elsewhere_; }
 
  private:
   class Call;
@@ -59,11 +64,14 @@ class FetchService {
   Store& store_;
   const Options options_;
   const HostProof host_;
+  const std::shared_ptr<ChunkBuffers> buffers_ = std::make_shared<ChunkBuffers>();
   Expect expect_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::thread> threads_;
   std::mutex waiting_;  // held by the thread that waits for an event
-  std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0};
+  std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0}, sent_elsewhere_{0};
+  std::atomic<bool> draining_{false};
+  Receivers receivers_;
   std::mutex mutex_;
   std::condition_variable idle_;
   uint32_t calls_ = 0;                                // that exist

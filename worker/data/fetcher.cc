@@ -36,6 +36,7 @@ struct Fetcher::Impl {
     event::FetchDone done;
     done.fetch = run->id();
     done.items = run->Run(PeerAt(address));
+    if (options.in_flight != nullptr) options.in_flight->Remove(run->keys());
     {
       std::lock_guard lock(mutex);
       runs.erase(run->id());
@@ -62,6 +63,9 @@ struct Fetcher::Impl {
       const uint64_t now_ns = io::NowNs();
       for (auto& [id, run] : runs) run->BreakIfStalled(now_ns);
       partials.Expire(now_ns);
+      lock.unlock();
+      store.DropOldSpares(now_ns);
+      lock.lock();
     }
   }
 
@@ -70,8 +74,15 @@ struct Fetcher::Impl {
   const HostProof host = HostProof::OfThisHost();
   FetchTotals totals;
   PartialItems partials;
-  const FetchRun::Context context{store,       partials,           totals,          host,
-                                  options.key, options.take_files, options.stall_ns};
+  const FetchRun::Context context{store,
+                                  partials,
+                                  totals,
+                                  host,
+                                  options.key,
+                                  options.take_files,
+                                  options.stall_ns,
+                                  options.address,
+                                  [this](const std::string& address) { return PeerAt(address); }};
   std::mutex mutex;
   std::condition_variable wake;
   absl::flat_hash_map<FetchId, std::shared_ptr<FetchRun>> runs;
@@ -86,6 +97,7 @@ Fetcher::Fetcher(Store& store, Options options)
 Fetcher::~Fetcher() = default;
 
 void Fetcher::Start(FetchId fetch, std::string address, std::vector<LocalKey> items) {
+  if (impl_->options.in_flight != nullptr) impl_->options.in_flight->Add(items);
   auto run = std::make_shared<FetchRun>(impl_->context, fetch, std::move(items));
   {
     std::lock_guard lock(impl_->mutex);
@@ -103,7 +115,8 @@ void Fetcher::Cancel(FetchId fetch) {
 
 Fetcher::Totals Fetcher::totals() const {
   const FetchTotals& t = impl_->totals;
-  return {t.fetched_bytes, t.linked_bytes, t.resumed_bytes, impl_->partials.bytes()};
+  return {t.fetched_bytes, t.linked_bytes, t.resumed_bytes, impl_->partials.bytes(),
+          t.relayed_items};
 }
 
 }  // namespace taskd::worker

@@ -14,6 +14,7 @@
 
 #include "common/base/limits.h"
 #include "worker/core/events.h"
+#include "worker/data/in_flight.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -27,12 +28,17 @@ class Fetcher {
     uint64_t stall_ns = limits::kFetchStallNs;       // nothing for so long: the peer is unreachable
     bool take_files = true;                          // links to files of workers on this host
     uint64_t partial_bytes = limits::kPartialBytes;  // kept of broken streams
+    // Of this worker's own data service, for others that need the same; empty: it has none, and is sent to
+    // nobody else.
+    std::string address;
+    InFlight* in_flight = nullptr;  // told what is fetched; outlives the fetcher. Null: nobody asks
   };
   struct Totals {
     uint64_t fetched_bytes = 0;  // over the wire
     uint64_t linked_bytes = 0;   // by links to files of workers on this host
     uint64_t resumed_bytes = 0;  // that broken streams had brought and that were not sent again
     uint64_t partial_bytes = 0;  // of broken streams, kept at present
+    uint64_t relayed_items = 0;  // that came from a worker that the one asked had named
   };
 
   Fetcher(Store& store, Options options);

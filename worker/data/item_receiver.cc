@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/rpc/chunk_codec.h"
 #include "worker/data/host_proof.h"
@@ -42,11 +43,13 @@ void ItemReceiver::Reopen() {
 absl::Status ItemReceiver::Take(const rpc::ReceivedChunk& chunk) {
   if (skipping_ || over_) return absl::OkStatus();
   const v1::FetchChunk& header = chunk.header;
+  if (header.status() == v1::FETCH_WAIT) return absl::OkStatus();
   if (header.status() != v1::FETCH_OK) {
     // What came before is still good, unless this holder cannot read its own bytes.
     const FetchStatus status = FromWire(header.status());
     const std::string answer = StrCat("the peer answered ", v1::FetchStatus_Name(header.status()));
     if (status == FetchStatus::kIoError) return Fail(status, answer);
+    if (status == FetchStatus::kBusy) NoteOthers(header);
     result_ = {status, 0, 0};
     over_ = true;
     return Error(answer);
@@ -64,6 +67,24 @@ absl::Status ItemReceiver::Take(const rpc::ReceivedChunk& chunk) {
       return Fail(FetchStatus::kIoError, std::string(s.message()));
   }
   return header.last() ? Finish(header) : absl::OkStatus();
+}
+
+// Those that are named last know best.
+void ItemReceiver::NoteOthers(const v1::FetchChunk& header) {
+  const int count = std::min<int>(header.holders_size(), limits::kRelaysNamed);
+  for (int i = count; i > 0; --i) {
+    if (const std::string& address = header.holders(i - 1); !address.empty())
+      others_.push_back(address);
+  }
+  if (others_.size() > limits::kRelaysAsked)
+    others_.erase(others_.begin(), others_.end() - limits::kRelaysAsked);
+}
+
+std::string ItemReceiver::TakeOther() {
+  if (complete() || others_.empty()) return {};
+  std::string next = std::move(others_.back());
+  others_.pop_back();
+  return next;
 }
 
 absl::Status ItemReceiver::Begin(const v1::FetchChunk& header) {

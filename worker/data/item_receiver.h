@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -47,10 +48,16 @@ class ItemReceiver {
   uint64_t kept_bytes() const { return writer_ == nullptr ? 0 : writer_->size_bytes(); }
   const LocalKey& key() const { return key_; }
 
+  // The holder is busy, and has named others.
+  bool names_others() const { return !others_.empty(); }
+  // The next of these to ask; empty: there is none.
+  std::string TakeOther();
+
   // Another holder will be asked.
   void Reopen();
 
  private:
+  void NoteOthers(const v1::FetchChunk& header);
   absl::Status Begin(const v1::FetchChunk& header);
   absl::Status Continue(const v1::FetchChunk& header);
   absl::Status Link(const v1::FetchChunk& header);
@@ -72,6 +79,7 @@ class ItemReceiver {
   bool skipping_ = false;   // the rest of the answer is of no use
   bool continued_ = false;  // bytes of several answers
   bool over_ = false, linked_ = false;
+  std::vector<std::string> others_;  // the next one last
   event::FetchDone::Item result_{FetchStatus::kUnreachable, 0, 0};
 };
 

@@ -38,16 +38,15 @@ uint32_t CrcOfParts(const ObjectMeta& meta, uint32_t lo, uint32_t hi) {
   return crc;
 }
 
-void FreeBuffer(void* buffer) { delete[] static_cast<char*>(buffer); }
-
 using Held = std::shared_ptr<const ObjectReader>;
 void LetGo(void* held) { delete static_cast<Held*>(held); }
 
 }  // namespace
 
-ItemSource::ItemSource(Store& store, const v1::FetchRequest& request, uint32_t index,
-                       const HostProof* host)
+ItemSource::ItemSource(Store& store, ChunkBuffers& buffers, const v1::FetchRequest& request,
+                       uint32_t index, const HostProof* host)
     : store_(store),
+      buffers_(buffers),
       request_(request),
       item_(request.items(static_cast<int>(index))),
       index_(index),
@@ -174,10 +173,9 @@ absl::StatusOr<grpc::Slice> ItemSource::Read(uint64_t offset, size_t n) {
     char* bytes = const_cast<char*>(reader_->entry().bytes.data()) + offset;  // nobody writes
     return grpc::Slice(bytes, n, LetGo, new Held(reader_));
   }
-  auto* buffer = new char[n];
-  grpc::Slice slice(buffer, n, FreeBuffer);
-  if (absl::Status s = reader_->Read(offset, buffer, n); !s.ok()) return s;
-  return slice;
+  ChunkBuffers::Buffer buffer = buffers_.Take();
+  if (absl::Status s = reader_->Read(offset, buffer.get(), n); !s.ok()) return s;
+  return buffers_.Refer(std::move(buffer), n);
 }
 
 }  // namespace taskd::worker

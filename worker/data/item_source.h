@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "taskd/v1/data.pb.h"
+#include "worker/data/chunk_buffers.h"
 #include "worker/store/range_checker.h"
 #include "worker/store/store.h"
 
@@ -25,7 +26,8 @@ class ItemSource {
  public:
   // `host`: the asking worker is on this host and takes names of files; null: bytes only. All
   // outlive the source.
-  ItemSource(Store& store, const v1::FetchRequest& request, uint32_t index, const HostProof* host);
+  ItemSource(Store& store, ChunkBuffers& buffers, const v1::FetchRequest& request, uint32_t index,
+             const HostProof* host);
 
   // The next chunk; there is one while the last has not been made. At most limits::kChunkBytes.
   void Next(v1::FetchChunk& header, grpc::Slice& data);
@@ -40,6 +42,7 @@ class ItemSource {
   absl::StatusOr<grpc::Slice> Read(uint64_t offset, size_t n);
 
   Store& store_;
+  ChunkBuffers& buffers_;
   const v1::FetchRequest& request_;
   const v1::FetchItem& item_;
   const uint32_t index_;

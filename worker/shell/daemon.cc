@@ -29,6 +29,12 @@ constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
 constexpr size_t kToldOfTheDead = 20;
 constexpr uint64_t kAccessWaitNs = 3'000'000'000;
 
+// What the store may keep of freed memory.
+uint64_t SpareBytes(uint64_t store_bytes) {
+  if (store_bytes == 0) return limits::kSpareBytes;
+  return std::min(limits::kSpareBytes, store_bytes / 100 * limits::kSparePercent);
+}
+
 // Daemons of a cluster are often started at once, and the scheduler writes the file when it serves.
 absl::StatusOr<io::AccessFile> WaitForAccessFile(const std::string& dir) {
   const uint64_t until_ns = io::NowNs() + kAccessWaitNs;
@@ -111,7 +117,8 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
       work_dir_(std::move(work_dir)),
       memory_dir_(std::move(memory_dir)),
       store_({work_dir_.store_path(), memory_dir_ ? memory_dir_->store_path() : "",
-              options_.store_budget_bytes, options_.disk_bytes},
+              options_.store_budget_bytes, options_.disk_bytes,
+              SpareBytes(options_.store_budget_bytes)},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
       dialogs_(store_, options_.dir),
@@ -170,6 +177,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
   data.name_files = !options_.no_file_passing;
+  data.in_flight = &in_flight_;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
     if (log == nullptr) return nullptr;
@@ -183,6 +191,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Fetcher::Options fetch;
   fetch.key = access->worker_key;
   fetch.take_files = !options_.no_file_passing;
+  fetch.address = data_address_;
+  fetch.in_flight = &in_flight_;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
   absl::StatusOr<std::unique_ptr<TaskService>> tasks = TaskService::Start(work_dir_.path(), inbox_);

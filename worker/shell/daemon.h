@@ -83,6 +83,7 @@ class Daemon {
   std::unique_ptr<RunRing> ring_;
   Store store_;
   std::unique_ptr<Executor> executor_;
+  InFlight in_flight_;
   std::unique_ptr<DataServer> data_server_;
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<io::HttpServer> http_;

@@ -39,6 +39,8 @@ void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& 
   bytes("heap", store.heap_bytes);
   bytes("shared_memory", store.shared_bytes);
   bytes("disk", store.disk_bytes);
+  page.Gauge("taskd_worker_store_spare_bytes",
+             "Memory of objects that are gone, kept for the next ones.", Number(store.spare_bytes));
   page.Counter("taskd_worker_spilled_objects_total", "Objects that went from memory to disk.",
                Number(core.spilled));
   page.Counter("taskd_worker_spilled_bytes_total", "Bytes of these.", Number(core.spilled_bytes));
@@ -68,6 +70,12 @@ void FillTransfer(const Counters& core, const TransferFigures& transfer, io::Met
   page.Counter("taskd_worker_named_bytes_total",
                "Bytes of files that workers on this host were told of instead of sent.",
                Number(transfer.served.named_bytes));
+  page.Counter("taskd_worker_sent_elsewhere_total",
+               "Large objects of which workers were told who else is sent them.",
+               Number(transfer.served.sent_elsewhere));
+  page.Counter("taskd_worker_relayed_objects_total",
+               "Objects that came from a worker that the one asked had named.",
+               Number(transfer.fetched.relayed_items));
   for (uint32_t status = 0; status < 5; ++status) {
     page.Counter("taskd_worker_fetch_items_total",
                  "Objects asked of other workers by how that ended.",

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/base/text.h"
+#include "common/io/allocator.h"
 #include "common/io/log.h"
 #include "common/io/shutdown.h"
 #include "worker/shell/daemon.h"
@@ -64,6 +65,7 @@ int Fail(const absl::Status& status) {
 }
 
 int Main(int argc, char** argv) {
+  io::KeepFreedMemory();
   auto signals = std::make_unique<io::ShutdownSignals>();
   WorkerOptions options;
   if (std::optional<int> exit_code = ParseOptions(argc, argv, options)) return *exit_code;

@@ -16,9 +16,21 @@ namespace taskd::worker {
 ObjectWriter::ObjectWriter(std::shared_ptr<Places> places, uint64_t expected_bytes, bool on_disk)
     : places_(std::move(places)), entry_(std::make_shared<ObjectEntry>()), share_(places_->memory) {
   const bool large = expected_bytes > limits::kHeapObjectBytes;
+  if (large && !on_disk) TakeSpare(expected_bytes);
   on_disk_ =
       on_disk || (large && (!places_->has_memory_folder() || !share_.GrowTo(expected_bytes)));
-  if (on_disk_) share_ = Share(places_->disk);
+  if (!on_disk_) return;
+  if (fd_ >= 0) close(std::exchange(fd_, -1)), unlink(path_.c_str());
+  share_ = Share(places_->disk);
+}
+
+// The rest of its share comes with the bytes that it has no pages for.
+void ObjectWriter::TakeSpare(uint64_t bytes) {
+  Spare spare = places_->spares->Take(bytes);
+  if (spare.fd < 0) return;
+  path_ = std::move(spare.path);
+  fd_ = std::exchange(spare.fd, -1);
+  share_ = std::move(spare.share);
 }
 
 ObjectWriter::~ObjectWriter() {
@@ -81,6 +93,9 @@ absl::Status ObjectWriter::MoveToDisk() {
   const int from = std::exchange(fd_, -1);
   const std::string old_path = std::exchange(path_, {});
   absl::Status moved = OpenFile(true);
+  // What lies behind is of an older object.
+  if (moved.ok() && ftruncate(from, lseek(from, 0, SEEK_CUR)) != 0)
+    moved = io::ErrnoStatus("shorten the store file", old_path, errno);
   for (off_t offset = 0; moved.ok();) {
     const ssize_t n = sendfile(fd_, from, &offset, limits::kSpillBytes);
     if (n == 0) break;
@@ -97,6 +112,7 @@ absl::Status ObjectWriter::WriteFile(std::string_view bytes) {
     if (n < 0 && errno == EINTR) continue;
     // A tmpfs that others have filled: what was written of these bytes goes along.
     if (n < 0 && errno == ENOSPC && !on_disk_) {
+      if (places_->spares->MakeRoom(bytes.size())) continue;
       if (absl::Status s = MoveToDisk(); !s.ok()) return s;
       continue;
     }
@@ -120,8 +136,13 @@ absl::StatusOr<std::shared_ptr<const ObjectEntry>> ObjectWriter::Finish() {
     return std::shared_ptr<const ObjectEntry>(std::move(entry_));
   }
   struct stat s;
+  if (fstat(fd_, &s) == 0 && static_cast<uint64_t>(s.st_size) > meta.size_bytes &&
+      ftruncate(fd_, static_cast<off_t>(meta.size_bytes)) != 0) {
+    return io::ErrnoStatus("shorten the store file", path_, errno);
+  }
   if (fstat(fd_, &s) != 0) return io::ErrnoStatus("stat the store file", path_, errno);
-  auto file = std::make_shared<StoreFile>(path_, on_disk_, std::move(share_));
+  auto file =
+      std::make_shared<StoreFile>(path_, on_disk_, std::move(share_), places_->SparesFor(on_disk_));
   const int fd = std::exchange(fd_, -1);
   // Quota and network file systems report a full disk here.
   if (close(fd) != 0) return io::ErrnoStatus("write the store file", path_, errno);

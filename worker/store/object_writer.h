@@ -36,6 +36,7 @@ class ObjectWriter {
   friend class Store;
   ObjectWriter(std::shared_ptr<Places> places, uint64_t expected_bytes, bool on_disk);
 
+  void TakeSpare(uint64_t bytes);
   absl::Status OpenFile(bool on_disk);
   absl::Status WriteFile(std::string_view bytes);
   absl::Status MoveToDisk();

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "common/base/text.h"
 #include "common/base/units.h"
 
@@ -20,7 +22,11 @@ Places::Places(StoreOptions options)
       memory_folder(std::move(options.memory_folder)),
       memory_device(DeviceOf(memory_folder)),
       memory(std::make_shared<Space>(options.memory_bytes)),
-      disk(std::make_shared<Space>(options.disk_bytes)) {}
+      disk(std::make_shared<Space>(options.disk_bytes)),
+      spares(
+          std::make_shared<Spares>(memory_folder, has_memory_folder() ? options.spare_bytes : 0)) {
+  memory->OnShortage([&s = *spares](uint64_t bytes) { return s.MakeRoom(bytes); });
+}
 
 std::string Places::NewPath(bool on_disk) {
   return StrCat(on_disk ? disk_folder : memory_folder, "/",
@@ -33,10 +39,25 @@ absl::Status Places::DiskIsFull() const {
       FormatBytes(disk->used()), " there: give it more, or more memory with --store"));
 }
 
-StoreFile::~StoreFile() { Unlink(); }
+std::shared_ptr<Spares> Places::SparesFor(bool on_disk) const {
+  return on_disk || !spares->keeps_any() ? nullptr : spares;
+}
+
+StoreFile::~StoreFile() {
+  Unlink();
+  if (!aside_.empty() && !spares->Offer(aside_, share)) unlink(aside_.c_str());
+}
 
 void StoreFile::Unlink() const {
-  if (!unlinked.exchange(true)) unlink(path.c_str());
+  if (unlinked.exchange(true)) return;
+  if (spares != nullptr) {
+    std::string aside = spares->NewPath();
+    if (rename(path.c_str(), aside.c_str()) == 0) {
+      aside_ = std::move(aside);
+      return;
+    }
+  }
+  unlink(path.c_str());
 }
 
 }  // namespace taskd::worker

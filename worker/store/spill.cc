@@ -76,7 +76,7 @@ absl::Status Store::WriteTogether(const std::vector<SpillItem>& items,
   for (const SpillItem& item : items) size += item.entry->meta.size_bytes;
   Share share(places_->disk);
   if (!share.GrowTo(size)) return places_->DiskIsFull();
-  auto file = std::make_shared<StoreFile>(places_->NewPath(true), true, std::move(share));
+  auto file = std::make_shared<StoreFile>(places_->NewPath(true), true, std::move(share), nullptr);
   absl::Status made = io::MakeFile(file->path, [&](int fd) -> absl::Status {
     for (const SpillItem& item : items) {
       absl::Status written = io::WriteAll(fd, item.entry->bytes, file->path);

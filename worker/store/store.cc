@@ -111,7 +111,8 @@ absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, c
   const std::string to = places_->NewPath(on_disk);
   if (rename(path.c_str(), to.c_str()) != 0)
     return io::ErrnoStatus("move into the store", path, errno);
-  auto file = std::make_shared<StoreFile>(to, on_disk, std::move(share));
+  auto file =
+      std::make_shared<StoreFile>(to, on_disk, std::move(share), places_->SparesFor(on_disk));
   file->identity = FileIdentity::Of(s);
   entry->file = std::move(file);
   return Entry(std::move(entry));
@@ -131,7 +132,8 @@ absl::StatusOr<StoredOutput> Store::Link(const LocalKey& key, const std::string&
     return absl::FailedPreconditionError(
         StrCat("cannot link the store file ", path, ": ", std::strerror(errno)));
   }
-  auto file = std::make_shared<StoreFile>(own, on_disk, std::move(share));
+  auto file =
+      std::make_shared<StoreFile>(own, on_disk, std::move(share), places_->SparesFor(on_disk));
   struct stat s;
   const bool same = lstat(own.c_str(), &s) == 0 && S_ISREG(s.st_mode) && s.st_uid == geteuid() &&
                     (s.st_mode & 07777) == 0600 && FileIdentity::Of(s) == identity &&
@@ -178,6 +180,11 @@ Store::Entry Store::Find(const LocalKey& key) const {
 bool Store::Contains(const LocalKey& key) const {
   std::lock_guard lock(mutex_);
   return entries_.contains(key);
+}
+
+std::optional<uint64_t> Store::SizeOf(const LocalKey& key) const {
+  const Entry entry = Find(key);
+  return entry == nullptr ? std::nullopt : std::optional<uint64_t>(entry->meta.size_bytes);
 }
 
 absl::StatusOr<ObjectReader> Store::Get(const LocalKey& key) {
@@ -256,7 +263,7 @@ void Store::ReportLost(const ObjectVersion& id) {
 }
 
 StoreTotals Store::totals() const {
-  return {objects_, heap_bytes_, shared_bytes_, disk_bytes_, lost_};
+  return {objects_, heap_bytes_, shared_bytes_, disk_bytes_, lost_, places_->spares->bytes()};
 }
 
 }  // namespace taskd::worker

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,8 @@ namespace taskd::worker {
 struct StoreTotals {
   uint64_t objects = 0;
   uint64_t heap_bytes = 0, shared_bytes = 0, disk_bytes = 0;
-  uint64_t lost = 0;  // since the start
+  uint64_t lost = 0;         // since the start
+  uint64_t spare_bytes = 0;  // of files that are kept for their pages
   uint64_t bytes() const { return heap_bytes + shared_bytes + disk_bytes; }
 };
 
@@ -60,6 +62,7 @@ class Store {
                                     const FileIdentity& identity);
 
   bool Contains(const LocalKey& key) const;
+  std::optional<uint64_t> SizeOf(const LocalKey& key) const;  // none: it is not here
 
   // NotFound: not here. DataLoss: it was here and its file is gone or changed; it has been reported
   // as lost.
@@ -84,6 +87,9 @@ class Store {
   // The bytes turned out to be damaged: drops every key of this version and says so to the
   // callback.
   void ReportLost(const ObjectVersion& id);
+
+  // Gives back the memory of spare files that nothing has used for long. May take a while.
+  void DropOldSpares(uint64_t now_ns) { places_->spares->Expire(now_ns); }
 
   StoreTotals totals() const;
 
