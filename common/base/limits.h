@@ -139,6 +139,7 @@ inline constexpr uint64_t kRelayedBytes = 1u
                                           << 20;  // smaller objects are not worth another question
 inline constexpr uint32_t kReceiversKept = 16;    // of one object, and of so many objects:
 inline constexpr uint32_t kReceivedKept = 1024;
+inline constexpr uint32_t kAddressBytes = 512;       // of a receiver: host names have at most 253
 inline constexpr uint32_t kRelaysNamed = 2;          // in one answer
 inline constexpr uint32_t kRelaysAsked = 8;          // for one item: a tree of so many levels
 inline constexpr uint64_t kHeldNs = 30'000'000'000;  // a reader waits so long for what comes here

@@ -61,7 +61,8 @@ class FetchService::Call {
         grpc::SerializationTraits<v1::FetchRequest>::Deserialize(&request_bytes_, &request_);
     if (!parsed.ok()) return Finish({grpc::StatusCode::INVALID_ARGUMENT, "no FetchRequest"});
     // Workers send their key to whom they are told of, so what a client names is not told.
-    relays_ = !request_.address().empty() && rpc::CheckKey(context_, {options.worker_key}).ok();
+    relays_ = !request_.address().empty() && request_.address().size() <= limits::kAddressBytes &&
+              rpc::CheckKey(context_, {options.worker_key}).ok();
     here_ = options.name_files && service_.host_.AskIsRight(request_.nonce(), request_.host());
     peer_ = context_.peer();
     admitted_ = service_.Admit(peer_);
