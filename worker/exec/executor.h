@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "worker/exec/run.h"
@@ -30,6 +31,7 @@ class Executor {
     RunnerPrograms runners;
     uint64_t runner_idle_ns = limits::kRunnerIdleNs;
     uint32_t cpus = 1;                   // threads for built-ins
+    std::vector<Cpu> pinned;             // that attempts are pinned to; none: they are not
     RunRing* ring = nullptr;             // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run
     uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
@@ -69,9 +71,11 @@ class Executor {
   struct Live {
     std::shared_ptr<Run> run;
     uint32_t ring_slot = RunRing::kNoSlot;
+    CpuList cpus;
   };
   RunRing* const ring_;
   absl::flat_hash_map<AttemptRef, Live> running_;  // guarded by mutex_
+  CpuPins pins_;
   io::ThreadPool files_, compute_;
   Reactor reactor_;
   MemoryWatch memory_;

@@ -55,8 +55,9 @@ class RunnerRun : public Run,
                   public Runner::Client,
                   public std::enable_shared_from_this<RunnerRun> {
  public:
-  RunnerRun(ExecContext& context, RunnerPool& pool, std::shared_ptr<const ExecRequest> request)
-      : context_(context), pool_(pool), request_(std::move(request)) {}
+  RunnerRun(ExecContext& context, RunnerPool& pool, std::shared_ptr<const ExecRequest> request,
+            CpuList cpus)
+      : context_(context), pool_(pool), request_(std::move(request)), cpus_(std::move(cpus)) {}
 
   void Start() override {
     log_ = context_.logs.Open(request_->assignment.attempt);
@@ -105,6 +106,7 @@ class RunnerRun : public Run,
     }
     runner_ = std::move(given);
     runner_->SetClient(shared_from_this());
+    if (context_.pins.on()) runner_->RunOn(cpus_.empty() ? context_.pins.all() : cpus_);
     start_ns_ = MonotonicNs();
     kernel_kills_ = context_.memory.KernelKillsLately();
     if (const uint64_t limit = request_->assignment.time_limit_ns; limit != 0) {
@@ -337,6 +339,7 @@ class RunnerRun : public Run,
   ExecContext& context_;
   RunnerPool& pool_;
   const std::shared_ptr<const ExecRequest> request_;
+  const CpuList cpus_;
   std::shared_ptr<AttemptLog> log_;
   std::atomic<bool> killed_{false};
 
@@ -362,8 +365,8 @@ class RunnerRun : public Run,
 }  // namespace
 
 std::shared_ptr<Run> MakeRunnerRun(ExecContext& context, RunnerPool& pool,
-                                   std::shared_ptr<const ExecRequest> request) {
-  return std::make_shared<RunnerRun>(context, pool, std::move(request));
+                                   std::shared_ptr<const ExecRequest> request, CpuList cpus) {
+  return std::make_shared<RunnerRun>(context, pool, std::move(request), std::move(cpus));
 }
 
 }  // namespace taskd::worker

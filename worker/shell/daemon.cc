@@ -153,6 +153,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   exec.runners = options_.runners;
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
+  if (options_.pin) exec.pinned = ReadCpus();
   exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;

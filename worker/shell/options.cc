@@ -15,6 +15,7 @@
 #include "common/io/access_file.h"
 #include "common/io/config.h"
 #include "common/rpc/interned_names.h"
+#include "worker/exec/cpu_pins.h"
 #include "worker/shell/node_size.h"
 
 namespace taskd::worker {
@@ -142,6 +143,7 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
              "the script that it runs [beside this program]");
   flags.Switch("core-dumps", &options.core_dumps,
                "leave the limit of core dumps as it is; else tasks leave none");
+  flags.Switch("pin", &options.pin, "keep each task that asks for whole cpus on cpus of its own");
   flags.Text("ready-file", &options.ready_file,
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,
@@ -178,6 +180,15 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   }
   if (options.capacity.cpus_milli == 0) {
     std::fprintf(stderr, "taskd-worker: --cpus must be more than 0\n");
+    return 2;
+  }
+  if (const size_t usable = ReadCpus().size();
+      options.pin && options.capacity.cpus_milli > usable * 1000) {
+    std::fprintf(
+        stderr,
+        "taskd-worker: --pin: this process may use %zu cpus, and --cpus says more; give it "
+        "as many or fewer\n",
+        usable);
     return 2;
   }
   return std::nullopt;

@@ -35,6 +35,7 @@ struct WorkerOptions {
   std::string sweep_prefix;  // of work folders of workers of this user, if ours is one; no flag
   bool zero = false;         // tasks are acknowledged, not run
   bool core_dumps = false;
+  bool pin = false;
   bool no_file_passing = false;
   RunnerPrograms runners;
   uint64_t grace_ns = 5'000'000'000;
