@@ -115,8 +115,14 @@ inline constexpr uint32_t kChunkBytes = 256u << 10;      // of a transfer
 inline constexpr uint32_t kLogBytes = 1u << 20;          // of each stream of an attempt
 inline constexpr uint32_t kLogTailBytes = 64u << 10;     // of which the newest, when there was more
 inline constexpr uint64_t kLogsTotalBytes =
-    64u << 20;                                  // kept by a worker; the oldest attempts' go first
-inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
+    64u << 20;                                 // kept by a worker; the oldest attempts' go first
+inline constexpr uint32_t kLogsKept = 65'536;  // attempts with a log, most of them empty
+// The oldest of them are written to disk from so many bytes on, so that there is time for it.
+inline constexpr uint64_t kLogsWriteBytes = 32u << 20;
+inline constexpr uint64_t kLogSegmentBytes = 16u << 20;  // of a file of them
+inline constexpr uint32_t kLogSegments = 64;             // files; the oldest goes first
+inline constexpr uint32_t kLogSegmentLogs = 16'384;      // in one: the index takes 24 MiB at most
+inline constexpr uint64_t kLogsDiskBytes = kLogSegments * kLogSegmentBytes;  // the default
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
 // They send what readers are ready for, and read files: more would not make disks faster.

@@ -24,6 +24,7 @@ bool EdgesFit(const Assignment& a) {
 Executor::Executor(Store& store, Options options)
     : zero_(options.zero),
       done_(std::move(options.done)),
+      logs_({.folder = options.log_path, .disk_bytes = options.log_disk_bytes}),
       ring_(options.ring),
       pins_(std::move(options.pinned)),
       files_(std::clamp(options.cpus, 2u, 8u)),

@@ -27,6 +27,8 @@ class Executor {
   struct Options {
     std::string run_path;         // WorkDir::run_path()
     std::string memory_run_path;  // of the work folder in memory; empty: there is none
+    std::string log_path;         // for old logs, see LogStore
+    uint64_t log_disk_bytes = limits::kLogsDiskBytes;
     std::string output_path;  // where functions make large outputs; on a file system of the store
     RunnerPrograms runners;
     uint64_t runner_idle_ns = limits::kRunnerIdleNs;

@@ -124,6 +124,8 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("memory-dir", &memory_dir,
              "folder of a tmpfs for results in memory; none: large ones go to disk at once");
   flags.Bytes("disk", &options.disk_bytes, "disk for results; 0: no limit");
+  flags.Bytes("log-disk", &options.log_disk_bytes,
+              "disk for logs of ended tasks that memory has no room for; 0: they are dropped");
   flags.List("resource", &options.pools, "NAME=AMOUNT: gpus, or worker.NAME; may be given again");
   flags.List("attribute", &options.attributes,
              "a name that placement rules may ask for; may be given again");
