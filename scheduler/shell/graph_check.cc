@@ -164,11 +164,11 @@ class BatchCheck {
   absl::Status Function(const v1::Body& body, const std::string& name) const {
     const v1::NativeBody& native = body.native();
     const v1::PythonBody& python = body.python();
-    for (const std::string* path : {&native.library(), &python.path()}) {
+    for (const std::string* path : {&native.library(), &python.path(), &python.interpreter()}) {
       if ((path == &native.library() && body.has_native()) || !path->empty()) {
         if (!path->starts_with('/') || !IsText(*path, limits::kLibraryPathBytes))
           return Bad(StrCat(name, ": a function is in a file of an absolute path of at most ",
-                            limits::kLibraryPathBytes, " bytes"));
+                            limits::kLibraryPathBytes, " bytes, and so is its interpreter"));
       }
     }
     const bool named = body.has_native() ? !native.function().empty()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import unittest
 
 from harness import BIN, ClusterTest, alive, until
@@ -325,6 +327,70 @@ want: [w.o]
         told = self.failure(job, "t")
         self.assertEqual(told["failure"], "cannot_start")
         self.assertRegex(told["message"], "cannot import no_such_module with .*python.*: No module named 'no_such_module'; name its folder")
+
+    def environment(self, name):
+        """A virtual environment with a module of its own, which is called `which`."""
+        folder = self.cluster.files / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
+        (packages,) = folder.glob("lib/python3*/site-packages")
+        (packages / "m_which.py").write_text(f"import sys\n\n\ndef which():\n    return f'{name} {{sys.prefix}}'.encode()\n")
+        return folder
+
+    def test_environments(self):
+        one, other = self.environment("env_one"), self.environment("env_other")
+        (self.cluster.files / "m_sub.py").write_text("import m_which\n\n\ndef f(x):\n    return bytes(x) + m_which.which()\n")
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{envs: '{self.cluster.files}'}}
+tasks:
+- {{name: a, over: {{i: 1..3}}, python: {{call: "m_which:which", env: "{{envs}}/env_one"}}, out: [o]}}
+- {{name: b, in: {{x: "a[3].o"}}, python: {{call: "m_sub:f", path: '{self.cluster.files}', interpreter: '{other}/bin/python3'}}, out: [o]}}
+want: ["a[*].o", b.o]
+""")
+        for i in (1, 2, 3):
+            self.assertEqual(self.cluster.get(job, f"a[{i}].o").decode(), f"env_one {one}")
+        self.assertEqual(self.cluster.get(job, "b.o").decode(), f"env_one {one}env_other {other}")
+        self.cluster.run_graph(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'm_which:which'}}, retry: 0}}\n", code=1)  # the worker's own
+        self.environment("env_one")                                    # made anew at the same place
+        job, _ = self.cluster.run_graph("taskd: 1\ntasks:\n- {name: t, python: {call: 'm_which:which', env: '%s'}, out: [o]}\nwant: [t.o]\n" % one)
+        self.assertEqual(self.cluster.get(job, "t.o").decode(), f"env_one {one}")
+
+    def test_interpreters_that_are_none(self):
+        folder = self.cluster.files / "interpreters"
+        folder.mkdir()
+        moved = self.environment("env_moved")
+        moved.rename(folder / "env_here")
+        (folder / "dangling").symlink_to(folder / "python9")
+        (folder / "text").write_text("no program")
+        (folder / "other").write_text("#!/bin/sh\necho I am no Python >&2\nexit 9\n")
+        (folder / "old").write_text(f"""#!{sys.executable}
+import sys
+sys.version_info, sys.version = (3, 6, 8), "3.6.8 (default)"
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), {{"__name__": "__main__", "__file__": sys.argv[1]}})
+""")
+        for name in ("other", "old"):
+            (folder / name).chmod(0o700)
+        for field, words in ((f"env: '{moved}'", f"cannot start the interpreter {moved}/bin/python: No such file or directory; it must be at this path on every worker"),
+                             (f"interpreter: '{folder}/dangling'", f"it is a link to {folder}/python9, and that leads to no file"),
+                             (f"interpreter: '{folder}/text'", "it is no program that this worker's user may run"),
+                             (f"interpreter: '{folder}'", "it is no program that this worker's user may run"),
+                             (f"interpreter: '{folder}/other'", f"the Python process ({folder}/other) ended with exit code 9 before it could take a task; its stderr ends:\nI am no Python"),
+                             (f"interpreter: '{folder}/old'", "taskd needs Python 3.9 or later, and ")):
+            with self.subTest(field):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'os:getcwd', {field}}}, retry: 0}}\n")
+                told = self.failure(job, "t")
+                self.assertEqual(told["failure"], "cannot_start", told)
+                self.assertIn(words, told["message"])
+        job, _ = self.cluster.run_graph(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'm_which:which', env: '{folder}/env_here'}}, out: [o]}}\nwant: [t.o]\n")
+        self.assertEqual(self.cluster.get(job, "t.o").decode(), f"env_moved {folder}/env_here")
+        self.assert_still_runs()
+
+    def test_the_runner_is_read_by_old_interpreters(self):
+        """So far that it can say that they are too old."""
+        source = (BIN / "taskd_runner.py").read_text()
+        ast.parse(source, feature_version=(3, 6))
+        with self.assertRaises(SyntaxError):
+            ast.parse("(x := 1)", feature_version=(3, 6))
 
     def test_processes_left_behind_are_ended(self):
         job, _ = self.cluster.run_graph(f"""

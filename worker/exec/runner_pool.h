@@ -62,7 +62,8 @@ class Runner : public std::enable_shared_from_this<Runner> {
   void Kill();       // SIGKILL
 
   pid_t pid() const { return pid_; }
-  int socket() const { return socket_; }  // open as long as this
+  bool greeted() const { return greeted_; }  // it has come as far as to take tasks
+  int socket() const { return socket_; }     // open as long as this
   const std::string& key() const { return spec_.key; }
   // Pickled functions that it has had.
   bool HasCode(uint64_t id) const { return codes_.contains(id); }

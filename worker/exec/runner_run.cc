@@ -226,6 +226,7 @@ class RunnerRun : public Run,
     context_.reactor.CancelTimer(grace_timer_);
     runner_->ReadLogs();
     was_killed_ = killed_;
+    greeted_ = runner_->greeted();
     runner_ = nullptr;
   }
 
@@ -305,6 +306,12 @@ class RunnerRun : public Run,
     }
     event::ExecDone done = ExitDone(*request_, What(), wait_status_,
                                     context_.memory.KernelKills() != kernel_kills_, run_ns_);
+    if (!greeted_ && done.failure != FailureClass::kOutOfMemory) {
+      done.failure = FailureClass::kCannotStart;
+      done.exit_code = 0;
+      done.message += " before it could take a task";
+      return done;
+    }
     done.message += StrCat(" in the middle of ", task_.function());
     if (WIFEXITED(wait_status_)) done.message += ": a function returns, and does not exit";
     return done;
@@ -353,6 +360,7 @@ class RunnerRun : public Run,
   uint64_t used_bytes_ = 0;    // of memory, when that was too much
   uint64_t kernel_kills_ = 0;  // before the start
   bool terminating_ = false, timed_out_ = false, was_killed_ = false, answered_ = false;
+  bool greeted_ = false;
   std::string broken_;  // what it said that no runner says
   uint32_t progress_milli_ = 0;
   int wait_status_ = 0;

@@ -345,8 +345,7 @@ class Runner:
     def run(self):
         self.channel.send(HELLO)
         files, files_error = [], None
-        while (frame := self.channel.receive()) is not None:
-            kind, payload, fds = frame
+        for kind, payload, fds in iter(self.channel.receive, None):
             if kind == FILES:
                 try:
                     files += map_files(payload, fds)
@@ -356,7 +355,7 @@ class Runner:
             task = None if files_error else Task(payload, files)
             files = []
             self._answer(task, files_error)
-            task, files_error, frame, payload = None, None, None, None
+            task, files_error, payload = None, None, None
 
     def _answer(self, task, files_error):
         outputs = None
@@ -431,7 +430,8 @@ class Runner:
 
 def main():
     if sys.version_info < (3, 9):
-        sys.exit(f"taskd needs Python 3.9 or later, and {sys.executable} is {sys.version.split()[0]}: tell the worker another one with --python")
+        sys.exit(f"taskd needs Python 3.9 or later, and {sys.executable} is {sys.version.split()[0]}: name another one in the task's "
+                 "body (python: {call: ..., env: FOLDER}), or for all tasks with taskd-worker --python")
     sys.path.pop(0)                  # of this file, not of the tasks
     faulthandler.enable()
     try:

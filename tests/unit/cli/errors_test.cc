@@ -254,7 +254,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"- {name: a, python: f}", "g.yaml:3: python calls \"module:function\", not \"f\""},
         Case{"- {name: a, python: 'm:1'}", "g.yaml:3: python calls \"module:function\""},
         Case{"- {name: a, python: {path: /x}}", "g.yaml:3: python needs what to call"},
-        Case{"- {name: a, python: {call: 'm:f', env: x}}", "g.yaml:3:"}));
+        Case{"- {name: a, python: {call: 'm:f', venv: x}}", "g.yaml:3:"},
+        Case{"- {name: a, python: {call: 'm:f', env: ''}}", "g.yaml:3: the environment is empty"},
+        Case{"- {name: a, python: {call: 'm:f', env: x, interpreter: y}}",
+             "g.yaml:3: python takes env or interpreter, not both"}));
 
 INSTANTIATE_TEST_SUITE_P(
     NotYet, TaskErrors,

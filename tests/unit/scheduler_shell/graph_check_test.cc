@@ -152,6 +152,14 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
          b.mutable_bodies(0)->mutable_native()->set_function("f");
        },
        "an absolute path"},
+      {"relative interpreter",
+       [](auto& b) {
+         v1::PythonBody* python = Function(b).mutable_python();
+         python->set_module("m");
+         python->set_function("f");
+         python->set_interpreter("python3");
+       },
+       "an absolute path"},
       {"library without a function",
        [](auto& b) { Function(b).mutable_native()->set_library("/x.so"); }, "a function is named"},
       {"function with a zero byte",
