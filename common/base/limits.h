@@ -146,6 +146,7 @@ inline constexpr uint32_t kRunnerFunctions = 256;           // pickled ones; it 
 inline constexpr uint32_t kLibraryPathBytes = 4096;         // PATH_MAX
 inline constexpr uint32_t kFunctionNameBytes = 1024;        // mangled names are long
 inline constexpr uint32_t kPickleBytes = 4u << 20;          // travels with the body
+inline constexpr uint32_t kExceptionBytes = 4096;           // pickled; kept with each failure
 
 }  // namespace taskd::limits
 

@@ -1,6 +1,9 @@
 """Functions as bodies, native and Python: their processes stay warm, and whatever happens in them costs one attempt."""
 
+import ast
+import base64
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -228,6 +231,27 @@ def raises():
     sys.stderr.write("not any more\\n")
     raise ValueError("no such luck")
 
+class Special(Exception):
+    def __init__(self, code, why):
+        super().__init__(why)
+        self.code = code
+
+    def __reduce__(self):
+        return Special, (self.code, *self.args)
+
+class OneWay(Exception):
+    def __init__(self, code, why):
+        super().__init__(why)
+
+def raises_own():
+    raise Special(7, "its own") from KeyError("hidden")
+
+def raises_one_way():
+    raise OneWay(7, "lost on the way")
+
+def raises_large():
+    raise ValueError("x" * 5000)
+
 def unpicklable():
     return lambda: 1
 
@@ -317,6 +341,21 @@ want: [w.o]
                 for word in words:
                     self.assertIn(word, told["message"])
         self.assert_still_runs()
+
+    def test_exceptions_come_back(self):
+        sys.path.insert(0, str(self.cluster.files))
+        self.addCleanup(sys.path.remove, str(self.cluster.files))
+        for function, check in (("raises", lambda e: (type(e), e.args) == (ValueError, ("no such luck",))),
+                                ("raises_own", lambda e: (type(e).__name__, e.code, str(e)) == ("Special", 7, "its own")),
+                                ("raises_one_way", None), ("raises_large", None), ("exits", None), ("nowhere", None)):
+            with self.subTest(function):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn(function)}, retry: 0}}\n")
+                told = self.failure(job, "t")
+                shown = self.cluster.json("job", "show", job)["failures"][0]
+                self.assertEqual(told["exception"], shown["exception"])
+                pickled = base64.b64decode(told["exception"], validate=True)
+                self.assertEqual(pickled == b"", check is None, pickled)
+                self.assertTrue(check is None or check(pickle.loads(pickled)), pickled)
 
     def test_wrong_number_of_outputs(self):
         job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn('wrong_count')}, out: [a, b], retry: 0}}\n")

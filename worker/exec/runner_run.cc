@@ -323,6 +323,7 @@ class RunnerRun : public Run,
         {ClassOf(failed_.error), std::string(failed_.message.substr(0, limits::kMessageBytes))},
         run_ns_);
     if (done.failure == FailureClass::kExit) done.exit_code = failed_.code;
+    if (failed_.exception.size() <= limits::kExceptionBytes) done.exception = failed_.exception;
     return done;
   }
 

@@ -233,7 +233,8 @@ bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error)
 
 std::string EncodeFailed(const FailedMessage& failed) {
   FrameWriter writer;
-  writer.Number(static_cast<uint8_t>(failed.error)).Number(failed.code).Bytes(failed.message);
+  writer.Number(static_cast<uint8_t>(failed.error)).Number(failed.code);
+  writer.Bytes(failed.message).Bytes(failed.exception);
   WriteLeftovers(writer, failed.left);
   return writer.Take();
 }
@@ -241,7 +242,7 @@ std::string EncodeFailed(const FailedMessage& failed) {
 bool DecodeFailed(std::string_view payload, FailedMessage& failed, std::string& error) {
   FrameCursor cursor(payload);
   uint8_t kind = 0;
-  cursor.Number(kind).Number(failed.code).Bytes(failed.message);
+  cursor.Number(kind).Number(failed.code).Bytes(failed.message).Bytes(failed.exception);
   if (kind < 1 || kind > 5) cursor.Break();
   failed.error = static_cast<TaskError>(kind);
   cursor.Flag(failed.left.folders).Flag(failed.left.processes);

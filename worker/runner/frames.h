@@ -128,6 +128,7 @@ struct FailedMessage {
   TaskError error = TaskError::kFailed;
   int32_t code = 0;  // what the function returned
   std::string_view message;
+  std::string_view exception;  // python: pickled
   Leftovers left;
 };
 std::string EncodeFailed(const FailedMessage& failed);

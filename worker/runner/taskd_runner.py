@@ -26,6 +26,7 @@ FILES_PER_FRAME = 128               # limits::kRunnerFilesPerFrame
 VALUE_BYTES = 64 << 10              # limits::kHeapObjectBytes: a larger output is a file
 INLINE_BYTES = 256 << 10            # limits::kRunnerInlineBytes
 MESSAGE_BYTES = 6 << 10             # of an exception with its traceback
+EXCEPTION_BYTES = 4096              # limits::kExceptionBytes
 
 MAGIC = b"TDPYOBJ1"
 ALIGNMENT = 64
@@ -35,9 +36,9 @@ IN_BAND_BYTES = 1024                # a smaller buffer stays in the pickle
 class TaskFailure(Exception):
     """What the worker is told instead of outputs."""
 
-    def __init__(self, error, message, code=1):
+    def __init__(self, error, message, code=1, exception=b""):
         super().__init__(message)
-        self.error, self.message, self.code = error, message, code
+        self.error, self.message, self.code, self.exception = error, message, code, exception
 
 
 # Objects
@@ -215,6 +216,15 @@ def describe(error):
     return f"{head}\nTraceback (most recent call last):\n{trace if len(trace) <= room else '  ...' + trace[-room:]}".rstrip()
 
 
+def pickled(error):
+    """For those who want to raise it again; empty when it does not come back from a pickle, or is too large."""
+    try:
+        data = pickle.dumps(error)
+        return data if len(data) <= EXCEPTION_BYTES and type(pickle.loads(data)) is type(error) else b""
+    except Exception:
+        return b""
+
+
 class Functions:
     """What tasks call, found once."""
 
@@ -375,6 +385,7 @@ class Runner:
         except TaskFailure as e:
             message = e.message.encode("utf-8", "replace")
             kind, answer = FAILED, struct.pack("<BiI", e.error, e.code, len(message)) + message
+            answer += struct.pack("<I", len(e.exception)) + e.exception
         if os.getpid() != self.pid:
             sys.stderr.write("taskd: a process that the function had forked came back from it, and is ended\n")
             self._flush()
@@ -399,7 +410,7 @@ class Runner:
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
             raise TaskFailure(ERROR_FAILED, f"the function called sys.exit({e.code!r}); a function returns", code) from None
         except BaseException as e:
-            raise TaskFailure(ERROR_FAILED, describe(e)) from None
+            raise TaskFailure(ERROR_FAILED, describe(e), exception=pickled(e)) from None
 
     def _leave(self, folder):
         """Whether the task's folder is gone, as nothing was in it."""

@@ -58,12 +58,12 @@ struct Sample {
   std::string payload;
 };
 std::vector<Sample> Samples() {
-  return {
-      {FrameType::kFiles, EncodeFiles({{0, 4096}, {100, 1}})},
-      {FrameType::kTask, TaskPayload()},
-      {FrameType::kProgress, EncodeProgress(500)},
-      {FrameType::kDone, EncodeDone({{{false, "value"}, {true, ""}}, {true, false}})},
-      {FrameType::kFailed, EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}})}};
+  return {{FrameType::kFiles, EncodeFiles({{0, 4096}, {100, 1}})},
+          {FrameType::kTask, TaskPayload()},
+          {FrameType::kProgress, EncodeProgress(500)},
+          {FrameType::kDone, EncodeDone({{{false, "value"}, {true, ""}}, {true, false}})},
+          {FrameType::kFailed,
+           EncodeFailed({TaskError::kOutputMissing, -3, "why", "pickle", {false, true}})}};
 }
 
 TEST(FramesTest, TaskComesBack) {
@@ -99,11 +99,12 @@ TEST(FramesTest, AnswersComeBack) {
   EXPECT_FALSE(done.left.processes);
   FailedMessage failed;
   const std::string failed_payload =
-      EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}});
+      EncodeFailed({TaskError::kOutputMissing, -3, "why", "pickle", {false, true}});
   ASSERT_TRUE(DecodeFailed(failed_payload, failed, error)) << error;
   EXPECT_EQ(failed.error, TaskError::kOutputMissing);
   EXPECT_EQ(failed.code, -3);
   EXPECT_EQ(failed.message, "why");
+  EXPECT_EQ(failed.exception, "pickle");
   EXPECT_TRUE(failed.left.processes);
 }
 
