@@ -96,6 +96,36 @@ want: [c.v, s.o, one.o, "g[99].v"]
         for task, data in (("s", self.cluster.get(job, "c.v")), ("one", self.cluster.get(job, "g[99].v"))):
             self.assertEqual(list(map(int, self.cluster.get(job, f"{task}.o").split()[:2])), [len(data), sum(data)])
 
+    def test_outputs_in_parts(self):
+        for size in (10, 100 << 10, 2 << 20):
+            with self.subTest(size):
+                job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{bytes: {size}, wrong: nothing, parts: 5}}
+tasks:
+- {{name: h, over: {{i: 1..2}}, {self.fn("halves")}, out: [{{o: {{count: "{{parts}}"}}}}]}}
+- {{name: c, over: {{k: "0..{{parts-1}}"}}, in: {{x: "h[*].o[{{k}}]"}}, sh: 'cat "$in_x"/*', stdout: o}}
+want: ["c[*].o", "h[1].o"]
+""")
+                whole, at, ends = self.cluster.get(job, "h[1].o"), 0, []
+                for k in range(5):
+                    end = size if k == 4 else at + (size - at) // 2
+                    self.assertEqual(self.cluster.get(job, f"c[{k}].o"), b"abcde"[k:k + 1] * (end - at) * 2)
+                    at = end
+                self.assertEqual(len(whole), size)
+
+    def test_wrong_parts_are_named(self):
+        for wrong, failure, words in (("silent", "output_missing", "output 'o' has 3 parts, and the function returned 0 without set_part_ends for it"),
+                                      ("late", "output_missing", "output 'o' has 3 parts, and the last one ends at 100, not at its 99 bytes"),
+                                      ("falling", "exit", "the parts of output 'o' do not end one after the other"),
+                                      ("fewer", "exit", "output 'o' has 3 parts, not 2")):
+            with self.subTest(wrong):
+                job = self.cluster.submit(f"taskd: 1\nvars: {{bytes: 100, wrong: {wrong}}}\ntasks:\n"
+                                          f"- {{name: h, {self.fn('halves')}, out: [{{o: {{count: 3}}}}], retry: 0}}\n")
+                told = self.failure(job, "h")
+                self.assertEqual(told["failure"], failure, told)
+                self.assertIn(words, told["message"])
+
     def test_processes_are_used_again(self):
         self.assertEqual(self.assert_still_runs(), self.assert_still_runs())
 
@@ -222,6 +252,23 @@ def text(x):
 
 def two():
     return {"b": b"second", "a": b"first"}
+
+def spread(i, size):
+    return [b"", str(i).encode(), Blob(bytearray(int(size) * int(i))), {"i": i}], b"whole"
+
+def tell(pieces):
+    words = []
+    for piece in pieces:
+        if isinstance(piece, memoryview) and len(piece):
+            words.append("bytes " + bytes(piece).decode())
+        elif isinstance(piece, Blob):
+            words.append(f"Blob {len(piece.data)}")
+        elif not isinstance(piece, memoryview):
+            words.append(type(piece).__name__)
+    return " ".join(words).encode()
+
+def four():
+    return [1, 2, 3, 4]
 
 def wrong_count():
     return 1, 2, 3
@@ -360,6 +407,34 @@ want: [w.o]
     def test_wrong_number_of_outputs(self):
         job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn('wrong_count')}, out: [a, b], retry: 0}}\n")
         self.assertIn("a function with the 2 outputs a, b returns a tuple of so many values, or a dict, not tuple", self.failure(job, "t")["message"])
+
+    def test_outputs_in_parts(self):
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{size: {1 << 20}}}
+tasks:
+- {{name: s, over: {{i: 1..2}}, {self.fn("spread")}, out: [{{p: {{count: 4}}}}, n]}}
+- {{name: t, over: {{k: 0..3}}, in: {{pieces: "s[*].p[{{k}}]"}}, {self.fn("tell")}, out: [o]}}
+- {{name: all, in: {{pieces: "s[2].p"}}, {self.fn("tell")}, out: [o]}}
+- {{name: c, in: {{x: "s[1].p[1]"}}, sh: 'cat "$in_x"', stdout: o}}
+want: ["t[*].o", all.o, c.o, "s[1].n"]
+""")
+        size = 1 << 20
+        told = {0: "none", 1: "bytes 1 bytes 2", 2: f"Blob {size} Blob {2 * size}", 3: "dict dict"}
+        for k, want in told.items():
+            self.assertEqual(self.cluster.get(job, f"t[{k}].o").decode().strip() or "none", want)
+        self.assertEqual(self.cluster.get(job, "all.o").decode().strip(), f"bytes 2 Blob {2 * size} dict")
+        self.assertEqual(self.cluster.get(job, "c.o"), b"1")
+        self.assertEqual(self.cluster.get(job, "s[1].n"), b"whole")
+
+    def test_wrong_parts_are_named(self):
+        for function, words in (("noop", "output 'o' has 3 parts: a list or tuple of so many values, not bytes"),
+                                ("four", "output 'o' has 3 parts: a list or tuple of so many values, not 4 values")):
+            with self.subTest(function):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn(function)}, out: [{{o: {{count: 3}}}}], retry: 0}}\n")
+                told = self.failure(job, "t")
+                self.assertEqual(told["failure"], "output_missing", told)
+                self.assertIn(words, told["message"])
 
     def test_missing_module(self):
         job = self.cluster.submit("taskd: 1\ntasks:\n- {name: t, python: 'no_such_module:f', retry: 0}\n")

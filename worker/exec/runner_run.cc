@@ -277,7 +277,11 @@ class RunnerRun : public Run,
   absl::StatusOr<StoredOutput> Keep(uint32_t index) {
     const DoneMessage::Output& output = done_.outputs[index];
     const LocalKey key = OutputKey(request_->assignment, index);
-    if (!output.in_file) return context_.store.Put(key, std::string(output.bytes));
+    const uint32_t parts = request_->body->outputs(static_cast<int>(index)).parts();
+    if (output.part_ends.size() != parts)
+      return absl::OutOfRangeError(StrCat("it came in ", output.part_ends.size(), " parts"));
+    if (!output.in_file)
+      return context_.store.Put(key, std::string(output.bytes), output.part_ends);
     // By user code: whatever stands there must be a file of its own.
     const std::string path = StrCat(task_.output_folder(), "/", index);
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -286,7 +290,7 @@ class RunnerRun : public Run,
     struct stat s;
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
       return absl::FailedPreconditionError(StrCat(path, " is no regular file"));
-    return context_.store.Adopt(key, fd, path);
+    return context_.store.Adopt(key, fd, path, output.part_ends);
   }
 
   event::ExecDone Timeout() const {

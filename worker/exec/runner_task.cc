@@ -142,7 +142,7 @@ class RunnerTaskMaker {
     for (const v1::OutputSlot& output : body_.outputs()) {
       if (output.kind() != v1::OutputSlot::VALUE)
         return BadBody(StrCat("output '", output.name(), "': a function makes values"));
-      message_.outputs.push_back(output.name());
+      message_.outputs.push_back({output.name(), output.parts()});
     }
     return {};
   }

@@ -182,7 +182,8 @@ std::string EncodeTask(const TaskMessage& task) {
     }
   }
   writer.Number(static_cast<uint32_t>(task.outputs.size()));
-  for (std::string_view name : task.outputs) writer.Bytes(name);
+  for (const TaskMessage::Output& output : task.outputs)
+    writer.Bytes(output.name).Number(output.parts);
   return writer.Take();
 }
 
@@ -201,7 +202,8 @@ bool DecodeTask(std::string_view payload, TaskMessage& task, std::string& error)
       cursor.List(piece.part_ends, 8, [&](uint64_t& end) { cursor.Number(end); });
     });
   });
-  cursor.List(task.outputs, 4, [&](std::string_view& name) { cursor.Bytes(name); });
+  cursor.List(task.outputs, 8,
+              [&](TaskMessage::Output& output) { cursor.Bytes(output.name).Number(output.parts); });
   return cursor.Finish("task", error);
 }
 
@@ -216,16 +218,20 @@ bool DecodeProgress(std::string_view payload, uint32_t& milli, std::string& erro
 std::string EncodeDone(const DoneMessage& done) {
   FrameWriter writer;
   writer.Number(static_cast<uint32_t>(done.outputs.size()));
-  for (const DoneMessage::Output& output : done.outputs)
+  for (const DoneMessage::Output& output : done.outputs) {
     writer.Number(uint8_t{output.in_file}).Bytes(output.bytes);
+    writer.Number(static_cast<uint32_t>(output.part_ends.size()));
+    for (uint64_t end : output.part_ends) writer.Number(end);
+  }
   WriteLeftovers(writer, done.left);
   return writer.Take();
 }
 
 bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error) {
   FrameCursor cursor(payload);
-  cursor.List(done.outputs, 5, [&](DoneMessage::Output& output) {
+  cursor.List(done.outputs, 9, [&](DoneMessage::Output& output) {
     cursor.Flag(output.in_file).Bytes(output.bytes);
+    cursor.List(output.part_ends, 8, [&](uint64_t& end) { cursor.Number(end); });
   });
   cursor.Flag(done.left.folders).Flag(done.left.processes);
   return cursor.Finish("done", error);

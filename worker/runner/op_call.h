@@ -57,6 +57,7 @@ class OpCall {
     int fd = -1;  // -1: on the heap
     char* data = nullptr;
     uint64_t size = 0, allocated = 0;
+    std::vector<uint64_t> part_ends;
   };
 
   void AddInput(const TaskMessage::Input& input, const std::vector<MappedFile>& files);
@@ -64,6 +65,8 @@ class OpCall {
   void* Alloc(uint32_t index, uint64_t size);
   bool AllocFile(Output& output, uint32_t index, uint64_t size);
   int Shrink(uint32_t index, uint64_t size);
+  int SetPartEnds(uint32_t index, const uint64_t* ends, uint32_t count);
+  bool CheckParts(size_t index);
   void Release(Output& output);
   const char* Keep(std::string_view text);  // with a zero byte behind it
   static OpCall& Of(taskd_op* op) { return *static_cast<OpCall*>(op->runner); }
@@ -81,6 +84,7 @@ class OpCall {
   std::vector<taskd_input> inputs_;
   std::vector<taskd_arg> args_;
   std::vector<const char*> output_names_;
+  std::vector<uint32_t> output_parts_;
   std::vector<Output> outputs_;
 };
 

@@ -94,6 +94,13 @@ def load(view):
     return pickle.loads(view[at:at + pickled_bytes], buffers=buffers)
 
 
+def load_parts(view, part_ends):
+    """Of several parts a list of their values; of one part, as of an object without parts, its value."""
+    if len(part_ends) < 2:
+        return load(view)
+    return [load(view[begin:end]) for begin, end in zip([0, *part_ends], part_ends)]
+
+
 # Frames
 
 
@@ -184,17 +191,18 @@ class Task:
 
         def piece():
             in_file, file, offset, length, raw = c.number("B"), c.number("I"), c.number("Q"), c.number("Q"), c.raw()
-            c.many(lambda: c.number("Q"))         # ends of parts: a function sees the bytes
-            return files[file][offset:offset + length] if in_file else raw
+            part_ends = c.many(lambda: c.number("Q"))
+            return files[file][offset:offset + length] if in_file else raw, part_ends
 
         self.inputs = c.many(lambda: (c.text(), c.number("B"), c.many(piece)))
-        self.outputs = c.many(c.text)
+        outputs = c.many(lambda: (c.text(), c.number("I")))
+        self.outputs, self.parts = [name for name, _ in outputs], [parts for _, parts in outputs]
 
     def input_values(self):
         found = {}
         for name, collection, pieces in self.inputs:
             try:
-                values = [load(piece) for piece in pieces]
+                values = [load_parts(view, part_ends) for view, part_ends in pieces]
             except Exception as e:
                 raise TaskFailure(ERROR_FAILED, f"the input '{name}' cannot be unpickled: {describe(e)}") from None
             found[name] = values if collection else values[0]
@@ -308,21 +316,32 @@ class Outputs:
         self.folder, self.inline_bytes, self.made_folder = task.output_folder, 0, False
         self.encoded = b""
 
-    def add(self, index, name, value):
-        try:
-            pieces = dump(value)
-        except Exception as e:
-            raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' cannot be pickled: {describe(e)}") from None
-        size = sum(memoryview(piece).nbytes for piece in pieces)
+    def add(self, index, name, value, parts):
+        """`parts`: how many, of which `value` is the list; 0: it is one value."""
+        if parts and not (isinstance(value, (tuple, list)) and len(value) == parts):
+            told = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+            raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' has {parts} parts: a list or tuple of so many values, not {told}")
+        pieces, ends, size = [], [], 0
+        for part in value if parts else [value]:
+            try:
+                dumped = dump(part)
+            except Exception as e:
+                raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' cannot be pickled: {describe(e)}") from None
+            pieces += dumped
+            size += sum(memoryview(piece).nbytes for piece in dumped)
+            ends.append(size)
+        if not parts:
+            ends = []
+        encoded_ends = struct.pack(f"<I{len(ends)}Q", len(ends), *ends)
         if size <= VALUE_BYTES and self.inline_bytes + size <= INLINE_BYTES:
             self.inline_bytes += size
-            self.encoded += struct.pack("<BI", 0, size) + b"".join(pieces)
+            self.encoded += struct.pack("<BI", 0, size) + b"".join(pieces) + encoded_ends
             return
         try:
             self._write(index, pieces, size)
         except OSError as e:
             raise TaskFailure(ERROR_STORE, f"no room for the {size} bytes of output '{name}' in {self.folder}: {e.strerror}") from None
-        self.encoded += struct.pack("<BI", 1, 0)
+        self.encoded += struct.pack("<BI", 1, 0) + encoded_ends
 
     def _write(self, index, pieces, size):
         if not self.made_folder:
@@ -402,8 +421,8 @@ class Runner:
             function = self.functions.find(task)
             positional, named = arguments(function, task.input_values(), task.values)
             result = function(*positional, **named)
-            for index, (name, value) in enumerate(zip(task.outputs, split(result, task.outputs))):
-                outputs.add(index, name, value)
+            for index, value in enumerate(split(result, task.outputs)):
+                outputs.add(index, task.outputs[index], value, task.parts[index])
         except TaskFailure:
             raise
         except SystemExit as e:

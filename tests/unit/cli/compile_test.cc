@@ -213,7 +213,7 @@ tasks:
 - {name: g, over: {i: 1..2}, native: {library: "{lib}", function: gen}, out: [a, b]}
 - {name: p, in: {x: "g[*].a"}, python: {call: "pkg.mod:Class.f", path: src}, out: [v]}
 - {name: q, python: "m:f"}
-- {name: r, python: {call: "m:f", env: "venv/"}}
+- {name: r, python: {call: "m:f", env: "venv/"}, out: [v, {p: {count: "{n}"}}]}
 - {name: s, python: {call: "m:f", interpreter: /opt/python/bin/python3.12}}
 )");
   ASSERT_EQ(tasks.size(), 6u);
@@ -228,6 +228,9 @@ tasks:
   EXPECT_EQ(tasks[2].body.inputs(0).kind(), v1::InputSlot::AXIS);
   EXPECT_EQ(tasks[3].body.python().path(), "");
   EXPECT_EQ(tasks[3].body.python().interpreter(), "");
+  EXPECT_EQ(tasks[4].body.outputs(0).parts(), 0u);
+  EXPECT_EQ(tasks[4].body.outputs(1).kind(), v1::OutputSlot::VALUE);
+  EXPECT_EQ(tasks[4].body.outputs(1).parts(), 7u);
   EXPECT_TRUE(tasks[4].body.python().interpreter().starts_with('/'));
   EXPECT_TRUE(tasks[4].body.python().interpreter().ends_with("/venv/bin/python"));
   EXPECT_EQ(tasks[5].body.python().interpreter(), "/opt/python/bin/python3.12");
