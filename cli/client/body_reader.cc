@@ -258,21 +258,27 @@ class BodyReader {
       return context_.Error(parts->line, StrCat("the parts '", *path,
                                                 "' need {k}, the number of the part, like p/{k}"));
     }
-    auto expanded = ExpandedTextOf(context_, *count, "the count of parts");
+    auto number = PartCount(*count);
+    if (!number.ok()) return number.status();
+    slot.set_kind(v1::OutputSlot::PARTS);
+    slot.set_file(*path);
+    slot.set_parts(*number);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint32_t> PartCount(const YamlNode& node) {
+    auto expanded = ExpandedTextOf(context_, node, "the count of parts");
     if (!expanded.ok()) return expanded.status();
     uint32_t number = 0;
     auto [end, error] =
         std::from_chars(expanded->data(), expanded->data() + expanded->size(), number);
     if (error != std::errc() || end != expanded->data() + expanded->size() || number == 0 ||
         number > limits::kPartsPerObject) {
-      return context_.Error(count->line,
+      return context_.Error(node.line,
                             StrCat("the count of parts is '", *expanded,
                                    "'; it is a whole number from 1 to ", limits::kPartsPerObject));
     }
-    slot.set_kind(v1::OutputSlot::PARTS);
-    slot.set_file(*path);
-    slot.set_parts(number);
-    return absl::OkStatus();
+    return number;
   }
 
   // `whose`: "a built-in".
@@ -291,14 +297,32 @@ class BodyReader {
                               " are values: a list of names like [v], not ", out->KindName()));
       }
       for (const auto& item : out->items) {
-        auto name = TextOf(context_, *item, "an output's name");
-        if (!name.ok()) return name.status();
         v1::OutputSlot slot;
         slot.set_kind(v1::OutputSlot::VALUE);
+        auto name = ValueOutput(*item, slot);
+        if (!name.ok()) return name.status();
         if (auto s = AddOutput({*name, item->line, nullptr}, std::move(slot)); !s.ok()) return s;
       }
     }
     return absl::OkStatus();
+  }
+
+  // v, or of a function {v: {count: 16}}: a list of so many values, each a part. Gives the name.
+  absl::StatusOr<std::string> ValueOutput(const YamlNode& node, v1::OutputSlot& slot) {
+    const bool in_parts = node.kind == YamlNode::kMap && node.entries.size() == 1 &&
+                          node.entries[0].value->kind == YamlNode::kMap;
+    if (!in_parts || task_.Find("builtin") != nullptr)
+      return TextOf(context_, node, "an output's name");
+    const YamlNode& parts = *node.entries[0].value;
+    if (auto s = CheckKeys(context_, parts, "an output of a function", "count", ""); !s.ok())
+      return s;
+    const YamlNode* count = parts.Find("count");
+    if (count == nullptr)
+      return context_.Error(node.line, "an output in parts needs how many: {p: {count: 16}}");
+    auto number = PartCount(*count);
+    if (!number.ok()) return number.status();
+    slot.set_parts(*number);
+    return node.entries[0].key;
   }
 
   absl::Status BuiltinOutputs(const Builtin& builtin) {

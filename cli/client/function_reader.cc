@@ -35,6 +35,22 @@ bool IsDotted(std::string_view text) {
   return true;
 }
 
+// An environment is known by its interpreter, which finds the rest of it.
+absl::Status ReadInterpreter(const FileContext& context, const YamlNode& node,
+                             v1::PythonBody& body) {
+  const YamlNode* interpreter = node.Find("interpreter");
+  const YamlNode* env = node.Find("env");
+  if (interpreter == nullptr && env == nullptr) return absl::OkStatus();
+  if (interpreter != nullptr && env != nullptr)
+    return context.Error(node.line, "python takes env or interpreter, not both");
+  auto path = env == nullptr ? PathOf(context, *interpreter, "the interpreter")
+                             : PathOf(context, *env, "the environment");
+  if (!path.ok()) return path.status();
+  body.set_interpreter(env == nullptr ? *path
+                                      : (std::filesystem::path(*path) / "bin" / "python").string());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ReadNative(const FileContext& context, const YamlNode& node, v1::NativeBody& body) {
@@ -63,7 +79,9 @@ absl::Status ReadNative(const FileContext& context, const YamlNode& node, v1::Na
 absl::Status ReadPython(const FileContext& context, const YamlNode& node, v1::PythonBody& body) {
   const YamlNode* call = &node;
   if (node.kind == YamlNode::kMap) {
-    if (auto s = CheckKeys(context, node, "python", "call path", ""); !s.ok()) return s;
+    if (auto s = CheckKeys(context, node, "python", "call path env interpreter", ""); !s.ok())
+      return s;
+    if (auto s = ReadInterpreter(context, node, body); !s.ok()) return s;
     call = node.Find("call");
     if (call == nullptr)
       return context.Error(node.line, "python needs what to call: {call: \"module:function\"}");

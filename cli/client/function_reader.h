@@ -11,7 +11,7 @@ namespace taskd::client {
 // {library: PATH, function: NAME}. The library need not be on this machine.
 absl::Status ReadNative(const FileContext& context, const YamlNode& node, v1::NativeBody& body);
 
-// "module:function", or {call: "module:function", path: FOLDER}.
+// "module:function", or {call: "module:function", path: FOLDER, env: FOLDER or else interpreter: FILE}.
 absl::Status ReadPython(const FileContext& context, const YamlNode& node, v1::PythonBody& body);
 
 }  // namespace taskd::client

@@ -195,10 +195,14 @@ absl::StatusOr<InputPlan::AxisPlan> InputPlan::PlanAxis(const FileContext& conte
 
 absl::Status InputPlan::PlanParts(const FileContext& context, const Definition& reader,
                                   const v1::OutputSlot& output, const std::string& text) {
-  if (output.kind() != v1::OutputSlot::PARTS) {
+  if (output.parts() == 0) {
+    std::string how =
+        StrCat("; write it as out: {", output.name(), ": {parts: \"p/{k}\", count: 16}}");
+    if (output.kind() == v1::OutputSlot::VALUE)
+      how = StrCat("; write it as out: [{", output.name(), ": {count: 16}}]");
+    if (definition_->body.has_builtin()) how = ": a built-in makes none";
     return context.Error(line_, StrCat("'", text_, "': ", definition_->name, ".", output.name(),
-                                       " has no parts; write it as ", "out: {", output.name(),
-                                       ": {parts: \"p/{k}\", count: 16}}"));
+                                       " has no parts", how));
   }
   if (IsIndexArithmetic(text))
     return context.NotYet(line_, StrCat("'", text_, "': index arithmetic"));

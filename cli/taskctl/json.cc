@@ -6,6 +6,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "absl/strings/escaping.h"
 #include "cli/taskctl/terminal.h"
 #include "common/base/text.h"
 
@@ -17,6 +18,9 @@ using google::protobuf::EnumValueDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+
+// Bytes that are no text: printed as base64.
+constexpr std::string_view kBinaryField = "exception";
 
 std::string Number(double value) {
   char buffer[64];
@@ -44,8 +48,10 @@ std::string Value(const Message& m, const FieldDescriptor* field, int index) {
       return Number(TASKD_GET(Float));
     case FieldDescriptor::CPPTYPE_BOOL:
       return TASKD_GET(Bool) ? "true" : "false";
-    case FieldDescriptor::CPPTYPE_STRING:
-      return JsonString(TASKD_GET(String));
+    case FieldDescriptor::CPPTYPE_STRING: {
+      const std::string text = TASKD_GET(String);
+      return JsonString(field->name() == kBinaryField ? absl::Base64Escape(text) : text);
+    }
     case FieldDescriptor::CPPTYPE_MESSAGE:
       return ToJson(TASKD_GET(Message));
     case FieldDescriptor::CPPTYPE_ENUM:

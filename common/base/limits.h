@@ -128,8 +128,14 @@ inline constexpr uint32_t kChunkBytes = 256u << 10;      // of a transfer
 inline constexpr uint32_t kLogBytes = 1u << 20;          // of each stream of an attempt
 inline constexpr uint32_t kLogTailBytes = 64u << 10;     // of which the newest, when there was more
 inline constexpr uint64_t kLogsTotalBytes =
-    64u << 20;                                  // kept by a worker; the oldest attempts' go first
-inline constexpr uint32_t kLogsKept = 65'536;   // attempts with a log, most of them empty
+    64u << 20;                                 // kept by a worker; the oldest attempts' go first
+inline constexpr uint32_t kLogsKept = 65'536;  // attempts with a log, most of them empty
+// The oldest of them are written to disk from so many bytes on, so that there is time for it.
+inline constexpr uint64_t kLogsWriteBytes = 32u << 20;
+inline constexpr uint64_t kLogSegmentBytes = 16u << 20;  // of a file of them
+inline constexpr uint32_t kLogSegments = 64;             // files; the oldest goes first
+inline constexpr uint32_t kLogSegmentLogs = 16'384;      // in one: the index takes 24 MiB at most
+inline constexpr uint64_t kLogsDiskBytes = kLogSegments * kLogSegmentBytes;  // the default
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
 // Workers that one large object is sent to at once. Others are told to ask these, so that a broadcast takes the
@@ -171,6 +177,7 @@ inline constexpr uint64_t kTaskGetTries = 150;        // holders of an object fa
 inline constexpr uint32_t kLibraryPathBytes = 4096;   // PATH_MAX
 inline constexpr uint32_t kFunctionNameBytes = 1024;  // mangled names are long
 inline constexpr uint32_t kPickleBytes = 4u << 20;    // travels with the body
+inline constexpr uint32_t kExceptionBytes = 4096;     // pickled; kept with each failure
 
 }  // namespace taskd::limits
 

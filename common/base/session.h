@@ -201,7 +201,8 @@ struct Outcome {
   FailureClass failure = FailureClass::kNone;
   int32_t exit_code = 0;
   std::string message;
-  uint64_t run_ns = 0;  // 0: never started
+  std::string exception;  // of a Python function, pickled; empty: none, or too large
+  uint64_t run_ns = 0;    // 0: never started
   uint64_t fetched_bytes = 0;
   Ordinal first_output = 0;  // of the assignment: names the outputs of a job that was forgotten
   Outputs outputs;

@@ -157,6 +157,7 @@ void Encode(const Outcome& from, v1::Outcome* to) {
   to->set_failure(Encode(from.failure));
   to->set_exit_code(from.exit_code);
   to->set_message(MessageText(from.message));
+  to->set_exception(from.exception);
   to->set_run_ns(from.run_ns);
   to->set_fetched_bytes(from.fetched_bytes);
   to->set_first_output(from.first_output);
@@ -268,6 +269,7 @@ absl::StatusOr<Outcome> Decode(const v1::Outcome& from) {
   to.failure = *failure;
   to.exit_code = from.exit_code();
   to.message = MessageText(from.message());
+  if (from.exception().size() <= limits::kExceptionBytes) to.exception = from.exception();
   to.run_ns = from.run_ns();
   to.fetched_bytes = from.fetched_bytes();
   to.first_output = from.first_output();

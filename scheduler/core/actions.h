@@ -120,6 +120,7 @@ struct Journal {
   Ordinal culprit = kNoOrdinal;     // kFinalFailure
   int32_t exit_code = 0;            // likewise
   std::string message = {};         // likewise
+  std::string exception = {};       // likewise; see Outcome
   Token token = 0;  // of the request that it records: the shell stores that request with it
 };
 

@@ -288,7 +288,8 @@ void State::OnFailed(Job& job, Ordinal ordinal, const AttemptRec& attempt, const
                     outcome.failure,
                     outcome.exit_code,
                     attempt.worker,
-                    outcome.message});
+                    outcome.message,
+                    outcome.exception});
   FailTask(job, ordinal, outcome.failure, ordinal);
 }
 

@@ -191,7 +191,8 @@ void State::ReplayFinalFailure(Job& job, const action::Journal& record) {
                             .attempt = record.attempt,
                             .failure = record.failure,
                             .exit_code = record.exit_code,
-                            .message = record.message});
+                            .message = record.message,
+                            .exception = record.exception});
   }
   EndTask(job, record.number, TaskState::kFailed);
 }

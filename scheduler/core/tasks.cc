@@ -293,6 +293,7 @@ void State::FailTask(Job& job, Ordinal ordinal, FailureClass failure, Ordinal cu
   if (!job.failures.empty() && job.failures.back().task == TaskId{job.id, ordinal}) {
     record.exit_code = job.failures.back().exit_code;
     record.message = job.failures.back().message;
+    record.exception = job.failures.back().exception;
   }
   Emit(std::move(record));
   EndTask(job, ordinal, TaskState::kFailed);

@@ -26,6 +26,7 @@ struct FailureView {
   int32_t exit_code = 0;
   WorkerId worker;
   std::string message;
+  std::string exception;  // see Outcome
 };
 
 struct JobView {

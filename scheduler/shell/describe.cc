@@ -22,6 +22,7 @@ void Describer::Failure(const FailureView& view, v1::TaskFailure* to) const {
   to->set_exit_code(view.exit_code);
   to->set_worker(directory_.Name(view.worker));
   to->set_message(view.message);
+  to->set_exception(view.exception);
 }
 
 void Describer::Job(const JobView& view, v1::JobInfo* to) const {

@@ -41,9 +41,7 @@ const GraphTables::Span& GraphTables::SpanOfObject(Ordinal object) const {
 
 uint32_t GraphTables::PartsOf(Ordinal object) const {
   const Span& span = SpanOfObject(object);
-  const v1::OutputSlot& slot =
-      bodies_[span.body]->outputs((object - span.object) % span.output_count);
-  return slot.kind() == v1::OutputSlot::PARTS ? slot.parts() : 0;
+  return bodies_[span.body]->outputs((object - span.object) % span.output_count).parts();
 }
 
 void GraphTables::Commit() {
@@ -164,11 +162,11 @@ class BatchCheck {
   absl::Status Function(const v1::Body& body, const std::string& name) const {
     const v1::NativeBody& native = body.native();
     const v1::PythonBody& python = body.python();
-    for (const std::string* path : {&native.library(), &python.path()}) {
+    for (const std::string* path : {&native.library(), &python.path(), &python.interpreter()}) {
       if ((path == &native.library() && body.has_native()) || !path->empty()) {
         if (!path->starts_with('/') || !IsText(*path, limits::kLibraryPathBytes))
           return Bad(StrCat(name, ": a function is in a file of an absolute path of at most ",
-                            limits::kLibraryPathBytes, " bytes"));
+                            limits::kLibraryPathBytes, " bytes, and so is its interpreter"));
       }
     }
     const bool named = body.has_native() ? !native.function().empty()
@@ -192,6 +190,14 @@ class BatchCheck {
     return absl::OkStatus();
   }
 
+  absl::Status NoParts(const std::string& name, const v1::OutputSlot& slot) const {
+    return Bad(StrCat(name, ", output '", slot.name(), "': an output of this kind has no parts"));
+  }
+  absl::Status WrongParts(const std::string& name, const v1::OutputSlot& slot) const {
+    return Bad(StrCat(name, ", output '", slot.name(), "': 1 to ", limits::kPartsPerObject,
+                      " parts, not ", slot.parts()));
+  }
+
   absl::Status Slots(const v1::Body& body, const std::string& name) {
     absl::flat_hash_set<std::string> outputs;
     for (const v1::OutputSlot& slot : body.outputs()) {
@@ -200,13 +206,15 @@ class BatchCheck {
       switch (slot.kind()) {
         case v1::OutputSlot::FILE:
         case v1::OutputSlot::STDOUT:
+          if (slot.parts() != 0) return NoParts(name, slot);
+          break;
         case v1::OutputSlot::VALUE:
+          if (slot.parts() != 0 && body.has_builtin()) return NoParts(name, slot);
+          if (slot.parts() > limits::kPartsPerObject) return WrongParts(name, slot);
           break;
         case v1::OutputSlot::PARTS:
-          if (slot.parts() == 0 || slot.parts() > limits::kPartsPerObject) {
-            return Bad(StrCat(name, ", output '", slot.name(), "': 1 to ", limits::kPartsPerObject,
-                              " parts, not ", slot.parts()));
-          }
+          if (slot.parts() == 0 || slot.parts() > limits::kPartsPerObject)
+            return WrongParts(name, slot);
           break;
         case v1::OutputSlot::FOLDER:
           return Unsupported(StrCat("a folder as output ('", slot.name(), "')"));

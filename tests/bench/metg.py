@@ -8,12 +8,12 @@ interpolated. The granularity of a task is wall time times cores over tasks, as 
 import argparse
 import statistics
 
-from measuring import cluster, compile_edges, limit, rounded, timed_jobs
+from measuring import BIN, cluster, compile_edges, limit, rounded, timed_jobs
 from patterns import STEPPED, stepped
 from verified import check_values
 
 CPUS = 2
-BODIES = ["busy"]                                     # bodies whose work is given in microseconds
+BODIES = {"busy": {}, "native": {"library": BIN / "bench_ops.so"}}    # whose work is given in microseconds
 START_US = 1024
 LONGEST_US = 65_536
 
@@ -23,7 +23,7 @@ def add_flags(parser, name):
     parser.add_argument("--kinds", type=_kinds, default=list(STEPPED), help="some of them, with commas between")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--steps", type=int, default=125)
-    parser.add_argument("--body", choices=BODIES, default="busy")
+    parser.add_argument("--body", choices=list(BODIES), default="busy")
 
 
 def _kinds(text):
@@ -57,7 +57,7 @@ def _measure(on, arguments, kind):
 
 
 def _point(on, arguments, edges, duration):
-    graph = compile_edges(on, edges, body=arguments.body, duration_us=duration)
+    graph = compile_edges(on, edges, body=arguments.body, duration_us=duration, **BODIES[arguments.body])
     timed_jobs(on, graph, len(edges))                 # warms up
     efficiencies, granularities = [], []
     for _ in range(arguments.runs):

@@ -1,6 +1,7 @@
 """Pools, licences, placement and ends of workers, asked for in graph files and named by daemons' flags."""
 
 import json
+import os
 import pathlib
 import shutil
 import tempfile
@@ -145,11 +146,50 @@ class ResourcesTest(unittest.TestCase):
         self.ctl("job", "wait", job, code=1)
         self.assertEqual(len(count.read_text().split()), 3 + 1)
 
+    def test_whole_cpus_are_pinned(self):
+        """On as many cpus as this machine has, at the same time; functions move with each task."""
+        usable = sorted(os.sched_getaffinity(0))
+        self.start("taskd-worker", "pinned", "--name", "pinned", "--cpus", len(usable), "--pin")
+        (self.top / "affinity.py").write_text("import os\n\n\ndef tell():\n    return ' '.join(map(str, sorted(os.sched_getaffinity(0)))).encode()\n")
+        tell = "python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))'"
+        gate = Gate(self)
+        job = self.submit(f"""
+- name: one
+  over: {{i: 1..{len(usable)}}}
+  sh: |
+    {tell}
+    {gate.here("one$i")}
+    {gate.wait}
+  stdout: o
+  placement: {{workers: [pinned]}}
+want: ["one[*].o"]
+""")
+        gate.await_come(len(usable))
+        gate.open()
+        self.ctl("job", "wait", job)
+        told = [self.ctl("object", "get", job, f"one[{i + 1}].o").text.strip() for i in range(len(usable))]
+        self.assertEqual(sorted(map(int, told)), usable)
+        every = " ".join(map(str, usable))
+        more = "stdout: o, placement: {workers: [pinned]}"
+        for text, want in ((f"sh: \"{tell}\", resources: {{cpus: 0.5}}, {more}", every),
+                           (f"sh: \"{tell}\", resources: {{cpus: {len(usable)}}}, {more}", every),
+                           (f"sh: \"{tell}\", {more}", None)):
+            job = self.submit(f"- {{name: t, {text}}}\nwant: [t.o]\n")
+            self.ctl("job", "wait", job)
+            told = self.ctl("object", "get", job, "t.o").text.strip()
+            self.assertEqual(told, want) if want else self.assertIn(told, every.split())
+        for cpus, count in ((1, 1), (0.5, len(usable)), (1, 1)):   # the same process
+            job = self.submit(f"- {{name: f, python: {{call: 'affinity:tell', path: '{self.top}'}}, out: [o], "
+                              f"resources: {{cpus: {cpus}}}, placement: {{workers: [pinned]}}}}\nwant: [f.o]\n")
+            self.ctl("job", "wait", job)
+            self.assertEqual(len(self.ctl("object", "get", job, "f.o").text.split()), count)
+
     def test_flags_that_are_wrong(self):
         for program, flags, words in (
                 ("taskd-worker", ["--resource", "gpus"], "a name and an amount like gpus=2"),
                 ("taskd-worker", ["--resource", "pool.x=1"], "the scheduler's --pool"),
                 ("taskd-worker", ["--resource", "gpus=1", "--resource", "gpus=2"], "given twice"),
+                ("taskd-worker", ["--cpus", "100000", "--pin"], "--pin: this process may use"),
                 ("taskd-scheduler", ["--pool", "licence=1"], "the name is pool.NAME")):
             result = run([BIN / program, "--dir", self.top / "other", *flags])
             self.assertEqual(result.code, 2, result)

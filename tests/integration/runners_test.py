@@ -1,7 +1,12 @@
 """Functions as bodies, native and Python: their processes stay warm, and whatever happens in them costs one attempt."""
 
+import ast
+import base64
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import unittest
 
 from harness import BIN, ClusterTest, alive, until
@@ -90,6 +95,36 @@ want: [c.v, s.o, one.o, "g[99].v"]
 """)
         for task, data in (("s", self.cluster.get(job, "c.v")), ("one", self.cluster.get(job, "g[99].v"))):
             self.assertEqual(list(map(int, self.cluster.get(job, f"{task}.o").split()[:2])), [len(data), sum(data)])
+
+    def test_outputs_in_parts(self):
+        for size in (10, 100 << 10, 2 << 20):
+            with self.subTest(size):
+                job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{bytes: {size}, wrong: nothing, parts: 5}}
+tasks:
+- {{name: h, over: {{i: 1..2}}, {self.fn("halves")}, out: [{{o: {{count: "{{parts}}"}}}}]}}
+- {{name: c, over: {{k: "0..{{parts-1}}"}}, in: {{x: "h[*].o[{{k}}]"}}, sh: 'cat "$in_x"/*', stdout: o}}
+want: ["c[*].o", "h[1].o"]
+""")
+                whole, at, ends = self.cluster.get(job, "h[1].o"), 0, []
+                for k in range(5):
+                    end = size if k == 4 else at + (size - at) // 2
+                    self.assertEqual(self.cluster.get(job, f"c[{k}].o"), b"abcde"[k:k + 1] * (end - at) * 2)
+                    at = end
+                self.assertEqual(len(whole), size)
+
+    def test_wrong_parts_are_named(self):
+        for wrong, failure, words in (("silent", "output_missing", "output 'o' has 3 parts, and the function returned 0 without set_part_ends for it"),
+                                      ("late", "output_missing", "output 'o' has 3 parts, and the last one ends at 100, not at its 99 bytes"),
+                                      ("falling", "exit", "the parts of output 'o' do not end one after the other"),
+                                      ("fewer", "exit", "output 'o' has 3 parts, not 2")):
+            with self.subTest(wrong):
+                job = self.cluster.submit(f"taskd: 1\nvars: {{bytes: 100, wrong: {wrong}}}\ntasks:\n"
+                                          f"- {{name: h, {self.fn('halves')}, out: [{{o: {{count: 3}}}}], retry: 0}}\n")
+                told = self.failure(job, "h")
+                self.assertEqual(told["failure"], failure, told)
+                self.assertIn(words, told["message"])
 
     def test_processes_are_used_again(self):
         self.assertEqual(self.assert_still_runs(), self.assert_still_runs())
@@ -218,6 +253,23 @@ def text(x):
 def two():
     return {"b": b"second", "a": b"first"}
 
+def spread(i, size):
+    return [b"", str(i).encode(), Blob(bytearray(int(size) * int(i))), {"i": i}], b"whole"
+
+def tell(pieces):
+    words = []
+    for piece in pieces:
+        if isinstance(piece, memoryview) and len(piece):
+            words.append("bytes " + bytes(piece).decode())
+        elif isinstance(piece, Blob):
+            words.append(f"Blob {len(piece.data)}")
+        elif not isinstance(piece, memoryview):
+            words.append(type(piece).__name__)
+    return " ".join(words).encode()
+
+def four():
+    return [1, 2, 3, 4]
+
 def wrong_count():
     return 1, 2, 3
 
@@ -225,6 +277,27 @@ def raises():
     print("going well")
     sys.stderr.write("not any more\\n")
     raise ValueError("no such luck")
+
+class Special(Exception):
+    def __init__(self, code, why):
+        super().__init__(why)
+        self.code = code
+
+    def __reduce__(self):
+        return Special, (self.code, *self.args)
+
+class OneWay(Exception):
+    def __init__(self, code, why):
+        super().__init__(why)
+
+def raises_own():
+    raise Special(7, "its own") from KeyError("hidden")
+
+def raises_one_way():
+    raise OneWay(7, "lost on the way")
+
+def raises_large():
+    raise ValueError("x" * 5000)
 
 def unpicklable():
     return lambda: 1
@@ -316,15 +389,122 @@ want: [w.o]
                     self.assertIn(word, told["message"])
         self.assert_still_runs()
 
+    def test_exceptions_come_back(self):
+        sys.path.insert(0, str(self.cluster.files))
+        self.addCleanup(sys.path.remove, str(self.cluster.files))
+        for function, check in (("raises", lambda e: (type(e), e.args) == (ValueError, ("no such luck",))),
+                                ("raises_own", lambda e: (type(e).__name__, e.code, str(e)) == ("Special", 7, "its own")),
+                                ("raises_one_way", None), ("raises_large", None), ("exits", None), ("nowhere", None)):
+            with self.subTest(function):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn(function)}, retry: 0}}\n")
+                told = self.failure(job, "t")
+                shown = self.cluster.json("job", "show", job)["failures"][0]
+                self.assertEqual(told["exception"], shown["exception"])
+                pickled = base64.b64decode(told["exception"], validate=True)
+                self.assertEqual(pickled == b"", check is None, pickled)
+                self.assertTrue(check is None or check(pickle.loads(pickled)), pickled)
+
     def test_wrong_number_of_outputs(self):
         job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn('wrong_count')}, out: [a, b], retry: 0}}\n")
         self.assertIn("a function with the 2 outputs a, b returns a tuple of so many values, or a dict, not tuple", self.failure(job, "t")["message"])
+
+    def test_outputs_in_parts(self):
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{size: {1 << 20}}}
+tasks:
+- {{name: s, over: {{i: 1..2}}, {self.fn("spread")}, out: [{{p: {{count: 4}}}}, n]}}
+- {{name: t, over: {{k: 0..3}}, in: {{pieces: "s[*].p[{{k}}]"}}, {self.fn("tell")}, out: [o]}}
+- {{name: all, in: {{pieces: "s[2].p"}}, {self.fn("tell")}, out: [o]}}
+- {{name: c, in: {{x: "s[1].p[1]"}}, sh: 'cat "$in_x"', stdout: o}}
+want: ["t[*].o", all.o, c.o, "s[1].n"]
+""")
+        size = 1 << 20
+        told = {0: "none", 1: "bytes 1 bytes 2", 2: f"Blob {size} Blob {2 * size}", 3: "dict dict"}
+        for k, want in told.items():
+            self.assertEqual(self.cluster.get(job, f"t[{k}].o").decode().strip() or "none", want)
+        self.assertEqual(self.cluster.get(job, "all.o").decode().strip(), f"bytes 2 Blob {2 * size} dict")
+        self.assertEqual(self.cluster.get(job, "c.o"), b"1")
+        self.assertEqual(self.cluster.get(job, "s[1].n"), b"whole")
+
+    def test_wrong_parts_are_named(self):
+        for function, words in (("noop", "output 'o' has 3 parts: a list or tuple of so many values, not bytes"),
+                                ("four", "output 'o' has 3 parts: a list or tuple of so many values, not 4 values")):
+            with self.subTest(function):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, {self.fn(function)}, out: [{{o: {{count: 3}}}}], retry: 0}}\n")
+                told = self.failure(job, "t")
+                self.assertEqual(told["failure"], "output_missing", told)
+                self.assertIn(words, told["message"])
 
     def test_missing_module(self):
         job = self.cluster.submit("taskd: 1\ntasks:\n- {name: t, python: 'no_such_module:f', retry: 0}\n")
         told = self.failure(job, "t")
         self.assertEqual(told["failure"], "cannot_start")
         self.assertRegex(told["message"], "cannot import no_such_module with .*python.*: No module named 'no_such_module'; name its folder")
+
+    def environment(self, name):
+        """A virtual environment with a module of its own, which is called `which`."""
+        folder = self.cluster.files / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
+        (packages,) = folder.glob("lib/python3*/site-packages")
+        (packages / "m_which.py").write_text(f"import sys\n\n\ndef which():\n    return f'{name} {{sys.prefix}}'.encode()\n")
+        return folder
+
+    def test_environments(self):
+        one, other = self.environment("env_one"), self.environment("env_other")
+        (self.cluster.files / "m_sub.py").write_text("import m_which\n\n\ndef f(x):\n    return bytes(x) + m_which.which()\n")
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+vars: {{envs: '{self.cluster.files}'}}
+tasks:
+- {{name: a, over: {{i: 1..3}}, python: {{call: "m_which:which", env: "{{envs}}/env_one"}}, out: [o]}}
+- {{name: b, in: {{x: "a[3].o"}}, python: {{call: "m_sub:f", path: '{self.cluster.files}', interpreter: '{other}/bin/python3'}}, out: [o]}}
+want: ["a[*].o", b.o]
+""")
+        for i in (1, 2, 3):
+            self.assertEqual(self.cluster.get(job, f"a[{i}].o").decode(), f"env_one {one}")
+        self.assertEqual(self.cluster.get(job, "b.o").decode(), f"env_one {one}env_other {other}")
+        self.cluster.run_graph(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'm_which:which'}}, retry: 0}}\n", code=1)  # the worker's own
+        self.environment("env_one")                                    # made anew at the same place
+        job, _ = self.cluster.run_graph("taskd: 1\ntasks:\n- {name: t, python: {call: 'm_which:which', env: '%s'}, out: [o]}\nwant: [t.o]\n" % one)
+        self.assertEqual(self.cluster.get(job, "t.o").decode(), f"env_one {one}")
+
+    def test_interpreters_that_are_none(self):
+        folder = self.cluster.files / "interpreters"
+        folder.mkdir()
+        moved = self.environment("env_moved")
+        moved.rename(folder / "env_here")
+        (folder / "dangling").symlink_to(folder / "python9")
+        (folder / "text").write_text("no program")
+        (folder / "other").write_text("#!/bin/sh\necho I am no Python >&2\nexit 9\n")
+        (folder / "old").write_text(f"""#!{sys.executable}
+import sys
+sys.version_info, sys.version = (3, 6, 8), "3.6.8 (default)"
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), {{"__name__": "__main__", "__file__": sys.argv[1]}})
+""")
+        for name in ("other", "old"):
+            (folder / name).chmod(0o700)
+        for field, words in ((f"env: '{moved}'", f"cannot start the interpreter {moved}/bin/python: No such file or directory; it must be at this path on every worker"),
+                             (f"interpreter: '{folder}/dangling'", f"it is a link to {folder}/python9, and that leads to no file"),
+                             (f"interpreter: '{folder}/text'", "it is no program that this worker's user may run"),
+                             (f"interpreter: '{folder}'", "it is no program that this worker's user may run"),
+                             (f"interpreter: '{folder}/other'", f"the Python process ({folder}/other) ended with exit code 9 before it could take a task; its stderr ends:\nI am no Python"),
+                             (f"interpreter: '{folder}/old'", "taskd needs Python 3.9 or later, and ")):
+            with self.subTest(field):
+                job = self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'os:getcwd', {field}}}, retry: 0}}\n")
+                told = self.failure(job, "t")
+                self.assertEqual(told["failure"], "cannot_start", told)
+                self.assertIn(words, told["message"])
+        job, _ = self.cluster.run_graph(f"taskd: 1\ntasks:\n- {{name: t, python: {{call: 'm_which:which', env: '{folder}/env_here'}}, out: [o]}}\nwant: [t.o]\n")
+        self.assertEqual(self.cluster.get(job, "t.o").decode(), f"env_moved {folder}/env_here")
+        self.assert_still_runs()
+
+    def test_the_runner_is_read_by_old_interpreters(self):
+        """So far that it can say that they are too old."""
+        source = (BIN / "taskd_runner.py").read_text()
+        ast.parse(source, feature_version=(3, 6))
+        with self.assertRaises(SyntaxError):
+            ast.parse("(x := 1)", feature_version=(3, 6))
 
     def test_processes_left_behind_are_ended(self):
         job, _ = self.cluster.run_graph(f"""

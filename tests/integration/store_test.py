@@ -94,6 +94,39 @@ class StoreTest(unittest.TestCase):
         job, _ = self.run_graph(graph(3, "small"))
         self.assertEqual(len(self.get(job, "gen[3].o")), MIB)
 
+    def test_old_logs_are_on_disk(self):
+        """100 logs of 900 kB are more than memory has for them."""
+        count = 100
+        for name, flags in (("keeps", []), ("keeps-few", ["--log-disk", "8MiB"])):
+            with self.subTest(name):
+                worker = self.start("taskd-worker", name, *flags)
+                job, _ = self.run_graph(f"""
+taskd: 1
+tasks:
+- {{name: talk, over: {{i: 1..{count}}}, sh: 'echo begin $i; head -c 900000 /dev/zero | tr "\\0" x; echo end >&2', placement: {{workers: [{name}]}}}}
+- {{name: silent, over: {{i: 1..3}}, sh: 'true', placement: {{workers: [{name}]}}}}
+""")
+                logs = self.top / f"work-{name}" / "logs"
+                until(lambda: self.metric(name, 'taskd_worker_log_bytes{where="memory"}') <= 32 * MIB, "older logs have left memory")
+                on_disk = self.metric(name, 'taskd_worker_log_bytes{where="disk"}')
+                self.assertTrue(MIB < on_disk <= (8 * MIB if flags else count * MIB), on_disk)
+                self.assertTrue(1 <= len(list(logs.iterdir())) <= 64)
+                kept = [i for i in range(1, count + 1) if self.has_log(job, i)]
+                self.assertEqual(len(kept) + self.metric(name, "taskd_worker_logs_dropped_total"), count)
+                self.assertTrue(32 <= len(kept) < 50 if flags else len(kept) * 900_000 > 64 * MIB, kept)
+                for follow in ([], ["-f"]):
+                    self.assertEqual(self.ctl("task", "logs", job, "silent[2]", *follow).out, b"")
+                    self.assertTrue(self.ctl("task", "logs", job, f"talk[{kept[0]}]", "--stdout", *follow).text.startswith(f"begin {kept[0]}\nxxx"))
+                self.assertEqual(self.ctl("task", "logs", job, f"talk[{kept[0]}]", "--stderr").text, "end\n")
+                worker.terminate()
+                worker.wait()
+                self.assertFalse(logs.exists())
+
+    def has_log(self, job, i):
+        result = run([TASKCTL, "--dir", self.top, "task", "logs", job, f"talk[{i}]", "--stdout"])
+        self.assertTrue(result.code == 0 or "the oldest logs are dropped" in result.error, result)
+        return result.code == 0 and result.text.startswith(f"begin {i}\n")
+
     def test_a_flipped_bit_on_disk_is_made_again(self):
         worker = self.start("taskd-worker", "small", "--store", "2MiB")
         job, _ = self.run_graph(graph(12, "small"))

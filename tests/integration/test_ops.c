@@ -52,6 +52,26 @@ TASKD_OP_FUNCTION int fill(taskd_op* op) {
   return 0;
 }
 
+/* Output 0 is `bytes` bytes in its parts: each half as long as the rest. With `wrong` it says too much, or nothing. */
+TASKD_OP_FUNCTION int halves(taskd_op* op) {
+  if (op->struct_size < offsetof(taskd_op, set_part_ends) + sizeof op->set_part_ends) return 1;
+  const char* wrong = taskd_find_arg(op, "wrong");
+  const uint32_t parts = op->output_parts[0];
+  uint64_t size = strtoull(taskd_find_arg(op, "bytes"), NULL, 10), at = 0;
+  uint64_t ends[64];
+  unsigned char* to = (unsigned char*)op->alloc(op, 0, size);
+  if (to == NULL || parts > 64) return 1;
+  for (uint32_t k = 0; k < parts; ++k) {
+    const uint64_t end = k + 1 == parts ? size : at + (size - at) / 2;
+    memset(to + at, 'a' + (int)k % 26, end - at);
+    ends[k] = at = end;
+  }
+  if (strcmp(wrong, "silent") == 0) return 0;
+  if (strcmp(wrong, "late") == 0 && op->shrink(op, 0, size - 1) != 0) return 1;
+  if (strcmp(wrong, "falling") == 0) ends[0] = size + 1;
+  return op->set_part_ends(op, 0, ends, strcmp(wrong, "fewer") == 0 ? parts - 1 : parts);
+}
+
 /* Size and sum of the bytes of `x`, and what the kernel says is mapped where they are. */
 TASKD_OP_FUNCTION int sum(taskd_op* op) {
   const taskd_view* x = &taskd_find_input(op, "x")->views[0];

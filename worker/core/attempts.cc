@@ -101,6 +101,7 @@ void WorkerCore::Impl::OnExecDone(event::ExecDone& event) {
   outcome.failure = event.failure;
   outcome.exit_code = event.exit_code;
   outcome.message = std::move(event.message);
+  outcome.exception = std::move(event.exception);
   outcome.run_ns = event.run_ns;
   if (event.end == AttemptEnd::kFinished && event.outputs.size() != attempt.output_count) {
     DropOutputs(attempt, event.outputs);

@@ -98,6 +98,7 @@ struct ExecDone {
   FailureClass failure = FailureClass::kNone;
   int32_t exit_code = 0;
   std::string message;
+  std::string exception;  // see Outcome
   uint64_t run_ns = 0;
   std::vector<StoredOutput> outputs;
 };

@@ -50,8 +50,8 @@ int FindProgram(const std::string& name, const std::string& search_path, std::st
 
 class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
  public:
-  CommandRun(ExecContext& context, std::shared_ptr<const ExecRequest> request)
-      : context_(context), request_(std::move(request)) {}
+  CommandRun(ExecContext& context, std::shared_ptr<const ExecRequest> request, CpuList cpus)
+      : context_(context), request_(std::move(request)), cpus_(std::move(cpus)) {}
 
   ~CommandRun() override {
     for (int fd : {out_fd_, err_fd_, pidfd_.load()}) {
@@ -100,6 +100,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     spawn.argv = std::move(plan_.argv);
     spawn.env = std::move(plan_.env);
     spawn.folder = folder_->path();
+    spawn.cpus = cpus_;
     int out_write = -1, err_write = -1;
     ExecError error = OpenStreams(out_write, err_write);
     if (error.ok()) {
@@ -282,6 +283,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
 
   ExecContext& context_;
   const std::shared_ptr<const ExecRequest> request_;
+  const CpuList cpus_;
   std::shared_ptr<AttemptLog> log_;
   std::atomic<bool> killed_{false};
 
@@ -303,8 +305,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
 }  // namespace
 
 std::shared_ptr<Run> MakeCommandRun(ExecContext& context,
-                                    std::shared_ptr<const ExecRequest> request) {
-  return std::make_shared<CommandRun>(context, std::move(request));
+                                    std::shared_ptr<const ExecRequest> request, CpuList cpus) {
+  return std::make_shared<CommandRun>(context, std::move(request), std::move(cpus));
 }
 
 }  // namespace taskd::worker

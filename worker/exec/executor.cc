@@ -24,7 +24,9 @@ bool EdgesFit(const Assignment& a) {
 Executor::Executor(Store& store, Options options)
     : zero_(options.zero),
       done_(std::move(options.done)),
+      logs_({.folder = options.log_path, .disk_bytes = options.log_disk_bytes}),
       ring_(options.ring),
+      pins_(std::move(options.pinned)),
       files_(std::clamp(options.cpus, 2u, 8u)),
       compute_(std::max(1u, options.cpus)),
       memory_(std::move(options.vmstat_path)),
@@ -41,6 +43,7 @@ Executor::Executor(Store& store, Options options)
                std::move(options.output_path),
                std::move(options.runners),
                std::move(options.pools),
+               pins_,
                0,
                options.grace_ns,
                [this](event::ExecDone done) { OnDone(std::move(done)); },
@@ -69,16 +72,19 @@ std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest
   if (!EdgesFit(request->assignment))
     return FailedDone(*request, BadBody("the task's inputs are damaged"));
   std::shared_ptr<Run> run;
+  CpuList cpus;
   switch (request->body->kind_case()) {
     case v1::Body::kBuiltin:
       if (std::optional<event::ExecDone> done = StartBuiltin(request, run)) return done;
       break;
     case v1::Body::kCommand:
-      run = MakeCommandRun(context_, request);
+      cpus = pins_.Take(request->assignment.need.cpus_milli);
+      run = MakeCommandRun(context_, request, cpus);
       break;
     case v1::Body::kNative:
     case v1::Body::kPython:
-      run = MakeRunnerRun(context_, runners_, request);
+      cpus = pins_.Take(request->assignment.need.cpus_milli);
+      run = MakeRunnerRun(context_, runners_, request, cpus);
       break;
     case v1::Body::KIND_NOT_SET:
       return FailedDone(
@@ -88,7 +94,7 @@ std::optional<event::ExecDone> Executor::Start(std::shared_ptr<const ExecRequest
   const uint32_t slot = ring_ == nullptr ? RunRing::kNoSlot : ring_->Add(attempt, request->key);
   {
     std::lock_guard lock(mutex_);
-    running_[attempt] = {run, slot};
+    running_[attempt] = {run, slot, std::move(cpus)};
   }
   run->Start();
   return std::nullopt;
@@ -131,6 +137,7 @@ void Executor::OnDone(event::ExecDone done) {
     TASKD_CHECK(it != running_.end());
     run = std::move(it->second.run);
     if (ring_ != nullptr) ring_->Remove(it->second.ring_slot);
+    pins_.GiveBack(it->second.cpus);
     running_.erase(it);
     if (running_.empty()) none_running_.notify_all();
   }

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "worker/exec/run.h"
@@ -26,10 +27,13 @@ class Executor {
   struct Options {
     std::string run_path;         // WorkDir::run_path()
     std::string memory_run_path;  // of the work folder in memory; empty: there is none
+    std::string log_path;         // for old logs, see LogStore
+    uint64_t log_disk_bytes = limits::kLogsDiskBytes;
     std::string output_path;  // where functions make large outputs; on a file system of the store
     RunnerPrograms runners;
     uint64_t runner_idle_ns = limits::kRunnerIdleNs;
     uint32_t cpus = 1;                   // threads for built-ins
+    std::vector<Cpu> pinned;             // that attempts are pinned to; none: they are not
     RunRing* ring = nullptr;             // names what runs; outlives the executor; may be null
     bool zero = false;                   // every attempt is over at once, nothing is run
     uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
@@ -72,9 +76,11 @@ class Executor {
   struct Live {
     std::shared_ptr<Run> run;
     uint32_t ring_slot = RunRing::kNoSlot;
+    CpuList cpus;
   };
   RunRing* const ring_;
   absl::flat_hash_map<AttemptRef, Live> running_;  // guarded by mutex_
+  CpuPins pins_;
   io::ThreadPool files_, compute_;
   Reactor reactor_;
   MemoryWatch memory_;

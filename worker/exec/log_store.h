@@ -1,5 +1,5 @@
 // What attempts wrote to stdout and stderr: the beginning and the end of each stream, for as long
-// as there is room.
+// as there is room: the newest in memory, older ones on disk (log_archive.h).
 #ifndef TASKD_WORKER_EXEC_LOG_STORE_H_
 #define TASKD_WORKER_EXEC_LOG_STORE_H_
 
@@ -14,6 +14,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/ids.h"
 #include "common/base/limits.h"
+#include "common/io/thread_pool.h"
+#include "worker/exec/log_archive.h"
 
 namespace taskd::worker {
 
@@ -29,6 +31,11 @@ class LogBuffer {
   std::string Since(uint64_t& position) const;
   std::string Tail(uint32_t bytes) const;  // the newest
   void Pack();                             // gives spare memory back
+
+  // After Pack: appends all of it to `to`, for Restore. False: `from` does not begin with such bytes, which are taken
+  // off it else.
+  void Save(std::string& to) const;
+  bool Restore(std::string_view& from);
 
  private:
   std::string head_, tail_;
@@ -58,6 +65,9 @@ class AttemptLog {
  private:
   friend class LogStore;
   uint64_t End();  // -> bytes kept
+  // Of one that has ended.
+  std::string Save() const;
+  static std::shared_ptr<const AttemptLog> Restore(std::string_view saved);  // null: damaged
 
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
@@ -65,28 +75,52 @@ class AttemptLog {
   bool ended_ = false;
 };
 
+struct LogTotals {
+  uint64_t memory_bytes = 0, disk_bytes = 0;  // of ended attempts
+  uint64_t dropped = 0;                       // logs that were not empty, since the start
+};
+
+// Thread safe. Writes are a thread's of its own.
 class LogStore {
  public:
-  explicit LogStore(uint64_t total_bytes = limits::kLogsTotalBytes,
-                    uint32_t attempts = limits::kLogsKept)
-      : total_bytes_(total_bytes), attempts_(attempts) {}
+  struct Options {
+    std::string folder;                              // for old logs, made when needed; empty: none
+    uint64_t disk_bytes = limits::kLogsDiskBytes;    // of them; 0: none
+    uint64_t total_bytes = limits::kLogsTotalBytes;  // in memory
+    uint64_t write_bytes = limits::kLogsWriteBytes;  // from here on the oldest are written to disk
+    uint32_t attempts = limits::kLogsKept;           // in memory; and so many that wrote nothing
+  };
+  explicit LogStore(Options options);
+  LogStore() : LogStore(Options{}) {}
+  ~LogStore();  // what is not written yet is dropped
 
   std::shared_ptr<AttemptLog> Open(const AttemptRef& attempt);
   void Close(const AttemptRef& attempt);  // ended: counts towards the total from now on
-  std::shared_ptr<const AttemptLog> Find(
-      const AttemptRef& attempt) const;  // null: none, or dropped
+  // Null: none, or dropped. May read a file.
+  std::shared_ptr<const AttemptLog> Find(const AttemptRef& attempt) const;
+
+  LogTotals totals() const;
 
  private:
   struct Ended {
     AttemptRef attempt;
     uint64_t bytes;
+    std::shared_ptr<const AttemptLog> log;
   };
-  const uint64_t total_bytes_;
-  const uint32_t attempts_;
+  void Retire(Ended ended);  // from memory
+  void Drop(const Ended& ended);
+  void Write();  // the writer's: what leaves memory
+
+  const Options options_;
+  const std::unique_ptr<LogArchive> archive_;  // null: there is none
   mutable std::mutex mutex_;
   absl::flat_hash_map<AttemptRef, std::shared_ptr<AttemptLog>> logs_;
-  std::deque<Ended> ended_;  // oldest first
-  uint64_t ended_bytes_ = 0;
+  std::deque<AttemptRef> silent_;  // ended without a byte; oldest first
+  std::deque<Ended> ended_;        // oldest first
+  std::deque<Ended> leaving_;      // older than these, to be written
+  uint64_t ended_bytes_ = 0, leaving_bytes_ = 0, dropped_ = 0;
+  bool writing_ = false, stopping_ = false, warned_ = false;
+  std::unique_ptr<io::ThreadPool> writer_;  // from the first need on
 };
 
 }  // namespace taskd::worker

@@ -10,6 +10,7 @@
 
 #include "common/io/thread_pool.h"
 #include "worker/core/events.h"
+#include "worker/exec/cpu_pins.h"
 #include "worker/exec/folder_pool.h"
 #include "worker/exec/guardian.h"
 #include "worker/exec/log_store.h"
@@ -39,6 +40,7 @@ struct ExecContext {
   std::string output_path;      // of files that functions make
   RunnerPrograms runners;
   NodePools pools;
+  CpuPins& pins;
   std::atomic<uint64_t> next_folder{
       0};  // an attempt's folder is removed after it is done, so names are not reused
   std::atomic<uint64_t> grace_ns;
@@ -56,10 +58,11 @@ class Run {
   virtual void Kill() = 0;
 };
 
+// `cpus`: that it is pinned to, taken until it is done; empty: it is not.
 std::shared_ptr<Run> MakeCommandRun(ExecContext& context,
-                                    std::shared_ptr<const ExecRequest> request);
+                                    std::shared_ptr<const ExecRequest> request, CpuList cpus);
 std::shared_ptr<Run> MakeRunnerRun(ExecContext& context, RunnerPool& pool,
-                                   std::shared_ptr<const ExecRequest> request);
+                                   std::shared_ptr<const ExecRequest> request, CpuList cpus);
 std::shared_ptr<Run> MakeSleepRun(ExecContext& context, std::shared_ptr<const ExecRequest> request);
 std::shared_ptr<Run> MakeComputeRun(ExecContext& context,
                                     std::shared_ptr<const ExecRequest> request);

@@ -149,6 +149,12 @@ void Runner::CloseWatched(int& fd) {
   CloseFd(fd);
 }
 
+void Runner::RunOn(const CpuList& cpus) {
+  if (cpus == cpus_ || pidfd_ < 0) return;
+  PinProcess(pid_, cpus);
+  cpus_ = cpus;
+}
+
 void Runner::Terminate() {
   if (pidfd_ < 0) return;
   kill(-pid_, SIGTERM);

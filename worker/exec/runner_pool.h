@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/limits.h"
 #include "common/io/thread_pool.h"
+#include "worker/exec/cpu_pins.h"
 #include "worker/exec/guardian.h"
 #include "worker/exec/reactor.h"
 #include "worker/exec/request.h"
@@ -55,12 +56,14 @@ class Runner : public std::enable_shared_from_this<Runner> {
 
   // Null: nobody hears it.
   void SetClient(std::shared_ptr<Client> client) { client_ = std::move(client); }
+  void RunOn(const CpuList& cpus);
   void ReadLogs();   // what it has written so far, for the client
   void Terminate();  // SIGTERM to its group
   void Kill();       // SIGKILL
 
   pid_t pid() const { return pid_; }
-  int socket() const { return socket_; }  // open as long as this
+  bool greeted() const { return greeted_; }  // it has come as far as to take tasks
+  int socket() const { return socket_; }     // open as long as this
   const std::string& key() const { return spec_.key; }
   // Pickled functions that it has had.
   bool HasCode(uint64_t id) const { return codes_.contains(id); }
@@ -83,6 +86,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
   RunnerPool& pool_;
   const RunnerSpec spec_;
   std::string home_;
+  CpuList cpus_;  // that it runs on, if it was told
   pid_t pid_ = -1;
   int socket_ = -1, pidfd_ = -1, out_fd_ = -1, err_fd_ = -1;
   bool attached_ = false, greeted_ = false, deaf_ = false, killed_ = false;

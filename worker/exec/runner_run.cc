@@ -57,8 +57,9 @@ class RunnerRun : public Run,
                   public Runner::Client,
                   public std::enable_shared_from_this<RunnerRun> {
  public:
-  RunnerRun(ExecContext& context, RunnerPool& pool, std::shared_ptr<const ExecRequest> request)
-      : context_(context), pool_(pool), request_(std::move(request)) {}
+  RunnerRun(ExecContext& context, RunnerPool& pool, std::shared_ptr<const ExecRequest> request,
+            CpuList cpus)
+      : context_(context), pool_(pool), request_(std::move(request)), cpus_(std::move(cpus)) {}
 
   void Start() override {
     log_ = context_.logs.Open(request_->assignment.attempt);
@@ -107,6 +108,7 @@ class RunnerRun : public Run,
     }
     runner_ = std::move(given);
     runner_->SetClient(shared_from_this());
+    if (context_.pins.on()) runner_->RunOn(cpus_.empty() ? context_.pins.all() : cpus_);
     start_ns_ = MonotonicNs();
     kernel_kills_ = context_.memory.KernelKillsLately();
     if (const uint64_t limit = request_->assignment.time_limit_ns; limit != 0) {
@@ -307,6 +309,7 @@ class RunnerRun : public Run,
     context_.reactor.CancelTimer(grace_timer_);
     runner_->ReadLogs();
     was_killed_ = killed_;
+    greeted_ = runner_->greeted();
     runner_ = nullptr;
   }
 
@@ -361,7 +364,11 @@ class RunnerRun : public Run,
   absl::StatusOr<StoredOutput> Keep(uint32_t index) {
     const DoneMessage::Output& output = done_.outputs[index];
     const LocalKey key = OutputKey(request_->assignment, index);
-    if (!output.in_file) return context_.store.Put(key, std::string(output.bytes));
+    const uint32_t parts = request_->body->outputs(static_cast<int>(index)).parts();
+    if (output.part_ends.size() != parts)
+      return absl::OutOfRangeError(StrCat("it came in ", output.part_ends.size(), " parts"));
+    if (!output.in_file)
+      return context_.store.Put(key, std::string(output.bytes), output.part_ends);
     // By user code: whatever stands there must be a file of its own.
     const std::string path = StrCat(task_.output_folder(), "/", index);
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -370,7 +377,7 @@ class RunnerRun : public Run,
     struct stat s;
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
       return absl::FailedPreconditionError(StrCat(path, " is no regular file"));
-    return context_.store.Adopt(key, fd, path);
+    return context_.store.Adopt(key, fd, path, output.part_ends);
   }
 
   event::ExecDone Timeout() const {
@@ -390,6 +397,12 @@ class RunnerRun : public Run,
     }
     event::ExecDone done = ExitDone(*request_, What(), wait_status_,
                                     context_.memory.KernelKills() != kernel_kills_, run_ns_);
+    if (!greeted_ && done.failure != FailureClass::kOutOfMemory) {
+      done.failure = FailureClass::kCannotStart;
+      done.exit_code = 0;
+      done.message += " before it could take a task";
+      return done;
+    }
     done.message += StrCat(" in the middle of ", task_.function());
     if (WIFEXITED(wait_status_)) done.message += ": a function returns, and does not exit";
     return done;
@@ -401,6 +414,7 @@ class RunnerRun : public Run,
         {ClassOf(failed_.error), std::string(failed_.message.substr(0, limits::kMessageBytes))},
         run_ns_);
     if (done.failure == FailureClass::kExit) done.exit_code = failed_.code;
+    if (failed_.exception.size() <= limits::kExceptionBytes) done.exception = failed_.exception;
     return done;
   }
 
@@ -424,6 +438,7 @@ class RunnerRun : public Run,
   ExecContext& context_;
   RunnerPool& pool_;
   const std::shared_ptr<const ExecRequest> request_;
+  const CpuList cpus_;
   std::shared_ptr<AttemptLog> log_;
   std::atomic<bool> killed_{false};
 
@@ -437,6 +452,7 @@ class RunnerRun : public Run,
   uint64_t used_bytes_ = 0;    // of memory, when that was too much
   uint64_t kernel_kills_ = 0;  // before the start
   bool terminating_ = false, timed_out_ = false, was_killed_ = false, answered_ = false;
+  bool greeted_ = false;
   bool asking_ = false;                    // it waits for an answer
   std::map<uint32_t, Ordinal> delegated_;  // outputs
   std::string broken_;                     // what it said that no runner says
@@ -451,8 +467,8 @@ class RunnerRun : public Run,
 }  // namespace
 
 std::shared_ptr<Run> MakeRunnerRun(ExecContext& context, RunnerPool& pool,
-                                   std::shared_ptr<const ExecRequest> request) {
-  return std::make_shared<RunnerRun>(context, pool, std::move(request));
+                                   std::shared_ptr<const ExecRequest> request, CpuList cpus) {
+  return std::make_shared<RunnerRun>(context, pool, std::move(request), std::move(cpus));
 }
 
 }  // namespace taskd::worker

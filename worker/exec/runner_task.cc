@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "common/base/hash.h"
@@ -89,9 +90,16 @@ class RunnerTaskMaker {
 
   ExecError Python() {
     const v1::PythonBody& python = body_.python();
+    std::string interpreter = context_.runners.python, identity;
     task_.spec_.what = "the Python process";
-    task_.spec_.argv = {context_.runners.native, "--exec", context_.runners.python,
+    if (!python.interpreter().empty()) {
+      interpreter = python.interpreter();
+      task_.spec_.what += StrCat(" (", interpreter, ")");
+      if (ExecError e = CheckInterpreter(interpreter, identity); !e.ok()) return e;
+    }
+    task_.spec_.argv = {context_.runners.native, "--exec", interpreter,
                         context_.runners.python_runner};
+    if (!python.interpreter().empty()) task_.spec_.argv.push_back(interpreter);
     message_.library = python.path();
     if (!python.pickle().empty()) {
       message_.code = python.pickle();
@@ -100,7 +108,30 @@ class RunnerTaskMaker {
       message_.function = Keep(StrCat(python.module(), ":", python.function()));
     }
     // Modules of two folders may have the same name.
-    task_.spec_.key = python.path() + '\0';
+    task_.spec_.key = python.path() + '\0' + identity + '\0';
+    return {};
+  }
+
+  // `identity`: of the file or link. An environment that was made anew is not the one that older processes run in.
+  static ExecError CheckInterpreter(const std::string& path, std::string& identity) {
+    const auto error = [&](const std::string& why) {
+      return ExecError{FailureClass::kCannotStart,
+                       StrCat("cannot start the interpreter ", path, ": ", why)};
+    };
+    struct stat s;
+    if (lstat(path.c_str(), &s) != 0)
+      return error(StrCat(std::strerror(errno), "; it must be at this path on every worker"));
+    const FileIdentity id = FileIdentity::Of(s);
+    identity = StrCat(id.device, ":", id.inode, ":", id.size_bytes, ":", id.mtime_ns);
+    if (stat(path.c_str(), &s) != 0) {
+      std::error_code unknown;
+      const std::string target = std::filesystem::read_symlink(path, unknown).string();
+      return error(
+          StrCat("it is a link to ", target, ", and that leads to no file (", std::strerror(errno),
+                 "); an environment needs the Python that it was made with: make it anew"));
+    }
+    if (!S_ISREG(s.st_mode) || access(path.c_str(), X_OK) != 0)
+      return error("it is no program that this worker's user may run");
     return {};
   }
 
@@ -112,7 +143,7 @@ class RunnerTaskMaker {
     for (const v1::OutputSlot& output : body_.outputs()) {
       if (output.kind() != v1::OutputSlot::VALUE)
         return BadBody(StrCat("output '", output.name(), "': a function makes values"));
-      message_.outputs.push_back(output.name());
+      message_.outputs.push_back({output.name(), output.parts()});
     }
     return {};
   }

@@ -50,8 +50,11 @@ Spawned Spawn(const SpawnRequest& request) {
   const std::vector<char*> argv = Pointers(request.argv);
   const std::vector<char*> env = Pointers(request.env);
   Spawned result;
-  result.error = posix_spawn(&result.pid, request.program.c_str(), &actions, &attributes,
-                             argv.data(), env.data());
+  {
+    const ThreadOnCpus inherited(request.cpus);
+    result.error = posix_spawn(&result.pid, request.program.c_str(), &actions, &attributes,
+                               argv.data(), env.data());
+  }
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (result.error != 0) return result;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/exec/cpu_pins.h"
+
 namespace taskd::worker {
 
 struct SpawnRequest {
@@ -19,6 +21,7 @@ struct SpawnRequest {
   int stdout_fd = -1;
   int stderr_fd = -1;
   int socket_fd = -1;  // becomes descriptor 3; -1: none
+  CpuList cpus;        // that it may run on; empty: those of this thread
 };
 
 struct Spawned {

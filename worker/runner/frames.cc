@@ -192,7 +192,8 @@ std::string EncodeTask(const TaskMessage& task) {
     }
   }
   writer.Number(static_cast<uint32_t>(task.outputs.size()));
-  for (std::string_view name : task.outputs) writer.Bytes(name);
+  for (const TaskMessage::Output& output : task.outputs)
+    writer.Bytes(output.name).Number(output.parts);
   return writer.Take();
 }
 
@@ -211,7 +212,8 @@ bool DecodeTask(std::string_view payload, TaskMessage& task, std::string& error)
       cursor.List(piece.part_ends, 8, [&](uint64_t& end) { cursor.Number(end); });
     });
   });
-  cursor.List(task.outputs, 4, [&](std::string_view& name) { cursor.Bytes(name); });
+  cursor.List(task.outputs, 8,
+              [&](TaskMessage::Output& output) { cursor.Bytes(output.name).Number(output.parts); });
   return cursor.Finish("task", error);
 }
 
@@ -226,16 +228,20 @@ bool DecodeProgress(std::string_view payload, uint32_t& milli, std::string& erro
 std::string EncodeDone(const DoneMessage& done) {
   FrameWriter writer;
   writer.Number(static_cast<uint32_t>(done.outputs.size()));
-  for (const DoneMessage::Output& output : done.outputs)
+  for (const DoneMessage::Output& output : done.outputs) {
     writer.Number(uint8_t{output.in_file}).Bytes(output.bytes);
+    writer.Number(static_cast<uint32_t>(output.part_ends.size()));
+    for (uint64_t end : output.part_ends) writer.Number(end);
+  }
   WriteLeftovers(writer, done.left);
   return writer.Take();
 }
 
 bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error) {
   FrameCursor cursor(payload);
-  cursor.List(done.outputs, 5, [&](DoneMessage::Output& output) {
+  cursor.List(done.outputs, 9, [&](DoneMessage::Output& output) {
     cursor.Flag(output.in_file).Bytes(output.bytes);
+    cursor.List(output.part_ends, 8, [&](uint64_t& end) { cursor.Number(end); });
   });
   cursor.Flag(done.left.folders).Flag(done.left.processes);
   return cursor.Finish("done", error);
@@ -305,7 +311,8 @@ bool DecodeAnswer(std::string_view payload, AnswerMessage& answer, std::string& 
 
 std::string EncodeFailed(const FailedMessage& failed) {
   FrameWriter writer;
-  writer.Number(static_cast<uint8_t>(failed.error)).Number(failed.code).Bytes(failed.message);
+  writer.Number(static_cast<uint8_t>(failed.error)).Number(failed.code);
+  writer.Bytes(failed.message).Bytes(failed.exception);
   WriteLeftovers(writer, failed.left);
   return writer.Take();
 }
@@ -313,7 +320,7 @@ std::string EncodeFailed(const FailedMessage& failed) {
 bool DecodeFailed(std::string_view payload, FailedMessage& failed, std::string& error) {
   FrameCursor cursor(payload);
   uint8_t kind = 0;
-  cursor.Number(kind).Number(failed.code).Bytes(failed.message);
+  cursor.Number(kind).Number(failed.code).Bytes(failed.message).Bytes(failed.exception);
   if (kind < 1 || kind > 5) cursor.Break();
   failed.error = static_cast<TaskError>(kind);
   cursor.Flag(failed.left.folders).Flag(failed.left.processes);

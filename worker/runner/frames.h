@@ -87,6 +87,10 @@ struct TaskMessage {
     bool collection = false;
     std::vector<Piece> pieces;
   };
+  struct Output {
+    std::string_view name;
+    uint32_t parts = 0;  // 0: not in parts
+  };
 
   std::string_view key;
   uint32_t job = 0, attempt = 0, cpus = 0;
@@ -98,7 +102,7 @@ struct TaskMessage {
   std::string_view code;      // empty: the runner has had it
   std::vector<Value> values;
   std::vector<Input> inputs;
-  std::vector<std::string_view> outputs;  // names
+  std::vector<Output> outputs;
 };
 std::string EncodeTask(const TaskMessage& task);
 bool DecodeTask(std::string_view payload, TaskMessage& task, std::string& error);
@@ -117,6 +121,7 @@ struct DoneMessage {
   struct Output {
     bool in_file = false;    // of the output folder, named by the output's number
     std::string_view bytes;  // else
+    std::vector<uint64_t> part_ends = {};
   };
   std::vector<Output> outputs;
   Leftovers left;
@@ -169,6 +174,7 @@ struct FailedMessage {
   TaskError error = TaskError::kFailed;
   int32_t code = 0;  // what the function returned
   std::string_view message;
+  std::string_view exception;  // python: pickled
   Leftovers left;
 };
 std::string EncodeFailed(const FailedMessage& failed);

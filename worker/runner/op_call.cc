@@ -99,7 +99,10 @@ OpCall::OpCall(const TaskMessage& task, const std::vector<MappedFile>& files, Ho
   for (const TaskMessage::Input& input : task.inputs) AddInput(input, files);
   for (const TaskMessage::Value& value : task.values)
     args_.push_back({Keep(value.name), Keep(value.value), value.value.size()});
-  for (std::string_view name : task.outputs) output_names_.push_back(Keep(name));
+  for (const TaskMessage::Output& output : task.outputs) {
+    output_names_.push_back(Keep(output.name));
+    output_parts_.push_back(output.parts);
+  }
   op_.abi = TASKD_OP_ABI;
   op_.struct_size = sizeof op_;
   op_.key = Keep(task.key);
@@ -135,6 +138,10 @@ OpCall::OpCall(const TaskMessage& task, const std::vector<MappedFile>& files, Ho
   op_.get = [](taskd_op* op, taskd_object object) { return Of(op).Get(object); };
   op_.delegate = [](taskd_op* op, uint32_t output, uint32_t object) {
     return Of(op).Delegate(output, object);
+  };
+  op_.output_parts = output_parts_.data();
+  op_.set_part_ends = [](taskd_op* op, uint32_t output, const uint64_t* ends, uint32_t count) {
+    return Of(op).SetPartEnds(output, ends, count);
   };
 }
 
@@ -302,6 +309,36 @@ int OpCall::Shrink(uint32_t index, uint64_t size) {
   return 0;
 }
 
+int OpCall::SetPartEnds(uint32_t index, const uint64_t* ends, uint32_t count) {
+  if (index >= outputs_.size() || !outputs_[index].made) {
+    error_ = "output number " + std::to_string(index) + " has no bytes yet that could have parts";
+  } else if (count != output_parts_[index]) {
+    error_ = std::string("output '") + output_names_[index] + "' has " +
+             std::to_string(output_parts_[index]) + " parts, not " + std::to_string(count);
+  } else if (!std::is_sorted(ends, ends + count)) {
+    error_ = std::string("the parts of output '") + output_names_[index] +
+             "' do not end one after the other";
+  } else {
+    outputs_[index].part_ends.assign(ends, ends + count);
+    return 0;
+  }
+  return 1;
+}
+
+// False: error_ says what is wrong.
+bool OpCall::CheckParts(size_t index) {
+  const Output& output = outputs_[index];
+  if (output_parts_[index] == 0) return true;
+  if (!output.part_ends.empty() && output.part_ends.back() == output.size) return true;
+  error_ = std::string("output '") + output_names_[index] + "' has " +
+           std::to_string(output_parts_[index]) + " parts, and ";
+  error_ += output.part_ends.empty()
+                ? "the function returned 0 without set_part_ends for it"
+                : "the last one ends at " + std::to_string(output.part_ends.back()) +
+                      ", not at its " + std::to_string(output.size) + " bytes";
+  return false;
+}
+
 void OpCall::Release(Output& output) {
   if (output.fd >= 0) {
     if (output.data != nullptr) munmap(output.data, output.allocated);
@@ -327,8 +364,13 @@ bool OpCall::Finish(std::vector<DoneMessage::Output>& outputs, FailedMessage& fa
       failed.message = error_;
       return false;
     }
+    if (!CheckParts(i)) {
+      failed.error = TaskError::kOutputMissing;
+      failed.message = error_;
+      return false;
+    }
     if (output.fd < 0) {
-      outputs.push_back({false, {output.data, output.size}});
+      outputs.push_back({false, {output.data, output.size}, output.part_ends});
       continue;
     }
     if (output.size != output.allocated &&
@@ -341,7 +383,7 @@ bool OpCall::Finish(std::vector<DoneMessage::Output>& outputs, FailedMessage& fa
     }
     // Before the worker takes it: what a mapping still writes would change the file's time.
     munmap(std::exchange(output.data, nullptr), output.allocated);
-    outputs.push_back({true, {}});
+    outputs.push_back({true, {}, output.part_ends});
   }
   return true;
 }

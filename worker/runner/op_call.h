@@ -64,6 +64,7 @@ class OpCall {
     char* data = nullptr;
     uint64_t size = 0, allocated = 0;
     bool delegated = false;
+    std::vector<uint64_t> part_ends;
   };
   // An object that the function asked for.
   struct Got {
@@ -77,6 +78,8 @@ class OpCall {
   void* Alloc(uint32_t index, uint64_t size);
   bool AllocFile(Output& output, uint32_t index, uint64_t size);
   int Shrink(uint32_t index, uint64_t size);
+  int SetPartEnds(uint32_t index, const uint64_t* ends, uint32_t count);
+  bool CheckParts(size_t index);
   void Release(Output& output);
   bool Ask(FrameType type, std::string payload, AnswerMessage& answer);
   int Submit(std::string_view graph, bool early, uint32_t* job);
@@ -100,6 +103,7 @@ class OpCall {
   std::vector<taskd_input> inputs_;
   std::vector<taskd_arg> args_;
   std::vector<const char*> output_names_;
+  std::vector<uint32_t> output_parts_;
   std::vector<Output> outputs_;
   std::vector<std::unique_ptr<Got>> got_;
   bool submitted_ = false;

@@ -36,6 +36,7 @@ _COLLECTION = 0x80000000
 CALL = "taskd.call"                 # the value that holds the arguments of a spawned call
 
 _session = None                     # of the task that runs; set by the runner
+interpreter = ""                    # that the task's body names; what it spawns runs there, too
 
 
 class TaskError(Exception):
@@ -291,6 +292,8 @@ class Session:
             python = _bytes(3, _pickle_function(function))
         if self.task.path:
             python += _text(4, self.task.path)
+        if interpreter:
+            python += _text(5, interpreter)
         key = (python, inputs)
         if key not in self.child.bodies:
             slots = b"".join(_bytes(8, _text(1, f"a{i}")) for i in range(inputs))

@@ -117,6 +117,13 @@ struct taskd_op {
   const taskd_view* (*get)(taskd_op* op, taskd_object object);
   /* Output number `output` is not made here: it is this object of the submitted graph. */
   int (*delegate)(taskd_op* op, uint32_t output, uint32_t object);
+
+  /* Of each output: in how many parts it is to be; 0: it has none. */
+  const uint32_t* output_parts;
+  /* Where each of the parts of an output ends, counted from its first byte and not falling; the last one at its end. After
+   * alloc, which forgets it. Every output in parts needs one call; parts may be empty. 0: done; else the error text is
+   * set. */
+  int (*set_part_ends)(taskd_op* op, uint32_t output, const uint64_t* ends, uint32_t count);
 };
 
 /* What `function` of the graph names: 0 for success. Any other value fails the task, which shows it as exit code. */

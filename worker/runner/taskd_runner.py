@@ -16,7 +16,8 @@ import struct
 import sys
 import traceback
 
-import taskd
+if sys.version_info >= (3, 9):       # main() says so of older ones
+    import taskd
 
 SOCKET = 3
 VERSION = 1
@@ -28,6 +29,7 @@ FILES_PER_FRAME = 128               # limits::kRunnerFilesPerFrame
 VALUE_BYTES = 64 << 10              # limits::kHeapObjectBytes: a larger output is a file
 INLINE_BYTES = 256 << 10            # limits::kRunnerInlineBytes
 MESSAGE_BYTES = 6 << 10             # of an exception with its traceback
+EXCEPTION_BYTES = 4096              # limits::kExceptionBytes
 
 MAGIC = b"TDPYOBJ1"
 ALIGNMENT = 64
@@ -37,9 +39,9 @@ IN_BAND_BYTES = 1024                # a smaller buffer stays in the pickle
 class TaskFailure(Exception):
     """What the worker is told instead of outputs."""
 
-    def __init__(self, error, message, code=1):
+    def __init__(self, error, message, code=1, exception=b""):
         super().__init__(message)
-        self.error, self.message, self.code = error, message, code
+        self.error, self.message, self.code, self.exception = error, message, code, exception
 
 
 # Objects
@@ -93,6 +95,13 @@ def load(view):
             raise ValueError("the object is damaged")
         buffers.append(view[begin:begin + size])
     return pickle.loads(view[at:at + pickled_bytes], buffers=buffers)
+
+
+def load_parts(view, part_ends):
+    """Of several parts a list of their values; of one part, as of an object without parts, its value."""
+    if len(part_ends) < 2:
+        return load(view)
+    return [load(view[begin:end]) for begin, end in zip([0, *part_ends], part_ends)]
 
 
 # Frames
@@ -205,17 +214,18 @@ class Task:
 
         def piece():
             in_file, file, offset, length, raw = c.number("B"), c.number("I"), c.number("Q"), c.number("Q"), c.raw()
-            c.many(lambda: c.number("Q"))         # ends of parts: a function sees the bytes
-            return files[file][offset:offset + length] if in_file else raw
+            part_ends = c.many(lambda: c.number("Q"))
+            return files[file][offset:offset + length] if in_file else raw, part_ends
 
         self.inputs = c.many(lambda: (c.text(), c.number("B"), c.many(piece)))
-        self.outputs = c.many(c.text)
+        outputs = c.many(lambda: (c.text(), c.number("I")))
+        self.outputs, self.parts = [name for name, _ in outputs], [parts for _, parts in outputs]
 
     def input_values(self):
         found = {}
         for name, collection, pieces in self.inputs:
             try:
-                values = [load(piece) for piece in pieces]
+                values = [load_parts(view, part_ends) for view, part_ends in pieces]
             except Exception as e:
                 raise TaskFailure(ERROR_FAILED, f"the input '{name}' cannot be unpickled: {describe(e)}") from None
             found[name] = values if collection else values[0]
@@ -235,6 +245,15 @@ def describe(error):
     head = head[:MESSAGE_BYTES // 2]
     room = MESSAGE_BYTES - len(head)
     return f"{head}\nTraceback (most recent call last):\n{trace if len(trace) <= room else '  ...' + trace[-room:]}".rstrip()
+
+
+def pickled(error):
+    """For those who want to raise it again; empty when it does not come back from a pickle, or is too large."""
+    try:
+        data = pickle.dumps(error)
+        return data if len(data) <= EXCEPTION_BYTES and type(pickle.loads(data)) is type(error) else b""
+    except Exception:
+        return b""
 
 
 class Functions:
@@ -320,21 +339,36 @@ class Outputs:
         self.folder, self.inline_bytes, self.made_folder = task.output_folder, 0, False
         self.encoded = b""
 
-    def add(self, index, name, value):
-        try:
-            pieces = dump(value)
-        except Exception as e:
-            raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' cannot be pickled: {describe(e)}") from None
-        size = sum(memoryview(piece).nbytes for piece in pieces)
+    def add(self, index, name, value, parts):
+        """`parts`: how many, of which `value` is the list; 0: it is one value."""
+        if parts and not (isinstance(value, (tuple, list)) and len(value) == parts):
+            told = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+            raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' has {parts} parts: a list or tuple of so many values, not {told}")
+        pieces, ends, size = [], [], 0
+        for part in value if parts else [value]:
+            try:
+                dumped = dump(part)
+            except Exception as e:
+                raise TaskFailure(ERROR_OUTPUT_MISSING, f"output '{name}' cannot be pickled: {describe(e)}") from None
+            pieces += dumped
+            size += sum(memoryview(piece).nbytes for piece in dumped)
+            ends.append(size)
+        if not parts:
+            ends = []
+        encoded_ends = struct.pack(f"<I{len(ends)}Q", len(ends), *ends)
         if size <= VALUE_BYTES and self.inline_bytes + size <= INLINE_BYTES:
             self.inline_bytes += size
-            self.encoded += struct.pack("<BI", 0, size) + b"".join(pieces)
+            self.encoded += struct.pack("<BI", 0, size) + b"".join(pieces) + encoded_ends
             return
         try:
             self._write(index, pieces, size)
         except OSError as e:
             raise TaskFailure(ERROR_STORE, f"no room for the {size} bytes of output '{name}' in {self.folder}: {e.strerror}") from None
-        self.encoded += struct.pack("<BI", 1, 0)
+        self.encoded += struct.pack("<BI", 1, 0) + encoded_ends
+
+    def leave_out(self):
+        """The next one is delegated."""
+        self.encoded += struct.pack("<BII", 0, 0, 0)
 
     def _write(self, index, pieces, size):
         if not self.made_folder:
@@ -367,8 +401,7 @@ class Runner:
     def run(self):
         self.channel.send(HELLO)
         files, files_error = [], None
-        while (frame := self.channel.receive()) is not None:
-            kind, payload, fds = frame
+        for kind, payload, fds in iter(self.channel.receive, None):
             if kind == FILES:
                 try:
                     files += map_files(payload, fds)
@@ -378,7 +411,7 @@ class Runner:
             task = None if files_error else Task(payload, files)
             files = []
             self._answer(task, files_error)
-            task, files_error, frame, payload = None, None, None, None
+            task, files_error, payload = None, None, None
 
     def _answer(self, task, files_error):
         outputs = None
@@ -398,6 +431,7 @@ class Runner:
         except TaskFailure as e:
             message = e.message.encode("utf-8", "replace")
             kind, answer = FAILED, struct.pack("<BiI", e.error, e.code, len(message)) + message
+            answer += struct.pack("<I", len(e.exception)) + e.exception
         if os.getpid() != self.pid:
             sys.stderr.write("taskd: a process that the function had forked came back from it, and is ended\n")
             self._flush()
@@ -421,17 +455,20 @@ class Runner:
             taskd._session = session
             result = function(*positional, **named)
             session.end()
-            for index, (name, value) in enumerate(zip(task.outputs, split(result, task.outputs))):
+            for index, value in enumerate(split(result, task.outputs)):
                 if isinstance(value, taskd.Ref):
                     session.delegate(index, value)
-                outputs.add(index, name, b"" if index in session.delegated else value)
+                if index in session.delegated:
+                    outputs.leave_out()
+                else:
+                    outputs.add(index, task.outputs[index], value, task.parts[index])
         except TaskFailure:
             raise
         except SystemExit as e:
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
             raise TaskFailure(ERROR_FAILED, f"the function called sys.exit({e.code!r}); a function returns", code) from None
         except BaseException as e:
-            raise TaskFailure(ERROR_FAILED, describe(e)) from None
+            raise TaskFailure(ERROR_FAILED, describe(e), exception=pickled(e)) from None
         finally:
             taskd._session = None
 
@@ -464,8 +501,10 @@ class Runner:
 
 def main():
     if sys.version_info < (3, 9):
-        sys.exit(f"taskd needs Python 3.9 or later, and {sys.executable} is {sys.version.split()[0]}: tell the worker another one with --python")
+        sys.exit(f"taskd needs Python 3.9 or later, and {sys.executable} is {sys.version.split()[0]}: name another one in the task's "
+                 "body (python: {call: ..., env: FOLDER}), or for all tasks with taskd-worker --python")
     sys.path.pop(0)                  # of this file, not of the tasks
+    taskd.interpreter = "".join(sys.argv[1:])
     faulthandler.enable()
     try:
         Runner().run()

@@ -158,10 +158,13 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   Executor::Options exec;
   exec.run_path = work_dir_.run_path();
   if (memory_dir_) exec.memory_run_path = memory_dir_->run_path();
+  exec.log_path = work_dir_.log_path();
+  exec.log_disk_bytes = options_.log_disk_bytes;
   exec.output_path = memory_dir_ ? exec.memory_run_path : exec.run_path;
   exec.runners = options_.runners;
   exec.cpus = std::max(1u, (options_.capacity.cpus_milli + 999) / 1000);
   exec.pools = options_.node_pools;
+  if (options_.pin) exec.pinned = ReadCpus();
   exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;
@@ -209,7 +212,8 @@ absl::Status Daemon::StartHttp(const std::string& worker_key, const std::string&
   options.listen = options_.metrics_listen;
   options.keys = {worker_key, client_key};
   options.collect = [this](io::MetricsPage& page) {
-    FillPage(published_.Get(), store_.totals(), {fetcher_->totals(), data_server_->totals()}, page);
+    FillPage(published_.Get(), store_.totals(), executor_->logs().totals(),
+             {fetcher_->totals(), data_server_->totals()}, page);
   };
   options.healthy = [this] { return published_.Get().session_up; };
   absl::StatusOr<std::unique_ptr<io::HttpServer>> http = io::HttpServer::Start(std::move(options));

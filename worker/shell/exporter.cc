@@ -53,6 +53,17 @@ void FillStore(const Counters& core, const StoreTotals& store, io::MetricsPage& 
                Number(store.lost));
 }
 
+void FillLogs(const LogTotals& logs, io::MetricsPage& page) {
+  const auto bytes = [&](const char* where, uint64_t value) {
+    page.Gauge("taskd_worker_log_bytes", "Bytes that ended tasks wrote to stdout and stderr.",
+               Number(value), {{"where", where}});
+  };
+  bytes("memory", logs.memory_bytes);
+  bytes("disk", logs.disk_bytes);
+  page.Counter("taskd_worker_logs_dropped_total", "Logs that are gone to make room for newer ones.",
+               Number(logs.dropped));
+}
+
 void FillTransfer(const Counters& core, const TransferFigures& transfer, io::MetricsPage& page) {
   page.Counter("taskd_worker_fetched_bytes_total", "Bytes received from other workers.",
                Number(transfer.fetched.fetched_bytes));
@@ -85,7 +96,7 @@ void FillTransfer(const Counters& core, const TransferFigures& transfer, io::Met
 
 }  // namespace
 
-void FillPage(const WorkerFigures& figures, const StoreTotals& store,
+void FillPage(const WorkerFigures& figures, const StoreTotals& store, const LogTotals& logs,
               const TransferFigures& transfer, io::MetricsPage& page) {
   page.Gauge("taskd_worker_session_up", "1: connected to the scheduler.",
              figures.session_up ? 1 : 0);
@@ -94,6 +105,7 @@ void FillPage(const WorkerFigures& figures, const StoreTotals& store,
              Number(figures.capacity.memory_bytes));
   FillAttempts(figures.core, page);
   FillStore(figures.core, store, page);
+  FillLogs(logs, page);
   FillTransfer(figures.core, transfer, page);
   page.Counter("taskd_worker_core_steps_total", "Steps of the core.", Number(figures.steps));
   page.Counter("taskd_worker_core_events_total", "Events of the core.", Number(figures.events));

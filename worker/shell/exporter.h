@@ -10,6 +10,7 @@
 #include "worker/core/worker_core.h"
 #include "worker/data/data_server.h"
 #include "worker/data/fetcher.h"
+#include "worker/exec/log_store.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -44,7 +45,7 @@ struct TransferFigures {
   DataServer::Totals served;
 };
 
-void FillPage(const WorkerFigures& figures, const StoreTotals& store,
+void FillPage(const WorkerFigures& figures, const StoreTotals& store, const LogTotals& logs,
               const TransferFigures& transfer, io::MetricsPage& page);
 
 }  // namespace taskd::worker

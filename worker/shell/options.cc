@@ -15,6 +15,7 @@
 #include "common/io/access_file.h"
 #include "common/io/config.h"
 #include "common/rpc/interned_names.h"
+#include "worker/exec/cpu_pins.h"
 #include "worker/shell/node_size.h"
 
 namespace taskd::worker {
@@ -123,6 +124,8 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Text("memory-dir", &memory_dir,
              "folder of a tmpfs for results in memory; none: large ones go to disk at once");
   flags.Bytes("disk", &options.disk_bytes, "disk for results; 0: no limit");
+  flags.Bytes("log-disk", &options.log_disk_bytes,
+              "disk for logs of ended tasks that memory has no room for; 0: they are dropped");
   flags.List("resource", &options.pools, "NAME=AMOUNT: gpus, or worker.NAME; may be given again");
   flags.List("attribute", &options.attributes,
              "a name that placement rules may ask for; may be given again");
@@ -142,6 +145,7 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
              "the script that it runs [beside this program]");
   flags.Switch("core-dumps", &options.core_dumps,
                "leave the limit of core dumps as it is; else tasks leave none");
+  flags.Switch("pin", &options.pin, "keep each task that asks for whole cpus on cpus of its own");
   flags.Text("ready-file", &options.ready_file,
              "written once the scheduler has taken this worker in");
   flags.Duration("grace", &options.grace_ns,
@@ -178,6 +182,15 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   }
   if (options.capacity.cpus_milli == 0) {
     std::fprintf(stderr, "taskd-worker: --cpus must be more than 0\n");
+    return 2;
+  }
+  if (const size_t usable = ReadCpus().size();
+      options.pin && options.capacity.cpus_milli > usable * 1000) {
+    std::fprintf(
+        stderr,
+        "taskd-worker: --pin: this process may use %zu cpus, and --cpus says more; give it "
+        "as many or fewer\n",
+        usable);
     return 2;
   }
   return std::nullopt;

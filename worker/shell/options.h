@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "common/base/session.h"
 #include "worker/exec/node_pools.h"
 #include "worker/exec/runner_programs.h"
@@ -20,6 +21,7 @@ struct WorkerOptions {
   Resources capacity;
   uint64_t store_budget_bytes = 0;  // of memory; 0: no limit
   uint64_t disk_bytes = 0;          // for results; 0: no limit
+  uint64_t log_disk_bytes = limits::kLogsDiskBytes;
   std::string memory_dir;  // of a tmpfs, for results in memory; empty: they are files on disk
   std::vector<std::string> pools;  // "gpus=2", "worker.fpga=1"
   NodePools node_pools;            // the same, no flag
@@ -35,6 +37,7 @@ struct WorkerOptions {
   std::string sweep_prefix;  // of work folders of workers of this user, if ours is one; no flag
   bool zero = false;         // tasks are acknowledged, not run
   bool core_dumps = false;
+  bool pin = false;
   bool no_file_passing = false;
   RunnerPrograms runners;
   uint64_t grace_ns = 5'000'000'000;

@@ -66,6 +66,18 @@ void ObjectWriter::EndPart() {
   part_crc_ = 0;
 }
 
+absl::Status ObjectWriter::AppendInParts(std::string_view bytes,
+                                         const std::vector<uint64_t>& part_ends) {
+  for (size_t part; (part = entry_->meta.part_ends.size()) < part_ends.size();) {
+    const uint64_t rest = part_ends[part] - size_bytes();
+    if (rest > bytes.size()) break;
+    if (absl::Status s = Append(bytes.substr(0, rest)); !s.ok()) return s;
+    EndPart();
+    bytes.remove_prefix(rest);
+  }
+  return Append(bytes);
+}
+
 // One pass over the bytes serves both checksums.
 uint32_t ObjectWriter::crc32c() const {
   const ObjectMeta& meta = entry_->meta;

@@ -29,6 +29,10 @@ class ObjectWriter {
   // or not at all: after the first call, bytes that follow the last call are an error of Finish.
   void EndPart();
 
+  // Append for an object whose parts end where `part_ends` says, ascending, counted from its first byte; ends them on the
+  // way. The same list in each call; an empty one: no parts.
+  absl::Status AppendInParts(std::string_view bytes, const std::vector<uint64_t>& part_ends);
+
   uint64_t size_bytes() const { return entry_->meta.size_bytes; }
   uint32_t crc32c() const;  // of all bytes so far
 

@@ -31,6 +31,37 @@ absl::Status ReadAll(int fd, const std::string& path, uint64_t size_bytes,
   }
 }
 
+absl::Status CheckPartEnds(const std::vector<uint64_t>& part_ends, uint64_t size_bytes) {
+  if (part_ends.empty() ||
+      (part_ends.back() == size_bytes && std::is_sorted(part_ends.begin(), part_ends.end())))
+    return absl::OkStatus();
+  return absl::OutOfRangeError(
+      StrCat("its parts do not end at its ", size_bytes, " bytes, or not one after the other"));
+}
+
+// Of an object that comes in pieces.
+class PartChecksums {
+ public:
+  explicit PartChecksums(const std::vector<uint64_t>& ends) : ends_(ends) {}
+  void Append(std::string_view bytes) {
+    while (crcs_.size() < ends_.size()) {
+      const size_t n = std::min<uint64_t>(bytes.size(), ends_[crcs_.size()] - position_);
+      crc_ = ExtendCrc32c(crc_, bytes.data(), n);
+      position_ += n;
+      bytes.remove_prefix(n);
+      if (position_ < ends_[crcs_.size()]) return;
+      crcs_.push_back(std::exchange(crc_, 0));
+    }
+  }
+  std::vector<uint32_t> Take() { return std::move(crcs_); }
+
+ private:
+  const std::vector<uint64_t>& ends_;
+  std::vector<uint32_t> crcs_;
+  uint64_t position_ = 0;
+  uint32_t crc_ = 0;
+};
+
 StoredOutput InfoOf(const ObjectEntry& entry) {
   return {{entry.meta.size_bytes, entry.meta.crc32c}, entry.on_disk()};
 }
@@ -44,13 +75,15 @@ Store::Store(StoreOptions options, LostCallback on_lost)
 
 Store::~Store() { DropAll(); }
 
-absl::StatusOr<StoredOutput> Store::Put(const LocalKey& key, std::string bytes) {
-  if (bytes.empty()) {
+absl::StatusOr<StoredOutput> Store::Put(const LocalKey& key, std::string bytes,
+                                        const std::vector<uint64_t>& part_ends) {
+  if (bytes.empty() && part_ends.empty()) {
     Insert(key, empty_);
     return StoredOutput{};
   }
+  if (absl::Status s = CheckPartEnds(part_ends, bytes.size()); !s.ok()) return s;
   std::unique_ptr<ObjectWriter> writer = NewWriter(bytes.size());
-  if (absl::Status s = writer->Append(bytes); !s.ok()) return s;
+  if (absl::Status s = writer->AppendInParts(bytes, part_ends); !s.ok()) return s;
   return Commit(key, std::move(writer));
 }
 
@@ -67,13 +100,15 @@ absl::StatusOr<StoredOutput> Store::Commit(const LocalKey& key,
   return info;
 }
 
-absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std::string& path) {
+absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std::string& path,
+                                          const std::vector<uint64_t>& part_ends) {
   struct stat s;
   if (fstat(fd, &s) != 0) return io::ErrnoStatus("stat", path, errno);
   const uint64_t size = static_cast<uint64_t>(s.st_size);
+  if (absl::Status fit = CheckPartEnds(part_ends, size); !fit.ok()) return fit;
   const bool on_disk = s.st_dev != places_->memory_device;
   if (size > limits::kHeapObjectBytes && s.st_nlink == 1) {
-    absl::StatusOr<Entry> entry = AdoptFile(fd, path, s, on_disk);
+    absl::StatusOr<Entry> entry = AdoptFile(fd, path, s, part_ends, on_disk);
     if (!entry.ok()) return entry.status();
     if (*entry != nullptr) {
       const StoredOutput info = InfoOf(**entry);
@@ -82,14 +117,17 @@ absl::StatusOr<StoredOutput> Store::Adopt(const LocalKey& key, int fd, const std
     }
   }
   std::unique_ptr<ObjectWriter> writer = NewWriter(size);
-  absl::Status copied =
-      ReadAll(fd, path, size, [&](std::string_view bytes) { return writer->Append(bytes); });
+  absl::Status copied = ReadAll(fd, path, size, [&](std::string_view bytes) {
+    return writer->AppendInParts(bytes, part_ends);
+  });
+  if (copied.ok()) copied = writer->AppendInParts({}, part_ends);  // of an empty file
   if (!copied.ok()) return copied;
   return Commit(key, std::move(writer));
 }
 
 // Null: it lies in memory, which has no room for it.
 absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, const struct stat& s,
+                                              const std::vector<uint64_t>& part_ends,
                                               bool on_disk) {
   Share share(on_disk ? places_->disk : places_->memory);
   auto entry = std::make_shared<ObjectEntry>();
@@ -97,8 +135,10 @@ absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, c
     if (on_disk) return places_->DiskIsFull();
     return Entry();
   }
+  PartChecksums parts(part_ends);
   absl::Status read =
       ReadAll(fd, path, static_cast<uint64_t>(s.st_size), [&](std::string_view bytes) {
+        parts.Append(bytes);
         entry->meta.size_bytes += bytes.size();
         entry->meta.crc32c = ExtendCrc32c(entry->meta.crc32c, bytes.data(), bytes.size());
         return absl::OkStatus();
@@ -107,6 +147,8 @@ absl::StatusOr<Store::Entry> Store::AdoptFile(int fd, const std::string& path, c
   if (entry->meta.size_bytes != static_cast<uint64_t>(s.st_size)) {
     return absl::DataLossError(StrCat(path, " changed while it was taken into the store"));
   }
+  entry->meta.part_ends = part_ends;
+  entry->meta.part_crcs = parts.Take();
   if ((s.st_mode & 07777) != 0600) fchmod(fd, 0600);
   const std::string to = places_->NewPath(on_disk);
   if (rename(path.c_str(), to.c_str()) != 0)

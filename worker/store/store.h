@@ -41,8 +41,10 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Small values in one call. Overwrites: a version's bytes are the same whoever made them.
-  absl::StatusOr<StoredOutput> Put(const LocalKey& key, std::string bytes);
+  // Small values in one call. Overwrites: a version's bytes are the same whoever made them. `part_ends`: see
+  // ObjectWriter::AppendInParts; OutOfRange when they are no ends of parts of so many bytes.
+  absl::StatusOr<StoredOutput> Put(const LocalKey& key, std::string bytes,
+                                   const std::vector<uint64_t>& part_ends = {});
 
   // `expected_bytes`: of the whole object, if known; what does not fit into memory then goes to disk from
   // the start.
@@ -52,8 +54,9 @@ class Store {
   // Takes over the open regular file `fd`, whose name is `path`, on the file system of one of the
   // store's folders: small ones are read, large ones renamed into the store after one pass for the
   // checksum; one that has other links, or for which memory has no room, is copied. `fd` stays the
-  // caller's.
-  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, int fd, const std::string& path);
+  // caller's. `part_ends`: as of Put.
+  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, int fd, const std::string& path,
+                                     const std::vector<uint64_t>& part_ends = {});
 
   // Makes a hard link to the file `path` of another worker's store. It must be a regular file of
   // this user's with this identity and permissions of a store file. FailedPrecondition: it cannot be
@@ -102,7 +105,7 @@ class Store {
 
   Entry Find(const LocalKey& key) const;
   absl::StatusOr<Entry> AdoptFile(int fd, const std::string& path, const struct stat& s,
-                                  bool on_disk);
+                                  const std::vector<uint64_t>& part_ends, bool on_disk);
   void Count(const ObjectEntry& entry, int sign);
   void Forget(const ObjectEntry& entry);  // one that has left the table
   std::vector<event::Spilled::Result> WriteToDisk(const std::vector<SpillItem>& items);

@@ -140,6 +140,7 @@ WorkDir::~WorkDir() {
 void WorkDir::Clean() const {
   RemoveTree(store_path_);
   RemoveTree(run_path_);
+  RemoveTree(log_path());
 }
 
 void WorkDir::Remove() const {

@@ -3,9 +3,10 @@
 //   lock      held (flock) while a daemon lives; never on a network file system that does not know flock
 //   store/    objects above limits::kHeapObjectBytes, one file each
 //   run/      one folder an attempt
+//   logs/     logs of ended attempts, see worker/exec/log_archive.h; made when needed
 //   running   what runs, see worker/exec/run_ring.h
 //
-// Everything in store/ and run/ belongs to the daemon that made it: a new one starts with both
+// Everything in store/, run/ and logs/ belongs to the daemon that made it: a new one starts with them
 // empty, because the scheduler knows it as a new incarnation that holds nothing.
 #ifndef TASKD_WORKER_STORE_WORK_DIR_H_
 #define TASKD_WORKER_STORE_WORK_DIR_H_
@@ -31,6 +32,7 @@ class WorkDir {
   const std::string& path() const { return path_; }
   const std::string& store_path() const { return store_path_; }
   const std::string& run_path() const { return run_path_; }
+  std::string log_path() const { return path_ + "/logs"; }
   std::string running_path() const { return path_ + "/running"; }
 
   // Removes what dead daemons left in folders beside `path` whose names begin with `prefix`, as daemons without
@@ -39,7 +41,7 @@ class WorkDir {
   static void SweepDead(const std::string& path, std::string_view prefix,
                         const std::function<void(const WorkDir&)>& found);
 
-  // Empties store/ and run/: at a clean stop.
+  // Empties store/, run/ and logs/: at a clean stop.
   void Clean() const;
 
   // And the folder with them, unless somebody keeps something there.

@@ -34,9 +34,24 @@ absl::Status ReadEdges(const std::string& file, std::vector<std::vector<uint32_t
 
 constexpr uint64_t kLeafBytes = 16;
 
+v1::Body NativeBody(const EdgeGraph& graph, const std::vector<std::string>& slots) {
+  v1::Body body;
+  body.mutable_native()->set_library(graph.library);
+  body.mutable_native()->set_function("burn");
+  for (const std::string& slot : slots) body.add_inputs()->set_name(slot);
+  v1::OutputSlot* output = body.add_outputs();
+  output->set_name("v");
+  output->set_kind(v1::OutputSlot::VALUE);
+  v1::Value* us = body.add_vars();
+  us->set_name("us");
+  us->set_value(StrCat(graph.duration_us));
+  return body;
+}
+
 v1::Body MakeBody(const EdgeGraph& graph, size_t inputs) {
   std::vector<std::string> slots;
   for (size_t i = 0; i < inputs; ++i) slots.push_back(StrCat("i", i));
+  if (graph.body == "native") return NativeBody(graph, slots);
   if (graph.body != "command")
     return client::BuiltinBody(graph.body, slots, {"v"}, graph.duration_us * 1000, kLeafBytes);
   v1::Body body;

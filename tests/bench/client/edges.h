@@ -11,7 +11,8 @@
 namespace taskd::bench {
 
 struct EdgeGraph {
-  std::string body = "noop";  // a built-in with one output, or "command"
+  std::string body = "noop";  // a built-in with one output, "command", or "native"
+  std::string library;        // native: bench_ops.so
   uint64_t duration_us = 0;
   std::vector<std::string> workers;  // empty: anywhere
 };

@@ -31,7 +31,10 @@ int main(int argc, char** argv) {
   compile->add_option("EDGES", edges, "One line a task: the numbers of earlier tasks that it reads")
       ->required();
   compile->add_option("-O,--output", out, "The .tgraph file")->required();
-  compile->add_option("--body", graph.body, "A built-in with one output, or 'command': /bin/true");
+  compile->add_option(
+      "--body", graph.body,
+      "A built-in with one output, 'command' (/bin/true) or 'native' (bench_ops.c)");
+  compile->add_option("--library", graph.library, "Of native: the path of bench_ops.so");
   compile->add_option("--duration-us", graph.duration_us, "How long a 'busy' or 'sleep' takes");
   compile->add_option("--pin", graph.workers, "Task i only on worker i modulo their number")
       ->delimiter(',');

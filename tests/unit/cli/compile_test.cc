@@ -213,8 +213,10 @@ tasks:
 - {name: g, over: {i: 1..2}, native: {library: "{lib}", function: gen}, out: [a, b]}
 - {name: p, in: {x: "g[*].a"}, python: {call: "pkg.mod:Class.f", path: src}, out: [v]}
 - {name: q, python: "m:f"}
+- {name: r, python: {call: "m:f", env: "venv/"}, out: [v, {p: {count: "{n}"}}]}
+- {name: s, python: {call: "m:f", interpreter: /opt/python/bin/python3.12}}
 )");
-  ASSERT_EQ(tasks.size(), 4u);
+  ASSERT_EQ(tasks.size(), 6u);
   EXPECT_TRUE(tasks[0].body.native().library().starts_with('/'));
   EXPECT_TRUE(tasks[0].body.native().library().ends_with("/lib/k.so"));
   EXPECT_EQ(tasks[0].body.native().function(), "gen");
@@ -225,6 +227,13 @@ tasks:
   EXPECT_TRUE(tasks[2].body.python().path().ends_with("/src"));
   EXPECT_EQ(tasks[2].body.inputs(0).kind(), v1::InputSlot::AXIS);
   EXPECT_EQ(tasks[3].body.python().path(), "");
+  EXPECT_EQ(tasks[3].body.python().interpreter(), "");
+  EXPECT_EQ(tasks[4].body.outputs(0).parts(), 0u);
+  EXPECT_EQ(tasks[4].body.outputs(1).kind(), v1::OutputSlot::VALUE);
+  EXPECT_EQ(tasks[4].body.outputs(1).parts(), 7u);
+  EXPECT_TRUE(tasks[4].body.python().interpreter().starts_with('/'));
+  EXPECT_TRUE(tasks[4].body.python().interpreter().ends_with("/venv/bin/python"));
+  EXPECT_EQ(tasks[5].body.python().interpreter(), "/opt/python/bin/python3.12");
 }
 
 TEST_F(CompileTest, Builtins) {

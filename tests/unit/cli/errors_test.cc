@@ -254,7 +254,21 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"- {name: a, python: f}", "g.yaml:3: python calls \"module:function\", not \"f\""},
         Case{"- {name: a, python: 'm:1'}", "g.yaml:3: python calls \"module:function\""},
         Case{"- {name: a, python: {path: /x}}", "g.yaml:3: python needs what to call"},
-        Case{"- {name: a, python: {call: 'm:f', env: x}}", "g.yaml:3:"}));
+        Case{"- {name: a, python: 'm:f', out: [{p: {}}]}",
+             "g.yaml:3: an output in parts needs how many: {p: {count: 16}}"},
+        Case{"- {name: a, python: 'm:f', out: [{p: {count: 0}}]}",
+             "g.yaml:3: the count of parts is '0'; it is a whole number from 1 to 1048576"},
+        Case{"- {name: a, python: 'm:f', out: [{p: {parts: x, count: 2}}]}", "g.yaml:3:"},
+        Case{"- {name: a, python: 'm:f', out: [p]}\n- {name: b, sh: x, in: {i: 'a.p[0]'}}",
+             "g.yaml:4: 'a.p[0]': a.p has no parts; write it as out: [{p: {count: 16}}]"},
+        Case{"- {name: a, builtin: noop, out: [p]}\n- {name: b, sh: x, in: {i: 'a.p[0]'}}",
+             "g.yaml:4: 'a.p[0]': a.p has no parts: a built-in makes none"},
+        Case{"- {name: a, builtin: noop, out: [{p: {count: 2}}]}",
+             "g.yaml:3: an output's name is text, not a mapping"},
+        Case{"- {name: a, python: {call: 'm:f', venv: x}}", "g.yaml:3:"},
+        Case{"- {name: a, python: {call: 'm:f', env: ''}}", "g.yaml:3: the environment is empty"},
+        Case{"- {name: a, python: {call: 'm:f', env: x, interpreter: y}}",
+             "g.yaml:3: python takes env or interpreter, not both"}));
 
 INSTANTIATE_TEST_SUITE_P(
     NotYet, TaskErrors,

@@ -115,6 +115,7 @@ TEST(Wire, OutcomesComeBackAsTheyWere) {
   a.failure = FailureClass::kSignal;
   a.exit_code = -9;
   a.message = "what failed";
+  a.exception = "\x80\xff";
   a.run_ns = 6;
   a.fetched_bytes = 7;
   a.outputs = {{8, 9}, {10, 11}, {0, 0, 0}, {0, 0, 12}};
@@ -130,6 +131,7 @@ TEST(Wire, OutcomesComeBackAsTheyWere) {
   EXPECT_EQ(b->failure, a.failure);
   EXPECT_EQ(b->exit_code, a.exit_code);
   EXPECT_EQ(b->message, a.message);
+  EXPECT_EQ(b->exception, a.exception);
   EXPECT_EQ(b->run_ns, a.run_ns);
   EXPECT_EQ(b->fetched_bytes, a.fetched_bytes);
   EXPECT_EQ(b->outputs, a.outputs);

@@ -152,6 +152,27 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
          b.mutable_bodies(0)->mutable_native()->set_function("f");
        },
        "an absolute path"},
+      {"relative interpreter",
+       [](auto& b) {
+         v1::PythonBody* python = Function(b).mutable_python();
+         python->set_module("m");
+         python->set_function("f");
+         python->set_interpreter("python3");
+       },
+       "an absolute path"},
+      {"parts of a built-in's value",
+       [](auto& b) { b.mutable_bodies(1)->mutable_outputs(0)->set_parts(2); },
+       "an output of this kind has no parts"},
+      {"too many parts of a function's value",
+       [](auto& b) {
+         Function(b).mutable_native()->set_library("/x.so");
+         b.mutable_bodies(0)->mutable_native()->set_function("f");
+         v1::OutputSlot* slot = b.mutable_bodies(0)->add_outputs();
+         slot->set_name("many");
+         slot->set_kind(v1::OutputSlot::VALUE);
+         slot->set_parts(limits::kPartsPerObject + 1);
+       },
+       "parts, not 1048577"},
       {"library without a function",
        [](auto& b) { Function(b).mutable_native()->set_library("/x.so"); }, "a function is named"},
       {"function with a zero byte",

@@ -36,6 +36,13 @@ TEST(JsonTest, ListsEnumsAndSignedNumbers) {
   EXPECT_NE(json.find(R"("wants":[])"), std::string::npos) << json;
 }
 
+TEST(JsonTest, ExceptionsAreBase64) {
+  v1::TaskFailure failure;
+  EXPECT_NE(ToJson(failure).find(R"("exception":"")"), std::string::npos);
+  failure.set_exception("\x80\x04\xff");
+  EXPECT_NE(ToJson(failure).find(R"("exception":"gAT/")"), std::string::npos) << ToJson(failure);
+}
+
 TEST(JsonTest, AnEnumValueOfANewerSchedulerStaysANumber) {
   v1::JobInfo job;
   job.set_state(static_cast<v1::JobState>(77));

@@ -93,6 +93,7 @@ class ExecFixture : public testing::Test {
     options.cpus = 2;
     options.grace_ns = grace_ns;
     options.pools = pools_;
+    options.pinned = pinned_;
     options.vmstat_path = files_.path() + "-vmstat";
     options.done = [this](event::ExecDone done) {
       std::lock_guard lock(mutex_);
@@ -163,6 +164,7 @@ class ExecFixture : public testing::Test {
   }
 
   NodePools pools_;  // for MakeExecutor
+  std::vector<Cpu> pinned_;
   TempDir files_, run_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -25,7 +25,7 @@ std::string TaskPayload() {
   task.inputs = {{"a", false, {{true, 1, 64, 100, "", {}}}},
                  {"b", true, {{false, 0, 0, 0, "bytes", {2, 5}}, {false, 0, 0, 0, "", {}}}},
                  {"none", true, {}}};
-  task.outputs = {"c", "d"};
+  task.outputs = {{"c", 0}, {"d", 3}};
   return EncodeTask(task);
 }
 
@@ -76,8 +76,9 @@ std::vector<Sample> Samples() {
   return {{FrameType::kFiles, EncodeFiles({{0, 4096}, {100, 1}})},
           {FrameType::kTask, TaskPayload()},
           {FrameType::kProgress, EncodeProgress(500)},
-          {FrameType::kDone, EncodeDone({{{false, "value"}, {true, ""}}, {true, false}})},
-          {FrameType::kFailed, EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}})},
+          {FrameType::kDone, EncodeDone({{{false, "value", {2, 5}}, {true, ""}}, {true, false}})},
+          {FrameType::kFailed,
+           EncodeFailed({TaskError::kOutputMissing, -3, "why", "pickle", {false, true}})},
           {FrameType::kSubmit, EncodeSubmit({true, "a batch"})},
           {FrameType::kAwait, EncodeAwait({{1, 2}, {3, 4}})},
           {FrameType::kGet, EncodeGet({5, 6})},
@@ -133,25 +134,29 @@ TEST(FramesTest, TaskComesBack) {
   EXPECT_EQ(task.inputs[1].pieces[0].bytes, "bytes");
   EXPECT_EQ(task.inputs[1].pieces[0].part_ends, (std::vector<uint64_t>{2, 5}));
   EXPECT_TRUE(task.inputs[2].collection);
-  EXPECT_EQ(task.outputs[1], "d");
+  EXPECT_EQ(task.outputs[1].name, "d");
+  EXPECT_EQ(task.outputs[1].parts, 3u);
 }
 
 TEST(FramesTest, AnswersComeBack) {
   std::string error;
   DoneMessage done;
-  const std::string done_payload = EncodeDone({{{false, "value"}, {true, ""}}, {true, false}});
+  const std::string done_payload =
+      EncodeDone({{{false, "value", {2, 5}}, {true, ""}}, {true, false}});
   ASSERT_TRUE(DecodeDone(done_payload, done, error)) << error;
   EXPECT_EQ(done.outputs[0].bytes, "value");
+  EXPECT_EQ(done.outputs[0].part_ends, (std::vector<uint64_t>{2, 5}));
   EXPECT_TRUE(done.outputs[1].in_file);
   EXPECT_TRUE(done.left.folders);
   EXPECT_FALSE(done.left.processes);
   FailedMessage failed;
   const std::string failed_payload =
-      EncodeFailed({TaskError::kOutputMissing, -3, "why", {false, true}});
+      EncodeFailed({TaskError::kOutputMissing, -3, "why", "pickle", {false, true}});
   ASSERT_TRUE(DecodeFailed(failed_payload, failed, error)) << error;
   EXPECT_EQ(failed.error, TaskError::kOutputMissing);
   EXPECT_EQ(failed.code, -3);
   EXPECT_EQ(failed.message, "why");
+  EXPECT_EQ(failed.exception, "pickle");
   EXPECT_TRUE(failed.left.processes);
 }
 

@@ -46,9 +46,10 @@ class StoreTest : public testing::Test {
     return store_.Commit(key, std::move(writer));
   }
 
-  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, const std::string& path) {
+  absl::StatusOr<StoredOutput> Adopt(const LocalKey& key, const std::string& path,
+                                     const std::vector<uint64_t>& part_ends = {}) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    absl::StatusOr<StoredOutput> info = store_.Adopt(key, fd, path);
+    absl::StatusOr<StoredOutput> info = store_.Adopt(key, fd, path, part_ends);
     close(fd);
     return info;
   }
@@ -147,6 +148,43 @@ TEST_F(StoreTest, AdoptRenamesLargeFilesAndReadsSmallOnes) {
   EXPECT_EQ(Text(Key(1)), kBig);
   EXPECT_EQ(Text(Key(2)), "small");
   EXPECT_EQ(CountFiles(out.path()), 1u);  // big was moved
+}
+
+// Small ones, large ones that are renamed, and large ones that must be copied; parts that are empty or cross pieces.
+TEST_F(StoreTest, WhatIsPutOrAdoptedInPartsIsReadByParts) {
+  TempDir out;
+  std::string big;
+  for (uint32_t i = 0; big.size() < 3 * limits::kChunkBytes; ++i) big += std::to_string(i);
+  const std::vector<uint64_t> ends = {
+      0, 10, limits::kChunkBytes, limits::kChunkBytes + 5, big.size(), big.size()};
+  WriteFile(out / "renamed", big);
+  WriteFile(out / "copied", big);
+  std::filesystem::create_hard_link(out / "copied", out / "other");
+  ASSERT_TRUE(Adopt(Key(1), out / "renamed", ends).ok());
+  ASSERT_TRUE(Adopt(Key(2), out / "copied", ends).ok());
+  ASSERT_TRUE(store_.Put(Key(3), big, ends).ok());
+  EXPECT_FALSE(std::filesystem::exists(out / "renamed"));
+  for (uint32_t object : {1u, 2u, 3u}) {
+    EXPECT_EQ(store_.Get(Key(object))->meta().crc32c, Crc32c(big));
+    for (uint32_t part = 0, begin = 0; part < ends.size(); ++part) {
+      const uint32_t end = static_cast<uint32_t>(ends[part]);
+      EXPECT_EQ(Text(Key(object), {part, part + 1}), big.substr(begin, end - begin))
+          << object << " " << part;
+      begin = end;
+    }
+    EXPECT_EQ(Text(Key(object)), big);
+  }
+  ASSERT_TRUE(store_.Put(Key(4), "", {0, 0}).ok());
+  EXPECT_EQ(store_.Get(Key(4))->meta().part_ends.size(), 2u);
+  WriteFile(out / "small", "abc");
+  ASSERT_TRUE(Adopt(Key(5), out / "small", {1, 3}).ok());
+  EXPECT_EQ(Text(Key(5), {1, 2}), "bc");
+  const std::vector<uint64_t> wrong[] = {{1, 2}, {2, 1, 3}, {4}};
+  for (const std::vector<uint64_t>& w : wrong) {
+    EXPECT_EQ(store_.Put(Key(6), "abc", w).status().code(), absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(Adopt(Key(6), out / "small", w).status().code(), absl::StatusCode::kOutOfRange);
+  }
+  EXPECT_FALSE(store_.Contains(Key(6)));
 }
 
 TEST_F(StoreTest, AdoptCopiesAFileThatHasAnotherName) {
