@@ -194,6 +194,7 @@ void ClientSession::Disconnect() {
   stream_ = nullptr;
   replies_.clear();
   jobs_.clear();
+  subscribed_.clear();
   objects_.clear();
 }
 
@@ -347,28 +348,40 @@ absl::Status ClientSession::SubmitOnce(const Submission& submission, JobId* job,
   open.mutable_open()->set_ttl_ns(submission.ttl_ns);
   open.mutable_open()->set_ephemeral(submission.ephemeral);
   leased_ |= submission.ephemeral;
+  bool whole = false;
+  if (submission.batches == 1) {
+    absl::StatusOr<std::string> frame = submission.frame(0);
+    if (!frame.ok()) return frame.status();
+    whole = !frame->empty();
+    open.mutable_open()->set_whole_frame(*std::move(frame));
+    open.mutable_open()->set_subscribe(whole && submission.follow);
+  }
   absl::StatusOr<uint64_t> token = Send(std::move(open));
   if (!token.ok()) return token.status();
   absl::StatusOr<Reply> reply = AwaitReply(*token, kNoDeadline);
   if (!reply.ok()) return reply.status();
   if (*job != reply->job() && opened) opened(reply->job());
   *job = reply->job();
+  if (!whole || reply->next_batch() == 0) return SendBatches(submission, *job, reply->next_batch());
+  if (submission.follow) subscribed_.insert(*job);
+  return absl::OkStatus();
+}
 
+absl::Status ClientSession::SendBatches(const Submission& submission, JobId job, uint32_t next) {
   std::deque<uint64_t> in_flight;
   const auto await_oldest = [&] {
     absl::Status accepted = AwaitReply(in_flight.front(), kNoDeadline).status();
     in_flight.pop_front();
     return accepted;
   };
-  for (uint32_t next = std::min(reply->next_batch(), submission.batches);
-       next < submission.batches;) {
+  while (next < submission.batches) {
     if (in_flight.size() >= kWindow) {
       if (absl::Status accepted = await_oldest(); !accepted.ok()) return accepted;
     }
     absl::StatusOr<std::string> frame = submission.frame(next);
     if (!frame.ok()) return frame.status();
     v1::ClientToScheduler batch;
-    batch.mutable_batch()->set_job(*job);
+    batch.mutable_batch()->set_job(job);
     batch.mutable_batch()->set_number(next++);
     batch.mutable_batch()->set_frame(*std::move(frame));
     absl::StatusOr<uint64_t> sent = Send(std::move(batch));
@@ -378,9 +391,9 @@ absl::Status ClientSession::SubmitOnce(const Submission& submission, JobId* job,
 
   // Behind the batches, without a round trip between: without each of them it is refused.
   v1::ClientToScheduler seal;
-  seal.mutable_seal()->set_job(*job);
+  seal.mutable_seal()->set_job(job);
   seal.mutable_seal()->set_batches(submission.batches);
-  token = Send(std::move(seal));
+  absl::StatusOr<uint64_t> token = Send(std::move(seal));
   if (!token.ok()) return token.status();
   in_flight.push_back(*token);
   while (!in_flight.empty()) {
@@ -406,6 +419,7 @@ absl::Status ClientSession::FollowOnce(std::set<JobId>& left,
                                        uint64_t deadline_ns, uint64_t tick_ns) {
   for (JobId job : left) {
     if (restarted_) return Forgotten(job);
+    if (subscribed_.erase(job) > 0) continue;
     v1::ClientToScheduler subscribe;
     subscribe.mutable_subscribe()->set_job(job);
     absl::StatusOr<uint64_t> token = Send(std::move(subscribe));
@@ -414,10 +428,16 @@ absl::Status ClientSession::FollowOnce(std::set<JobId>& left,
     if (!reply.ok()) return reply.status();
   }
   while (!left.empty()) {
-    for (const auto& [job, news] : std::exchange(jobs_, {})) {
-      if (left.count(job) == 0) continue;
-      update(&news);
-      if (Ended(news.state())) left.erase(job);
+    for (auto next = jobs_.begin(); next != jobs_.end();) {
+      const auto& [job, news] = *next;
+      if (left.count(job) > 0) {
+        update(&news);
+        if (Ended(news.state())) left.erase(job);
+      } else if (subscribed_.contains(job)) {  // for a later call
+        ++next;
+        continue;
+      }
+      next = jobs_.erase(next);
     }
     if (left.empty()) break;
     uint64_t now = io::NowNs();

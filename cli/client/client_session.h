@@ -37,7 +37,8 @@ struct Submission {
   uint32_t max_running = 0;
   uint64_t ttl_ns = 0;
   bool ephemeral = false;
-  std::string id;  // 16 bytes; empty: a fresh one. The same id names the same job
+  bool follow = false;  // Follow comes next: its first news are asked for with the graph
+  std::string id;       // 16 bytes; empty: a fresh one. The same id names the same job
   uint32_t batches = 0;
   std::function<absl::StatusOr<std::string>(uint32_t number)>
       frame;  // one zstd-compressed GraphBatch
@@ -56,8 +57,9 @@ class ClientSession {
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
-  // Sends the graph, seals it, and returns when the scheduler has all of it. `opened` (may be
-  // empty) gets the job's id as soon as it has one. Later calls follow the job.
+  // Sends the graph, seals it, and returns when the scheduler has all of it: a graph of one batch goes
+  // and is answered in one message. `opened` (may be empty) gets the job's id as soon as it has one. Later
+  // calls follow the job.
   absl::StatusOr<JobId> Submit(Submission submission,
                                const std::function<void(JobId)>& opened = {});
 
@@ -88,6 +90,7 @@ class ClientSession {
 
   absl::Status SubmitOnce(const Submission& submission, JobId* job,
                           const std::function<void(JobId)>& opened);
+  absl::Status SendBatches(const Submission& submission, JobId job, uint32_t next);
   absl::Status FollowOnce(std::set<JobId>& left,
                           const std::function<void(const v1::JobUpdate*)>& update,
                           uint64_t deadline_ns, uint64_t tick_ns);
@@ -115,6 +118,7 @@ class ClientSession {
   uint64_t next_token_ = 1;
   std::map<uint64_t, Reply> replies_;
   std::map<JobId, v1::JobUpdate> jobs_;  // newest state of subscribed jobs, not yet shown
+  std::set<JobId> subscribed_;           // with this stream, and to be followed yet
   std::map<ObjectId, v1::ObjectUpdate> objects_;
   std::vector<ObjectId> wants_;
 };

@@ -108,6 +108,7 @@ void RunOrSubmit(Context& context, const SubmitOptions& options, bool wait) {
   if (!timeout_ns.ok()) return context.Fail(kExitUsage, timeout_ns.status());
   absl::StatusOr<client::Submission> submission = MakeSubmission(options);
   if (!submission.ok()) return context.Fail(kExitUsage, submission.status());
+  submission->follow = wait;
   InterruptGuard guard;
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);

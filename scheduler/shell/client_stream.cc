@@ -18,6 +18,7 @@ namespace taskd::scheduler {
 namespace {
 
 constexpr size_t kSubmissionIdBytes = 16;
+constexpr uint64_t kFrameBytesPerItem = 1024;  // of the core's queue: it takes 64 MiB of them
 
 uint64_t Load64(const char* bytes) {
   uint64_t value;
@@ -50,6 +51,8 @@ absl::Status CheckOpen(const v1::OpenJob& request, bool leased) {
   if (request.ephemeral() && !leased) {
     return wrong("an ephemeral job needs a client that gives its id in its hello");
   }
+  if (request.subscribe() && request.whole_frame().empty())
+    return wrong("a job that is opened without its batch is subscribed to apart");
   if (rpc::OwnerNumber(request.owner()) == rpc::kNoOwner) {
     return absl::ResourceExhaustedError(
         StrCat("'", request.owner(), "' would be one owner more than the ", limits::kOwnerNames,
@@ -86,7 +89,7 @@ bool ClientStream::OnMessage(v1::ClientToScheduler& message) {
   uint64_t token = message.token();
   switch (message.request_case()) {
     case v1::ClientToScheduler::kOpen:
-      return Open(token, message.open());
+      return Open(token, *message.mutable_open());
     case v1::ClientToScheduler::kBatch:
       return Submit(token, *message.mutable_batch());
     case v1::ClientToScheduler::kSeal:
@@ -133,17 +136,21 @@ bool ClientStream::Hello(const v1::ClientToScheduler& message) {
   return true;
 }
 
-bool ClientStream::Open(uint64_t token, const v1::OpenJob& request) {
+bool ClientStream::Open(uint64_t token, v1::OpenJob& request) {
   if (absl::Status wrong = CheckOpen(request, leased_); !wrong.ok()) {
     Reply(token, wrong);
     return true;
   }
+  // A frame waits for the core, then for intake: both bound what clients may leave there.
+  const auto items = static_cast<uint32_t>(1 + request.whole_frame().size() / kFrameBytesPerItem);
+  const bool whole = !request.whole_frame().empty();
   auto make = [open = OpenEvent(request, client_)](Token t) mutable {
     open.token = t;
     return Event(open);
   };
   JobHeader header{0, request.name(), request.owner(), io::WallMs()};
-  auto on_reply = [self = shared_from_this(), token, header](
+  auto on_reply = [self = shared_from_this(), token, header, subscribe = request.subscribe(),
+                   frame = std::move(*request.mutable_whole_frame())](
                       const action::Reply& reply, const SchedulerCore& core, uint64_t) mutable {
     if (reply.code != 0) {
       return self->Reply(token,
@@ -152,16 +159,58 @@ bool ClientStream::Open(uint64_t token, const v1::OpenJob& request) {
     header.job = reply.job;
     if (auto job = core.GetJobBriefly(reply.job); job && !job->forgotten)
       self->service_->jobs_->Open(std::move(header));
-    auto s = self->session();
-    if (s == nullptr) return;
-    s->Send(32, 0, [&](v1::SchedulerToClient& out) {
-      v1::Reply* to = out.add_replies();
-      to->set_token(token);
-      to->set_job(reply.job);
-      to->set_next_batch(reply.next_batch);
-    });
+    if (!frame.empty()) return self->TakeWhole(token, reply, std::move(frame), subscribe);
+    self->AddOpened(token, reply.job, reply.next_batch);
+    self->Flush();
   };
-  return AfterLoop(service_->loop_->Request(std::move(make), std::move(on_reply)));
+  const bool room = service_->loop_->Request(std::move(make), std::move(on_reply), items);
+  return whole && room ? AfterIntake(false) : AfterLoop(room);
+}
+
+// The batch and the seal of a job that came in one message. Intake keeps their order and refuses the seal when
+// it refused the batch, so what failed first is what is answered.
+void ClientStream::TakeWhole(uint64_t token, const action::Reply& opened, std::string frame,
+                             bool subscribe) {
+  const JobId job = opened.job;
+  auto refused = std::make_shared<bool>(false);  // both answers come from one thread, or in order
+  auto self = shared_from_this();
+  if (opened.next_batch == 0) {
+    service_->intake_->Submit(job, 0, std::move(frame),
+                              [self, token, refused](const absl::Status& status) {
+                                *refused = !status.ok();
+                                if (*refused) self->Reply(token, status);
+                              });
+  }
+  service_->intake_->Seal(job, 1,
+                          [self, token, job, refused, subscribe](const absl::Status& status) {
+                            if (*refused) return;
+                            if (!status.ok()) return self->Reply(token, status);
+                            self->Accepted(token, job, subscribe);
+                          });
+}
+
+void ClientStream::Accepted(uint64_t token, JobId job, bool subscribe) {
+  service_->loop_->Ask(
+      [self = shared_from_this(), token, job, subscribe](const SchedulerCore& core, uint64_t) {
+        self->AddOpened(token, job, 1);
+        if (subscribe) self->service_->Subscribe(self, job, core);
+        self->Flush();
+      });
+}
+
+void ClientStream::AddOpened(uint64_t token, JobId job, uint32_t next_batch) {
+  auto s = session();
+  if (s == nullptr) return;
+  s->Add(32, 0, [&](v1::SchedulerToClient& out) {
+    v1::Reply* to = out.add_replies();
+    to->set_token(token);
+    to->set_job(job);
+    to->set_next_batch(next_batch);
+  });
+}
+
+void ClientStream::Flush() {
+  if (auto s = session()) s->Flush();
 }
 
 bool ClientStream::Submit(uint64_t token, v1::SubmitBatch& request) {

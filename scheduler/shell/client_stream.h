@@ -43,12 +43,16 @@ class ClientStream final : public rpc::SessionHandler<v1::SchedulerToClient, v1:
  private:
   std::shared_ptr<Session> session() const;
   bool Hello(const v1::ClientToScheduler& message);
-  bool Open(uint64_t token, const v1::OpenJob& request);
+  bool Open(uint64_t token, v1::OpenJob& request);
+  void TakeWhole(uint64_t token, const action::Reply& opened, std::string frame, bool subscribe);
+  void Accepted(uint64_t token, JobId job, bool subscribe);
   bool Submit(uint64_t token, v1::SubmitBatch& request);
   bool Seal(uint64_t token, const v1::SealJob& request);
   bool Want(uint64_t token, const v1::WantSet& request);
   bool Subscribe(uint64_t token, JobId job);
   bool Goodbye();
+  void AddOpened(uint64_t token, JobId job, uint32_t next_batch);
+  void Flush();
   // What to tell gRPC after work was queued: false, and a promise to resume, when there is no room
   // for more.
   bool AfterLoop(bool room);

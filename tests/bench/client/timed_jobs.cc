@@ -24,6 +24,7 @@ absl::StatusOr<TimedJob> RunJob(client::ClientSession& session,
   client::Submission submission;
   submission.name = "bench";
   submission.owner = "bench";
+  submission.follow = true;
   submission.batches = static_cast<uint32_t>(frames.size());
   submission.frame = [&](uint32_t number) -> absl::StatusOr<std::string> { return frames[number]; };
   TimedJob timed;

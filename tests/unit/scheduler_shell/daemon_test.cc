@@ -424,6 +424,42 @@ TEST_F(DaemonTest, ClientsGetErrorsForBadRequests) {
   EXPECT_THAT(old_box->AwaitClosed().error_message(), HasSubstr("speaks protocol 9"));
 }
 
+TEST_F(DaemonTest, AJobOfOneBatchIsOneMessage) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  v1::ClientToScheduler request = OpenRequest("0123456789abcdef");
+  request.mutable_open()->set_whole_frame(Frame(SmallGraph().SerializeAsString()));
+  request.mutable_open()->set_subscribe(true);
+  const v1::Reply whole = Call(*client, *box, request);
+  ASSERT_FALSE(whole.has_failure()) << whole.failure().message();
+  EXPECT_EQ(whole.next_batch(), 1u);
+  ASSERT_EQ(jobs_.size(), 1u);  // with the reply
+  EXPECT_EQ(jobs_[0].job(), whole.job());
+  EXPECT_EQ(jobs_[0].total(), 4u);
+  EXPECT_EQ(jobs_[0].state(), v1::JOB_RUNNING);  // sealed
+  const v1::Reply again = Call(*client, *box, request);
+  EXPECT_FALSE(again.has_failure()) << again.failure().message();
+  EXPECT_EQ(again.job(), whole.job());
+  EXPECT_EQ(AskJob(whole.job()).total(), 4u);
+}
+
+TEST_F(DaemonTest, WhatIsWrongWithAJobOfOneMessageIsSaidOnce) {
+  auto box = std::make_shared<ClientBox>();
+  auto client = HelloClient(box);
+  v1::ClientToScheduler request = OpenRequest("0123456789abcdef");
+  request.mutable_open()->set_subscribe(true);
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("subscribed to apart"));
+  request.mutable_open()->set_whole_frame("no frame");
+  EXPECT_THAT(Call(*client, *box, request).failure().message(), HasSubstr("a damaged batch"));
+  EXPECT_TRUE(jobs_.empty());
+  // The next answer is the next request's, and the job may still become whole.
+  request.mutable_open()->set_whole_frame(Frame(SmallGraph().SerializeAsString()));
+  const v1::Reply whole = Call(*client, *box, request);
+  EXPECT_FALSE(whole.has_failure()) << whole.failure().message();
+  ASSERT_EQ(jobs_.size(), 1u);
+  EXPECT_EQ(jobs_[0].total(), 4u);
+}
+
 TEST_F(DaemonTest, AJobIsWhatItWasOpenedAsFirst) {
   auto box = std::make_shared<ClientBox>();
   auto client = HelloClient(box, 7);

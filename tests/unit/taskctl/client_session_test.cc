@@ -23,6 +23,7 @@ struct Intake {
   std::string submission_id;
   std::map<uint32_t, std::string> batches;
   uint32_t sealed = 0;
+  bool takes_whole = false;  // jobs of one batch, in one message
   uint32_t next() { return static_cast<uint32_t>(batches.size()); }
 
   // Handles one request. False: none of a submission.
@@ -30,6 +31,10 @@ struct Intake {
     std::lock_guard lock(mutex);
     if (request.has_open()) {
       submission_id = request.open().submission_id();
+      if (takes_whole && !request.open().whole_frame().empty()) {
+        batches[0] = request.open().whole_frame();
+        sealed = 1;
+      }
       Answer(stream, request, [&](v1::Reply& reply) {
         reply.set_job(7);
         reply.set_next_batch(next());
@@ -105,6 +110,64 @@ TEST_F(ClientSessionTest, SubmitsAllBatchesInOrderAndSeals) {
   EXPECT_EQ(intake.batches[19], "frame 19");
   EXPECT_EQ(intake.sealed, 20u);
   EXPECT_EQ(intake.submission_id.size(), 16u);
+}
+
+TEST_F(ClientSessionTest, AGraphOfOneBatchIsOneMessage) {
+  Intake intake;
+  intake.takes_whole = true;
+  std::vector<v1::ClientToScheduler> requests;
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    while (stream.Read(&request)) {
+      requests.push_back(request);
+      intake.Handle(stream, request);
+      if (request.open().subscribe()) {
+        SendJob(stream, 7, v1::JOB_RUNNING, 0);
+        SendJob(stream, 7, v1::JOB_DONE, 1);
+      }
+    }
+    return grpc::Status::OK;
+  });
+  Open();
+  Submission submission = Batches(1);
+  submission.follow = true;
+  auto job = session_->Submit(submission);
+  ASSERT_TRUE(job.ok()) << job.status();
+  v1::JobUpdate last;
+  absl::Status status = session_->Follow({*job}, [&](const v1::JobUpdate* update) {
+    if (update != nullptr) last = *update;
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(last.state(), v1::JOB_DONE);
+  session_.reset();
+  scheduler_.Stop();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(intake.batches[0], "frame 0");
+}
+
+TEST_F(ClientSessionTest, NewsOfAJobThatIsFollowedLaterAreKept) {
+  Intake intake;
+  intake.takes_whole = true;
+  auto serving = Serve([&](uint32_t, ServerStream& stream) {
+    v1::ClientToScheduler request;
+    while (stream.Read(&request)) {
+      if (!intake.Handle(stream, request)) Answer(stream, request);
+      if (request.open().subscribe()) SendJob(stream, 7, v1::JOB_DONE, 1);
+      if (request.has_subscribe()) SendJob(stream, 8, v1::JOB_DONE, 1);
+    }
+    return grpc::Status::OK;
+  });
+  Open();
+  Submission submission = Batches(1);
+  submission.follow = true;
+  ASSERT_TRUE(session_->Submit(submission).ok());
+  std::vector<uint32_t> told;
+  const auto tell = [&](const v1::JobUpdate* update) {
+    if (update != nullptr) told.push_back(update->job());
+  };
+  ASSERT_TRUE(session_->Follow({8}, tell).ok());
+  ASSERT_TRUE(session_->Follow({7}, tell).ok());
+  EXPECT_THAT(told, ElementsAre(8, 7));
 }
 
 TEST_F(ClientSessionTest, KeepsAFewBatchesInFlightAndNoMore) {
