@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pathlib
 import pickle
+import shutil
 import signal
 import textwrap
 import unittest
@@ -148,6 +149,7 @@ want: [parent.o]
 
 
 PYTHON = """\
+import sys
 import taskd
 
 def add(a, b):
@@ -169,6 +171,12 @@ def wide(n):
 
 def scaled(x, k):
     return x * k
+
+def where():
+    return sys.executable.encode()
+
+def there():
+    return taskd.spawn(where)
 
 def unnamed():
     return taskd.spawn(lambda: 5)
@@ -215,7 +223,7 @@ def wrong(what):
 
 
 class PythonTest(InsideTest):
-    def run_python(self, call, code=0, **values):
+    def run_python(self, call, code=0, more="", **values):
         folder = self.cluster.files / "modules"
         folder.mkdir(exist_ok=True)
         (folder / "inside_mod.py").write_text(PYTHON)
@@ -224,7 +232,7 @@ class PythonTest(InsideTest):
 taskd: 1
 vars: {{none: ''{given}}}
 tasks:
-- {{name: f, retry: 0, python: {{call: 'inside_mod:{call}', path: '{folder}'}}, out: [o]}}
+- {{name: f, retry: 0, python: {{call: 'inside_mod:{call}', path: '{folder}'{more}}}, out: [o]}}
 want: [f.o]
 """, code=code)
 
@@ -262,6 +270,12 @@ want: [f.o]
     def test_a_failed_child_is_an_exception(self):
         job, _ = self.run_python("catches", code=1)      # of the job the child is a part, whoever goes on without it
         self.assertIn(b"fails_0[0] failed", self.value(job))
+
+    def test_what_is_spawned_has_the_same_interpreter(self):
+        python = self.cluster.files / "my-python"
+        python.symlink_to(shutil.which("python3"))
+        job, _ = self.run_python("there", more=f", interpreter: '{python}'")
+        self.assertEqual(self.value(job).decode(), str(python))
 
     def test_large_values(self):
         job, _ = self.run_python("reads_large")
