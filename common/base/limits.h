@@ -109,9 +109,7 @@ inline constexpr uint32_t kSpillDownToPercent = 60;
 inline constexpr uint32_t kSpareFolders = 256;
 inline constexpr uint32_t kSpareFoldersLooked = 64;
 inline constexpr uint64_t kSpareFolderBytes = 64u << 10;  // one that held more names stays slow
-// What nobody waits for is told so much later, in one message: under what a person sees, some short commands long.
-inline constexpr uint64_t kGatherReportsNs = 5'000'000;
-inline constexpr uint32_t kFetchesTotal = 16;  // requests under way
+inline constexpr uint32_t kFetchesTotal = 16;             // requests under way
 inline constexpr uint32_t kFetchesPerPeer = 2;
 inline constexpr uint32_t kFetchItems = 1024;  // in one request
 inline constexpr uint64_t kFetchBytes = 64u
