@@ -109,8 +109,6 @@ inline constexpr uint32_t kSpillDownToPercent = 60;
 inline constexpr uint32_t kSpareFolders = 256;
 inline constexpr uint32_t kSpareFoldersLooked = 64;
 inline constexpr uint64_t kSpareFolderBytes = 64u << 10;  // one that held more names stays slow
-// What nobody waits for is told so much later, in one message: under what a person sees, some short commands long.
-inline constexpr uint64_t kGatherReportsNs = 5'000'000;
 // Of the budget for objects: files of objects that are gone, for their pages. They go when memory is short.
 inline constexpr uint32_t kSparePercent = 25;
 inline constexpr uint64_t kSpareBytes = 4ull
