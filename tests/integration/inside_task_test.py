@@ -26,6 +26,22 @@ class InsideTest(ClusterTest):
         path.write_text(textwrap.dedent(text))
         return path
 
+    def compiled(self, more):
+        """A .tgraph file: objects 0 to 3 are the digits from 1 on, 4 is all of them and what `more` adds."""
+        yaml = self.write("g.yaml", f"""\
+            taskd: 1
+            tasks:
+            - {{name: a, over: {{i: 1..4}}, sh: 'printf $i > o', out: {{o: o}}}}
+            - name: b
+              in: {{x: "a[*].o"}}
+              sh: |
+                cat "$in_x"/* > o{more}
+              out: {{o: o}}
+            """)
+        tgraph = yaml.with_suffix(".tgraph")
+        self.cluster.ctl("graph", "compile", yaml, "-O", tgraph)
+        return tgraph
+
 
 class CommandTest(InsideTest):
     def square_graph(self):
@@ -34,7 +50,7 @@ class CommandTest(InsideTest):
             vars: {n: 4}
             tasks:
             - {name: sq, over: {i: "1..{n}"}, sh: 'echo $((i * i)) > o', out: {o: o}}
-            - {name: sum, in: {x: "sq[*].o"}, sh: 'cat "$in_x"/* | paste -sd+ | bc > o', out: {o: o}}
+            - {name: sum, in: {x: "sq[*].o"}, sh: "cat \\"$in_x\\"/* | awk '{s += $1} END {print s}' > o", out: {o: o}}
             """)
 
     def test_run_gives_the_cpu_to_what_it_waits_for(self):
@@ -282,14 +298,7 @@ want: [f.o]
         self.assertEqual(self.value(job), float(sum(range(1_000_000))))
 
     def test_graphs_of_files(self):
-        yaml = self.write("g.yaml", """\
-            taskd: 1
-            tasks:
-            - {name: a, over: {i: 1..4}, sh: 'printf $i > o', out: {o: o}}
-            - {name: b, in: {x: "a[*].o"}, sh: 'cat "$in_x"/* > o', out: {o: o}}
-            """)
-        tgraph = yaml.with_suffix(".tgraph")
-        self.cluster.ctl("graph", "compile", yaml, "-O", tgraph)
+        tgraph = self.compiled("")
         for early in (0, 1):
             job, _ = self.run_python("graph", path=tgraph, early=early)
             self.assertEqual(self.cluster.get(job, "f.o"), b"1234")
@@ -322,21 +331,14 @@ class ExampleTest(ClusterTest):
 
 
 class NativeTest(InsideTest):
-    def run_native(self, function, out="[o]", code=0, **values):
-        yaml = self.write("g.yaml", """\
-            taskd: 1
-            tasks:
-            - {name: a, over: {i: 1..4}, sh: 'printf $i > o', out: {o: o}}
-            - {name: b, in: {x: "a[*].o"}, sh: 'cat "$in_x"/* > o; head -c 300000 /dev/zero | tr "\\\\0" z >> o', out: {o: o}}
-            """)
-        tgraph = yaml.with_suffix(".tgraph")
-        self.cluster.ctl("graph", "compile", yaml, "-O", tgraph)
+    def run_native(self, function, code=0, **values):
+        tgraph = self.compiled("; head -c 300000 /dev/zero | tr '\\0' z >> o")
         given = "".join(f", {k}: '{v}'" for k, v in values.items())
         return self.cluster.run_graph(f"""
 taskd: 1
 vars: {{graph: '{tgraph}'{given}}}
 tasks:
-- {{name: f, retry: 0, native: {{library: '{BIN / "test_ops.so"}', function: {function}}}, out: {out}}}
+- {{name: f, retry: 0, native: {{library: '{BIN / "test_ops.so"}', function: {function}}}, out: [o]}}
 want: [f.o]
 """, code=code)
 
