@@ -15,7 +15,7 @@
 namespace taskd::worker {
 namespace {
 
-constexpr uint64_t kNever = ~uint64_t{0};
+constexpr uint64_t kNoWake = ~uint64_t{0};
 constexpr size_t kTokenBytes = 16;
 // Until the scheduler, too, has seen that a holder is gone.
 constexpr uint64_t kGetPauseNs = 200'000'000;
@@ -232,7 +232,7 @@ void Dialogs::OnGatherFailed(const ObjectVersion& object, uint64_t now_ns) {
 
 void Dialogs::OnTime(uint64_t now_ns) {
   if (now_ns < wake_ns_) return;
-  wake_ns_ = kNever;
+  wake_ns_ = kNoWake;
   for (auto& [token, get] : gets_) {
     if (get.retry_ns == 0) continue;
     if (get.retry_ns <= now_ns) {
