@@ -1,5 +1,6 @@
 #include "worker/shell/task_service.h"
 
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -138,6 +139,8 @@ absl::StatusOr<std::unique_ptr<TaskService>> TaskService::Start(const std::strin
                                  services);
   if (!server.ok()) return server.status();
   impl->server = *std::move(server);
+  if (fits)
+    chmod(file.c_str(), 0600);  // until then the folder, which is its owner's, keeps others out
   return std::unique_ptr<TaskService>(new TaskService(std::move(impl)));
 }
 
