@@ -131,12 +131,15 @@ void TaskIntake::OnActions(uint64_t, const SchedulerCore&, std::span<Action> act
   }
 }
 
-// Named by the task that submits, and of the same owner.
+// Named by the task that submits, below the name of its job, of which the end stays when that is long (tasks
+// that submit themselves). Of the same owner.
 JobHeader TaskIntake::HeaderFor(TaskId parent) const {
+  constexpr size_t kShown = limits::kJobNameBytes / 4;  // a byte may be spelled by four
   std::optional<JobHeader> above = jobs_->Header(parent.job);
-  const std::string key = jobs_->TaskKey(parent);
-  return {0, rpc::MessageText(above ? StrCat(above->name, "/", key) : key),
-          above ? above->owner : "", io::WallMs()};
+  std::string name = jobs_->TaskKey(parent);
+  if (above) name = StrCat(above->name, "/", name);
+  if (name.size() > kShown) name = StrCat("...", name.substr(name.size() - kShown + 3));
+  return {0, rpc::MessageText(name), above ? above->owner : "", io::WallMs()};
 }
 
 }  // namespace taskd::scheduler

@@ -17,7 +17,7 @@ constexpr StreamId kStream = 1;
 // A worker that runs the first task of a job, which submits.
 class TaskIntakeTest : public testing::Test, public ActionSink {
  protected:
-  TaskIntakeTest()
+  explicit TaskIntakeTest(const std::string& name = "top")
       : submissions_(&jobs_), loop_({}, {&submissions_, this}), intake_(&jobs_, &loop_) {
     submissions_.SetLoop(&loop_, &intake_);
     loop_.Start();
@@ -30,7 +30,7 @@ class TaskIntakeTest : public testing::Test, public ActionSink {
                                   .name = 0});
     loop_.Post(event::InventoryDone{kStream});
     job_ = Reply([](Token token) { return event::OpenJob{token, 1, 2, 0}; });
-    jobs_.Open({job_, "top", "me", 0});
+    jobs_.Open({job_, name, "me", 0});
     std::promise<absl::Status> done;
     intake_.Submit(job_, 0, Frame(SmallGraph().SerializeAsString()),
                    [&](const absl::Status& s) { done.set_value(s); });
@@ -179,6 +179,18 @@ TEST_F(TaskIntakeTest, AHeldBatchThatIsNoneFailsTheTask) {
   EXPECT_EQ(view.failures[0].failure, FailureClass::kBadBody);
   EXPECT_THAT(view.failures[0].message, HasSubstr("what it submitted was refused"));
   EXPECT_EQ(view.children, 0u);
+}
+
+class LongNameTest : public TaskIntakeTest {
+ protected:
+  LongNameTest() : TaskIntakeTest(std::string(limits::kJobNameBytes - 1, 'n') + "\xff") {}
+};
+
+TEST_F(LongNameTest, OfALongNameTheEndStays) {
+  const std::string name = jobs_.Header(Submit(0, SmallFrame()).job)->name;
+  EXPECT_LE(name.size(), limits::kJobNameBytes);
+  EXPECT_TRUE(name.starts_with("...n")) << name;
+  EXPECT_TRUE(name.ends_with("n\\xff/map[0]")) << name;
 }
 
 }  // namespace
