@@ -86,9 +86,14 @@ bool WorkerStream::OnMessage(v1::WorkerToScheduler& message) {
   message.clear_inventory();
   if (submitted.ok()) submitted = Submit(message);
   if (submitted.ok()) return false;  // read on when they are with the core
-  service_->malformed_.fetch_add(1);
-  Close(rpc::ToGrpc(submitted));
+  CloseMalformed(submitted);
   return true;
+}
+
+void WorkerStream::CloseMalformed(const absl::Status& why) {
+  service_->malformed_.fetch_add(1);
+  io::LogWarning(StrCat("closing the stream of worker ", name(), ": ", ToStd(why.message())));
+  Close(rpc::ToGrpc(why));
 }
 
 // What the message says beside is said after what it submits.
@@ -118,10 +123,7 @@ absl::Status WorkerStream::Submit(v1::WorkerToScheduler& message) {
 bool WorkerStream::ReportOrClose(const v1::WorkerToScheduler& message) {
   auto room = Report(message);
   if (!room.ok()) {
-    service_->malformed_.fetch_add(1);
-    io::LogWarning(
-        StrCat("closing the stream of worker ", name(), ": ", ToStd(room.status().message())));
-    Close(rpc::ToGrpc(room.status()));
+    CloseMalformed(room.status());
     return true;
   }
   if (!*room) service_->loop_->WhenRoom([session = session()] { session->Resume(); });

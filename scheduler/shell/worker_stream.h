@@ -59,6 +59,7 @@ class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1:
   absl::StatusOr<bool> Report(const v1::WorkerToScheduler& message);
   // Whether to read on, when that is not for later.
   bool ReportOrClose(const v1::WorkerToScheduler& message);
+  void CloseMalformed(const absl::Status& why);
   absl::Status Submit(v1::WorkerToScheduler& message);
   absl::Status ReportInventory(const v1::WorkerToScheduler& message);
   absl::Status ReportYields(const v1::WorkerToScheduler& message);
