@@ -1,6 +1,7 @@
 #include "cli/taskctl/inside_task.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -105,6 +106,13 @@ void SubmitInside(Context& context, client::TaskSocket& task, const client::Load
   absl::StatusOr<v1::JobInfo> info = GetJob(**connection, *job);
   if (!info.ok()) return context.Fail(info.status());
   Show(context, *info, StrCat(*job), [&] { return StrCat(*job, "\n"); });
+}
+
+bool IsOfThisTask(const v1::JobInfo& job) {
+  const char* own_job = std::getenv("TASKD_JOB");
+  const char* own_task = std::getenv("TASKD_TASK");
+  return job.has_parent() && own_job != nullptr && own_task != nullptr &&
+         StrCat(job.parent().job()) == own_job && job.parent_key() == own_task;
 }
 
 absl::Status AwaitInside(const std::vector<ObjectId>& objects) {

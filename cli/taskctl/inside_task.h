@@ -22,6 +22,9 @@ struct InsideOptions {
 void SubmitInside(Context& context, client::TaskSocket& task, const client::LoadedGraph& graph,
                   const InsideOptions& options);
 
+// Whether this process is of the task that submitted the job.
+bool IsOfThisTask(const v1::JobInfo& job);
+
 // Before a wait for objects: who is a task gives its resources to others meanwhile.
 absl::Status AwaitInside(const std::vector<ObjectId>& objects);
 

@@ -1,13 +1,13 @@
 // taskctl job list | show | wait | cancel | retry | forget
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <optional>
 
 #include "cli/client/client_session.h"
 #include "cli/client/connection.h"
+#include "cli/taskctl/inside_task.h"
 #include "cli/taskctl/interrupt.h"
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/output.h"
@@ -142,14 +142,6 @@ void ShowJobs(Context& context, const std::string& selector) {
   absl::StatusOr<v1::JobInfo> job = GetJob(**connection, *id);
   if (!job.ok()) return context.Fail(job.status());
   Show(context, *job, StrCat(*id), [&] { return JobText(*job); });
-}
-
-// Whether this process is the task that submitted the job.
-bool IsOfThisTask(const v1::JobInfo& job) {
-  const char* own_job = std::getenv("TASKD_JOB");
-  const char* own_task = std::getenv("TASKD_TASK");
-  return job.has_parent() && own_job != nullptr && own_task != nullptr &&
-         StrCat(job.parent().job()) == own_job && job.parent_key() == own_task;
 }
 
 void Wait(Context& context, const std::string& selector, const std::string& timeout) {
