@@ -225,6 +225,8 @@ def graph(path, early):
     return taskd.get(taskd.Ref(job, 4))
 
 def wrong(what):
+    if what == "cut":
+        taskd.submit(b"\\x89TGRAPH\\n" + bytes(6))
     ref = taskd.spawn(add, 1, 2)
     if what == "nested":
         taskd.spawn(add, [ref], [])
@@ -307,6 +309,7 @@ want: [f.o]
         for what, text in (("nested", "pass it to spawn() as an argument of its own"),
                            ("huge", "spawn the task that makes the large one"),
                            ("twice", "a task submits one graph"),
+                           ("cut", "the graph is cut off"),
                            ("nobody", "no job 4000000")):
             with self.subTest(what):
                 job, _ = self.run_python("wrong", code=1, what=what)
@@ -355,14 +358,20 @@ want: [f.o]
         self.assertIn("not the content of a .tgraph file", self.cluster.json("task", "explain", job, "f")["failure"]["message"])
 
 
+def gated_child(cluster, gate):
+    """A graph of one task, `a`, that comes to the gate as `child`."""
+    graph = cluster.files / "child.yaml"
+    graph.write_text(f"taskd: 1\ntasks:\n- {{name: a, sh: '{gate.here('child')}; {gate.wait}; echo 7 > o', out: {{o: o}}}}\n")
+    return graph
+
+
 class LostParentTest(ClusterTest):
     WORKERS = 2
 
     def test_the_worker_of_a_waiting_parent_dies(self):
         """What it submitted goes with it; its next try does all again, elsewhere."""
         gate = Gate(self.cluster)
-        graph = self.cluster.files / "child.yaml"
-        graph.write_text(f"taskd: 1\ntasks:\n- {{name: a, sh: '{gate.here('child')}; {gate.wait}; echo 7 > o', out: {{o: o}}}}\n")
+        graph = gated_child(self.cluster, gate)
         job = self.cluster.submit(f"""
 taskd: 1
 tasks:
@@ -384,8 +393,7 @@ class StopTest(ClusterTest):
 
     def test_a_worker_stops_in_order_while_its_tasks_wait(self):
         gate = Gate(self.cluster)
-        graph = self.cluster.files / "child.yaml"
-        graph.write_text(f"taskd: 1\ntasks:\n- {{name: a, sh: '{gate.here('child')}; {gate.wait}; echo 7 > o', out: {{o: o}}}}\n")
+        graph = gated_child(self.cluster, gate)
         self.cluster.submit(f"taskd: 1\ntasks:\n- {{name: parent, sh: '{CTL} run {graph}'}}\n")
         gate.await_come(1)
         pid = self.cluster.pids()["worker-1"]

@@ -24,7 +24,6 @@ import importlib
 import pickle
 import re
 import struct
-import sys
 
 __all__ = ["Ref", "TaskError", "spawn", "get", "wait", "submit", "delegate"]
 
@@ -140,7 +139,7 @@ def _frames_of(graph):
         raise TaskError("this is not the content of a .tgraph file: make one with `taskctl graph compile`")
     at, frames = 12, []
     while True:
-        size, _ = struct.unpack_from("<II", view, at)
+        size = struct.unpack_from("<I", view, at)[0] if at + 8 <= len(view) else len(view)
         if size == 0:
             return frames
         if at + 8 + size > len(view):
@@ -258,22 +257,23 @@ class Session:
         out = [_fixed32(1, child.batches)]
         if child.batches == 0:
             out += [_bytes(3, _bytes(1, _fixed32(1, _CPUS_MILLI))), _bytes(4, b"")]
-        bodies, counts, sources, args, templates, runs = [], [], [], [], {}, []
+        bodies, counts, sources, args, templates, rows, runs = [], [], [], [], {}, {}, []
         for function, refs, call in tasks:
             body, name = self._body(function, len(refs), out)
             bodies.append(body)
             counts.append(len(refs))
             sources += [self._collection(ref, out) if isinstance(ref, tuple) else ref for ref in refs]
             args.append(_bytes(1, _text(1, CALL) + _bytes(2, call)))
-            index, rows = templates.setdefault(name, (child.templates + len(templates), []))
+            index = templates.setdefault(name, child.templates + len(templates))
+            row = rows[index] = rows.get(index, -1) + 1
             if runs and runs[-1][0] == index:
                 runs[-1][2] += 1
             else:
-                runs.append([index, len(rows), 1])
-            rows.append(None)
-        for name, (index, rows) in templates.items():
-            axis = _text(1, "i") + _varint(4 << 3 | 1) + struct.pack("<q", 1) + _fixed32(5, len(rows))
-            out.append(_bytes(5, _text(1, f"{name}_{index}") + _bytes(2, axis) + _fixed32(4, len(rows))))
+                runs.append([index, row, 1])
+        for name, index in templates.items():
+            count = rows[index] + 1
+            axis = _text(1, "i") + _varint(4 << 3 | 1) + struct.pack("<q", 1) + _fixed32(5, count)
+            out.append(_bytes(5, _text(1, f"{name}_{index}") + _bytes(2, axis) + _fixed32(4, count)))
         child.templates += len(templates)
         for index, first, count in runs:
             out.append(_bytes(7, _fixed32(1, index) + _fixed32(2, first) + _fixed32(3, count)))
@@ -369,5 +369,3 @@ def call_of(raw, inputs):
 
     return [fill(a) for a in args], {k: fill(v) for k, v in kwargs.items()}
 
-
-sys.modules.setdefault("taskd", sys.modules[__name__])
