@@ -9,6 +9,7 @@ import argparse
 
 import chain
 import data
+import inside
 import latency
 import measuring
 import metg
@@ -19,7 +20,7 @@ BENCHMARKS = {
     "noops": (throughput, throughput.noops), "commands": (throughput, throughput.commands),
     "latency": (latency, latency.latency), "chain": (chain, chain.chain), "metg": (metg, metg.metg),
     "shuffle": (data, data.shuffle), "transfer": (data, data.transfer), "broadcast": (data, data.broadcast),
-    "working-set": (working_set, working_set.working_set),
+    "inside": (inside, inside.inside), "working-set": (working_set, working_set.working_set),
 }
 
 
