@@ -122,7 +122,7 @@ void Intake::Run() {
       if (queued_bytes_ < kQueueBytes) resumed.swap(waiting_for_room_);
     }
     for (auto& resume : resumed) resume();
-    std::visit([this](auto& request) { Take(request); }, item);
+    std::visit([this](auto& request) { this->Take(request); }, item);
   }
 }
 
