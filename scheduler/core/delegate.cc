@@ -107,8 +107,9 @@ void State::MakeAliasIfWanted(Job& job, Ordinal ordinal) {
 }
 
 bool State::IsPastRerun(ObjectId id) const {
-  const ObjectRec* behind = FindObject(Behind(*jobs[id.job], id.ordinal));
-  return behind != nullptr && PastRerun(*behind);
+  const ObjectId behind = Behind(*jobs[id.job], id.ordinal);
+  const ObjectRec* object = FindObject(behind);
+  return object != nullptr && PastRerun(behind, *object);
 }
 
 void State::MakeAgain(ObjectId id) {

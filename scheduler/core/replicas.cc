@@ -101,11 +101,13 @@ void State::FreeIfUnwanted(Job& job, Ordinal ordinal) {
   }
 }
 
-bool State::PastRerun(const ObjectRec& object) const {
+bool State::PastRerun(ObjectId id, const ObjectRec& object) const {
   if (object.unclaimed) return false;
   for (uint32_t r = object.replicas; r != kNil; r = replicas[r].next) {
-    WorkerState state = workers[replicas[r].worker]->state;
-    if (state != WorkerState::kAway && state != WorkerState::kLost) return false;
+    const Worker& worker = *workers[replicas[r].worker];
+    if (worker.state != WorkerState::kAway && worker.state != WorkerState::kLost) return false;
+    // It is about to be back, and has said that it has it.
+    if (worker.reconciling && worker.listed.contains({id, object.version})) return false;
   }
   return true;
 }
@@ -123,8 +125,8 @@ void State::MakeIfWanted(Job& job, Ordinal ordinal) {
   if (job.tasks[object.producer].state != TaskState::kDone || !Wanted(job, object)) return;
   if (TASKD_MUTANT(kLineageSkipped) && IsLastOfSeveral(job, ordinal)) return;
   Presence actual = Actual(job, object);
-  if (actual == Presence::kMissing ||
-      (actual == Presence::kAway && object.outside_wants > 0 && PastRerun(object))) {
+  if (actual == Presence::kMissing || (actual == Presence::kAway && object.outside_wants > 0 &&
+                                       PastRerun({job.id, ordinal}, object))) {
     RunAgain(job, object.producer);
   }
 }

@@ -264,13 +264,14 @@ class State {
   void LoseConnection(Worker& worker);
   void BeginDrain(Worker& worker);
   void BecomeAway(Worker& worker, LossCause cause);
+  void DemandWhatItHas(Worker& worker);
   void ComeBack(Worker& worker);
   void Forget(Worker& worker);
   void FreeSlot(Worker& worker);
   bool AdvanceWorkerObjects(Work& work);
   bool AdvanceWorkerAttempts(Work& work);
   bool AdvanceRehome(Work& work);
-  bool PastRerun(const ObjectRec& object) const;
+  bool PastRerun(ObjectId id, const ObjectRec& object) const;
   void ReconcileAttempt(Worker& worker, AttemptRef ref, bool running);
   void StartRecovery(uint64_t lost_ns);
   void Arm(TimerKind kind, uint64_t at_ns, uint64_t a, uint64_t b) {
@@ -520,6 +521,10 @@ class State {
   void Resume(Worker& worker, AttemptRec& attempt);
   void ResumeWhatFits(Worker& worker);
   void ResumeForPools();
+
+  // --- put.cc
+  void AskForPut(Job& job, Ordinal ordinal);
+  void TakePut(Job& job, Ordinal ordinal);
 
   // --- history.cc
   Job* JobForCommand(Token token, JobId id);  // null: there is none, and the reply says so

@@ -254,6 +254,8 @@ void State::On(event::WorkerClosed& e) {
   if (worker->state == WorkerState::kSuspect) {
     Arm(TimerKind::kRerun, std::max(now_ns, worker->lost_ns + config.rerun_after_closed_ns),
         worker->id.slot, worker->epoch);
+  } else if (worker->state == WorkerState::kAway) {
+    DemandWhatItHas(*worker);  // some of it was left alone while it seemed to come
   }
   Arm(TimerKind::kForget, std::max(now_ns, worker->lost_ns + config.forget_after_ns),
       worker->id.slot, worker->epoch);
@@ -277,6 +279,11 @@ void State::BecomeAway(Worker& worker, LossCause cause) {
   Enqueue({.kind = WorkKind::kWorkerOrphan,
            .job = worker.id.slot,
            .limit = static_cast<uint32_t>(worker.epoch)});
+  DemandWhatItHas(worker);
+}
+
+// What unfinished tasks need of it is made again.
+void State::DemandWhatItHas(Worker& worker) {
   ++worker.walks;
   Enqueue({.kind = WorkKind::kWorkerDemand,
            .job = worker.id.slot,
