@@ -120,6 +120,21 @@ uint32_t BatchWriter::DatasetSource(const std::string& name) {
   return at->second | kCollectionBit;
 }
 
+uint32_t BatchWriter::ForeignSource(ObjectId object) {
+  auto [at, fresh] = foreign_.emplace(object, next_collection_);
+  if (fresh) {
+    Reserve(kTableItemBytes, "an object of another job");
+    v1::Collection* c = batch_->add_collections();
+    c->set_job(object.job);
+    c->set_first(object.ordinal);
+    c->set_count(1);
+    c->set_stride(1);
+    ++next_collection_;
+    ++counts_.collections;
+  }
+  return at->second | kCollectionBit;
+}
+
 void BatchWriter::AddTask(const Task& task) {
   if (!status_.ok()) return;
   if (task.edges.size() > limits::kInputsPerTask) {

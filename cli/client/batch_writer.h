@@ -58,6 +58,7 @@ class BatchWriter {
   uint32_t Source(const graph::Run& objects);
   // All of a dataset.
   uint32_t DatasetSource(const std::string& name);
+  uint32_t ForeignSource(ObjectId object);  // of another job
 
   // The next task: row `row` of a template. Rows of a template come in ascending order. `args` is a
   // serialized TaskArgs, or empty. The objects that edges name must have been made by earlier
@@ -98,6 +99,7 @@ class BatchWriter {
   absl::flat_hash_map<std::string, uint32_t> bodies_, shapes_, options_;
   absl::flat_hash_map<std::pair<uint64_t, uint32_t>, uint32_t> collections_;
   absl::flat_hash_map<std::string, uint32_t> datasets_;
+  absl::flat_hash_map<ObjectId, uint32_t> foreign_;
   uint32_t next_collection_ = 0;
   std::vector<Ordinal> wants_;
   std::vector<std::string> frames_;

@@ -31,6 +31,19 @@ constexpr std::array<Builtin, 6> kBuiltins = {{{"noop", false, false, -1},
                                                {"checksum", false, false, 1},
                                                {"generate", false, true, -1}}};
 
+// "7:0".
+bool ParseObject(std::string_view text, ObjectId& object) {
+  const auto number = [&](uint32_t& value) {
+    const char* end = text.data() + text.size();
+    auto [rest, error] = std::from_chars(text.data(), end, value);
+    text.remove_prefix(static_cast<size_t>(rest - text.data()));
+    return error == std::errc();
+  };
+  if (!number(object.job) || object.job == 0 || !text.starts_with(':')) return false;
+  text.remove_prefix(1);
+  return number(object.ordinal) && object.ordinal != kNoOrdinal && text.empty();
+}
+
 class BodyReader {
  public:
   BodyReader(const FileContext& context, const YamlNode& task, Definition& definition)
@@ -124,6 +137,21 @@ class BodyReader {
         }
         input.kind = InputDef::kDataset;
         input.text = *text;
+        d_.inputs.push_back(std::move(input));
+        continue;
+      }
+      if (value.kind == YamlNode::kMap && value.Find("object") != nullptr) {
+        if (auto s = CheckKeys(context_, value, "an input by object", "object", "as"); !s.ok())
+          return s;
+        auto text = ExpandedTextOf(context_, *value.Find("object"), "an object");
+        if (!text.ok()) return text.status();
+        input.kind = InputDef::kForeign;
+        if (!ParseObject(*text, input.object)) {
+          return context_.Error(value.line,
+                                StrCat("'", *text,
+                                       "' is no object: write JOB:NUMBER, as `taskctl object "
+                                       "put` prints it"));
+        }
         d_.inputs.push_back(std::move(input));
         continue;
       }

@@ -175,6 +175,10 @@ class Compiler {
           edges.push_back({writer_.DatasetSource(input.text), slot});
           continue;
         }
+        if (input.kind == InputDef::kForeign) {
+          edges.push_back({writer_.ForeignSource(input.object), slot});
+          continue;
+        }
         auto s =
             plan->AppendEdges(context_, d, row, first_object_[plan->producer()], writer_, edges);
         if (!s.ok()) return s;

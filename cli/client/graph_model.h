@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "cli/client/braces.h"
 #include "cli/client/yaml_node.h"
+#include "common/base/ids.h"
 #include "common/base/session.h"
 #include "common/graph/template_names.h"
 #include "taskd/v1/graph.pb.h"
@@ -41,8 +42,9 @@ struct AxisDef {
 struct InputDef {
   std::string name;
   int line = 0;
-  enum Kind : uint8_t { kObjects, kDataset, kPath } kind = kObjects;
+  enum Kind : uint8_t { kObjects, kDataset, kForeign, kPath } kind = kObjects;
   std::string text;  // the reference, the dataset's name or the path as written
+  ObjectId object;   // kForeign: of another job
 };
 
 struct Definition {

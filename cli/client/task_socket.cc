@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "common/io/random.h"
 #include "common/rpc/channels.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
@@ -44,18 +45,32 @@ std::unique_ptr<TaskSocket> TaskSocket::FromEnvironment() {
 TaskSocket::TaskSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TaskSocket::~TaskSocket() = default;
 
-absl::StatusOr<JobId> TaskSocket::Submit(const std::vector<std::string>& frames, bool early) {
-  JobId job = 0;
-  for (const std::string& frame : frames) {
+absl::StatusOr<TaskSocket::Submitted> TaskSocket::Submit(const std::vector<std::string>& frames,
+                                                         bool early) {
+  Submitted submitted;
+  const auto graph = static_cast<uint32_t>(io::RandomU64());  // of no other process of the task
+  for (size_t i = 0; i < frames.size(); ++i) {
     v1::TaskSubmitRequest request;
     request.set_early(early);
-    request.set_frame(frame);
+    request.set_frame(frames[i]);
+    request.set_graph(graph);
     v1::TaskSubmitReply reply;
     absl::Status status = impl_->Call(&v1::Task::Stub::Submit, request, &reply);
     if (!status.ok()) return status;
-    job = reply.job();
+    submitted.job = reply.job();
+    if (i == 0) submitted.first_object = reply.first_object();
   }
-  return job;
+  return submitted;
+}
+
+absl::StatusOr<ObjectId> TaskSocket::Put(const std::string& path, const std::string& name) {
+  v1::TaskPutRequest request;
+  request.set_path(path);
+  request.set_name(name);
+  v1::TaskPutReply reply;
+  absl::Status status = impl_->Call(&v1::Task::Stub::Put, request, &reply);
+  if (!status.ok()) return status;
+  return rpc::Decode(reply.object());
 }
 
 absl::Status TaskSocket::Await(const std::vector<ObjectId>& objects) {

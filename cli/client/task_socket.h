@@ -20,12 +20,17 @@ class TaskSocket {
   static std::unique_ptr<TaskSocket> FromEnvironment();
   ~TaskSocket();
 
-  // A whole graph: one zstd-compressed GraphBatch a frame. Early: the job below the task's own that it became.
-  // Held, until the task has succeeded: 0.
-  absl::StatusOr<JobId> Submit(const std::vector<std::string>& frames, bool early);
+  struct Submitted {
+    JobId job = 0;             // below the task's own; 0: it is held until the task has succeeded
+    Ordinal first_object = 0;  // where in it the objects of the graph begin
+  };
+  // A whole graph: one zstd-compressed GraphBatch a frame.
+  absl::StatusOr<Submitted> Submit(const std::vector<std::string>& frames, bool early);
   // Blocks until each is there, or never will be; the task's resources are free meanwhile.
   absl::Status Await(const std::vector<ObjectId>& objects);
-  // The task's `output` is that object of the graph that it submits.
+  // Keeps what the file holds as an object of that job. `name`: of the task that stands for it; empty: any.
+  absl::StatusOr<ObjectId> Put(const std::string& path, const std::string& name);
+  // The task's `output` is that object of what it submits.
   absl::Status Delegate(std::string_view output, Ordinal object);
 
  private:

@@ -193,6 +193,37 @@ absl::Status ObjectFetch::Fatal(absl::Status status) {
   return status;
 }
 
+absl::StatusOr<std::string> PutBytes(
+    const std::string& address, std::string_view key,
+    const std::function<absl::StatusOr<std::string>(size_t most)>& read) {
+  auto stub = v1::Data::NewStub(rpc::MakeChannel(address, rpc::ChannelClass::kData));
+  grpc::ClientContext context;
+  rpc::AddKey(context, key);
+  v1::PutReply reply;
+  auto writer = stub->Put(&context, &reply);
+  absl::Status status;
+  uint32_t crc = 0;
+  v1::PutChunk chunk;
+  while (!chunk.last()) {
+    absl::StatusOr<std::string> bytes = read(limits::kChunkBytes);
+    if (!bytes.ok()) {
+      status = bytes.status();
+      context.TryCancel();
+      break;
+    }
+    crc = ExtendCrc32c(crc, bytes->data(), bytes->size());
+    chunk.set_last(bytes->empty());
+    if (chunk.last()) chunk.set_crc32c(crc);
+    chunk.set_data(*std::move(bytes));
+    if (!writer->Write(chunk)) break;  // the end says why
+  }
+  writer->WritesDone();
+  const grpc::Status end = writer->Finish();
+  if (!status.ok()) return status;
+  if (!end.ok()) return rpc::FromGrpc(end, StrCat("the worker at ", address));
+  return reply.token();
+}
+
 absl::Status ReadLog(const LogSpec& spec, std::string_view key, const LogPiece& piece) {
   auto stub = v1::Data::NewStub(rpc::MakeChannel(spec.address, rpc::ChannelClass::kData));
   grpc::ClientContext context;

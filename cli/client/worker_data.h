@@ -82,6 +82,12 @@ class ObjectFetch {
   bool fatal_ = false;     // another holder cannot help
 };
 
+// Sends what `read` gives, until that is nothing, to the worker at `address`. The token that it keeps it under: good for
+// a task with the built-in put on that worker.
+absl::StatusOr<std::string> PutBytes(
+    const std::string& address, std::string_view key,
+    const std::function<absl::StatusOr<std::string>(size_t most)>& read);
+
 // One piece of a log. Returns false to stop.
 using LogPiece = std::function<bool(bool is_stderr, std::string_view bytes, bool truncated)>;
 struct LogSpec {

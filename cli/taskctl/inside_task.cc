@@ -52,20 +52,22 @@ absl::Status CheckAwaitable(const client::LoadedGraph& graph) {
   return absl::OkStatus();
 }
 
-// The last outputs are there; that their tasks have ended follows at once.
+// The last outputs are there; that their tasks have ended follows at once. Unless the task has submitted more, which goes on.
 absl::StatusOr<v1::JobInfo> JobAtRest(client::Connection& connection, JobId job) {
-  for (;;) {
+  for (int looks = 1;; ++looks) {
     absl::StatusOr<v1::JobInfo> info = GetJob(connection, job);
-    if (!info.ok() || info->waiting() + info->ready() + info->active() == 0) return info;
+    if (!info.ok() || info->waiting() + info->ready() + info->active() == 0 || looks == 100)
+      return info;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
 void WaitInside(Context& context, client::TaskSocket& task, const client::LoadedGraph& graph,
-                JobId job) {
+                const client::TaskSocket::Submitted& submitted) {
+  const JobId job = submitted.job;
   std::vector<ObjectId> objects;
   for (Ordinal object = 0; object < graph.names.object_count(); ++object)
-    objects.push_back({job, object});
+    objects.push_back({job, submitted.first_object + object});
   if (absl::Status status = task.Await(objects); !status.ok()) return context.Fail(status);
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
@@ -92,20 +94,20 @@ void SubmitInside(Context& context, client::TaskSocket& task, const client::Load
   if (!delegations.ok()) return context.Fail(kExitUsage, delegations.status());
   if (absl::Status status = options.wait ? CheckAwaitable(graph) : absl::OkStatus(); !status.ok())
     return context.Fail(kExitUsage, status);
-  absl::StatusOr<JobId> job = task.Submit(graph.frames, options.early || options.wait);
-  if (!job.ok()) return context.Fail(job.status());
+  auto submitted = task.Submit(graph.frames, options.early || options.wait);
+  if (!submitted.ok()) return context.Fail(submitted.status());
   for (const auto& [output, object] : *delegations) {
-    if (absl::Status status = task.Delegate(output, object); !status.ok())
+    if (absl::Status status = task.Delegate(output, submitted->first_object + object); !status.ok())
       return context.Fail(status);
   }
-  if (options.wait) return WaitInside(context, task, graph, *job);
-  if (*job == 0) return Note(context, "held: it starts when this task has succeeded");
+  if (options.wait) return WaitInside(context, task, graph, *submitted);
+  if (submitted->job == 0) return Note(context, "held: it starts when this task has succeeded");
   absl::StatusOr<std::unique_ptr<client::Connection>> connection =
       client::Connection::Open(context.dir);
   if (!connection.ok()) return context.Fail(connection.status());
-  absl::StatusOr<v1::JobInfo> info = GetJob(**connection, *job);
+  absl::StatusOr<v1::JobInfo> info = GetJob(**connection, submitted->job);
   if (!info.ok()) return context.Fail(info.status());
-  Show(context, *info, StrCat(*job), [&] { return StrCat(*job, "\n"); });
+  Show(context, *info, StrCat(submitted->job), [&] { return StrCat(submitted->job, "\n"); });
 }
 
 bool IsOfThisTask(const v1::JobInfo& job) {

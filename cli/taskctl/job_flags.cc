@@ -1,5 +1,8 @@
 #include "cli/taskctl/job_flags.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <charconv>
 
 #include "cli/taskctl/terminal.h"
@@ -63,6 +66,11 @@ absl::Status Duration(std::string_view flag, const Given& given, uint64_t most_n
 }
 
 }  // namespace
+
+std::string UserName() {
+  const passwd* user = getpwuid(geteuid());
+  return user != nullptr ? user->pw_name : StrCat(geteuid());
+}
 
 absl::Status Apply(const JobFlags& flags, client::Submission* to) {
   to->ephemeral = flags.ephemeral;

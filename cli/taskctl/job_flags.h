@@ -21,6 +21,9 @@ struct JobFlags {
   bool ephemeral = false;
 };
 
+// Who owns what this process submits, if no flag says so.
+std::string UserName();
+
 // Sets those that were given. InvalidArgument names the flag and says what it may be.
 absl::Status Apply(const JobFlags& flags, client::Submission* submission);
 

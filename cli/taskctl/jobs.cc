@@ -214,6 +214,22 @@ absl::StatusOr<JobId> ResolveOneJob(client::Connection& connection, std::string_
       StrCat("'", selector, "' names ", jobs->size(), " jobs; this verb takes one"));
 }
 
+absl::Status ForEachObject(client::Connection& connection, JobId job, const std::string& pattern,
+                           const std::function<bool(const v1::ObjectInfo&)>& visit) {
+  v1::ListObjectsRequest request;
+  request.set_job(job);
+  request.set_pattern(pattern);
+  do {
+    absl::StatusOr<v1::ObjectList> page = connection.ListObjects(request);
+    if (!page.ok()) return page.status();
+    for (const v1::ObjectInfo& object : page->objects()) {
+      if (!visit(object)) return absl::OkStatus();
+    }
+    request.set_cursor(page->next_cursor());
+  } while (request.cursor() != 0);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::JobInfo> GetJob(client::Connection& connection, JobId job) {
   v1::GetJobRequest request;
   request.set_job(job);

@@ -34,6 +34,10 @@ absl::StatusOr<bool> ForNewestJobs(client::Connection& connection, uint32_t coun
                                    v1::ListJobsRequest request,
                                    const std::function<void(const v1::JobInfo&)>& visit);
 
+// Visits every object of the job that the pattern names ("": all), in their order, until `visit` returns false.
+absl::Status ForEachObject(client::Connection& connection, JobId job, const std::string& pattern,
+                           const std::function<bool(const v1::ObjectInfo&)>& visit);
+
 absl::StatusOr<v1::JobInfo> GetJob(client::Connection& connection, JobId job);
 
 bool HasEnded(v1::JobState state);

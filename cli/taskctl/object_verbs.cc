@@ -1,4 +1,4 @@
-// taskctl object get | list | await
+// taskctl object get | list | await | put
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +18,7 @@
 #include "cli/taskctl/interrupt.h"
 #include "cli/taskctl/jobs.h"
 #include "cli/taskctl/json.h"
+#include "cli/taskctl/object_put.h"
 #include "cli/taskctl/output.h"
 #include "cli/taskctl/progress.h"
 #include "cli/taskctl/selectors.h"
@@ -214,23 +215,6 @@ class Getter {
   std::atomic<bool> interrupted_ = false;
 };
 
-// Visits every object that the pattern names, in their order.
-absl::Status ForObjects(client::Connection& connection, JobId job, const std::string& pattern,
-                        const std::function<bool(const v1::ObjectInfo&)>& visit) {
-  v1::ListObjectsRequest request;
-  request.set_job(job);
-  request.set_pattern(pattern);
-  do {
-    absl::StatusOr<v1::ObjectList> page = connection.ListObjects(request);
-    if (!page.ok()) return page.status();
-    for (const v1::ObjectInfo& object : page->objects()) {
-      if (!visit(object)) return absl::OkStatus();
-    }
-    request.set_cursor(page->next_cursor());
-  } while (request.cursor() != 0);
-  return absl::OkStatus();
-}
-
 // An object's name as that of a file: "map[3].p" is one, what has slashes is not.
 std::string FileName(std::string_view name) {
   std::string file = Printable(name);
@@ -245,7 +229,7 @@ void GetMany(Context& context, client::Connection& connection, Getter& getter,
   if (!job.ok()) return context.Fail(job.status());
   std::vector<std::pair<std::string, ObjectId>> objects;
   absl::Status status =
-      ForObjects(connection, *job, options.name, [&](const v1::ObjectInfo& object) {
+      ForEachObject(connection, *job, options.name, [&](const v1::ObjectInfo& object) {
         objects.emplace_back(object.name(),
                              ObjectId{object.object().job(), object.object().ordinal()});
         return true;
@@ -317,7 +301,7 @@ void List(Context& context, const ListOptions& options) {
                      {"WORKERS", Column::kLeft, true}});
   bool more = false;
   absl::Status status =
-      ForObjects(**connection, *job, options.pattern, [&](const v1::ObjectInfo& object) {
+      ForEachObject(**connection, *job, options.pattern, [&](const v1::ObjectInfo& object) {
         more = options.limit != 0 && writer.count() == options.limit;
         if (more) return false;
         std::string workers;
@@ -373,7 +357,7 @@ void Await(Context& context, const AwaitOptions& options) {
 }  // namespace
 
 void AddObjectCommands(CLI::App& app, Context& context) {
-  CLI::App* object = app.add_subcommand("object", "List and read results");
+  CLI::App* object = app.add_subcommand("object", "List, read and put results");
   object->require_subcommand(1);
   auto options = std::make_shared<GetOptions>();
   CLI::App* get = object->add_subcommand("get",
@@ -418,6 +402,7 @@ void AddObjectCommands(CLI::App& app, Context& context) {
       "\nExamples:\n  job=$(taskctl submit --early part.yaml -q) && taskctl object await $job "
       "sum.v");
   await->callback([&context, awaited] { Await(context, *awaited); });
+  AddObjectPut(*object, context);
 }
 
 }  // namespace taskd::cli

@@ -1,7 +1,4 @@
 // taskctl run FILE | submit FILE
-#include <pwd.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -28,11 +25,6 @@ struct SubmitOptions {
   bool outside = false;  // inside of a task, too, a job of its own
   InsideOptions inside;
 };
-
-std::string UserName() {
-  const passwd* user = getpwuid(geteuid());
-  return user != nullptr ? user->pw_name : StrCat(geteuid());
-}
 
 // "words.yaml" in any folder -> "words".
 std::string NameOfFile(std::string_view file) {

@@ -168,7 +168,10 @@ inline constexpr uint32_t kRunnersKept = 2;                // at least, on a wor
 inline constexpr uint64_t kRunnerIdleNs = 60'000'000'000;  // then it gives its memory back
 inline constexpr uint64_t kRunnerStallNs = 10'000'000'000;  // it takes nothing for so long: hung
 inline constexpr uint32_t kRunnerFunctions = 256;           // pickled ones; it keeps them all
-inline constexpr uint64_t kHeldBytes = 64u << 20;     // of graphs that a task submits at its end
+inline constexpr uint64_t kHeldBytes = 64u << 20;  // of graphs that a task submits at its end
+inline constexpr uint64_t kPutNs =
+    600'000'000'000;  // what was put waits so long for its task: a scheduler may restart meanwhile
+inline constexpr uint32_t kPutsAtOnce = 16;           // streams of clients: each holds a thread
 inline constexpr uint32_t kAwaitObjects = 65'536;     // that a task waits for at once
 inline constexpr uint32_t kTaskConnections = 1024;    // of processes of tasks to their worker
 inline constexpr uint64_t kTaskGetTries = 150;        // holders of an object fail, for about 30 s

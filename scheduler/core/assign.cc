@@ -61,8 +61,10 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   bool second = reason == AssignReason::kSecond;  // beside one that runs
   TASKD_CHECK(task.state == (second ? TaskState::kActive : TaskState::kReady) &&
               task.position == kNotInHeap);
-  uint8_t variant =
-      slotted ? VariantNow(worker, task.shape) : FittingVariant(worker, task.shape, {});
+  const bool put = job.options[task.option].put;
+  uint8_t variant = put       ? 0
+                    : slotted ? VariantNow(worker, task.shape)
+                              : FittingVariant(worker, task.shape, {});
   TASKD_CHECK(variant != kNoVariant);
   AttemptId id = MakeAttemptId(config.start_count, ++task.tries);
   AttemptRec& attempt = attempts[AddAttempt(worker, job, ordinal, id, slotted, variant,
@@ -79,6 +81,7 @@ void State::Assign(Worker& worker, Job& job, Ordinal ordinal, bool slotted, Assi
   attempt.assigned_ns = now_ns;
   if (slotted) attempt.fetch_bytes = fetch.missing;
   Promise(worker, job, attempt, fetch.missing);
+  if (put) GiveBack(worker, attempt);
   BeginSend(attempt, fetch);
   CountIn(job, [&fetch](Progress& p) {
     p.bytes_saved += fetch.present;
@@ -162,7 +165,7 @@ void State::BuildAssignment(const Worker& worker, Job& job, Ordinal ordinal,
   const Batch::Options& options = job.options[task.option];
   out.attempt = {{job.id, ordinal}, attempt.id};
   out.body = task.body;
-  out.need = VariantOf(attempt).need;
+  if (!options.put) out.need = VariantOf(attempt).need;
   out.priority = static_cast<int32_t>(~InvertedPriority(job, task) ^ 0x80000000u);
   out.order = uint64_t{job.id} << 32 | OrderIn(task, IsUrgent(job, task.tail));
   out.next_use = NextUse(worker, job, task);

@@ -69,6 +69,7 @@ const ShapeLoad* State::FindLoad(const Worker& worker, uint16_t shape) const {
 void State::PushReady(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
   TASKD_CHECK(task.position == kNotInHeap);
+  if (job.options[task.option].put) return AskForPut(job, ordinal);
   if (shapes[task.shape].spec.fail_fast) CheckNamed(task.shape);
   if (IsSuspect(job, task)) return PushSuspect(job, ordinal);
   task.home = ChooseHome(job, ordinal);

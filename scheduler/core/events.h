@@ -83,6 +83,8 @@ struct Batch {
     std::vector<int32_t> retry_exit_codes;
     // Running it again gives other bytes: all its outputs are made anew together.
     bool impure = false;
+    // Its output is what was put on the one worker that its shape names, see put.cc.
+    bool put = false;
     // Copies of each output, on as many workers; lost ones are made again. 0 and 1: one.
     uint32_t replicas = 0;
     // A second attempt elsewhere once it runs so many thousandths of what is expected; the first

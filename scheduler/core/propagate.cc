@@ -283,6 +283,9 @@ bool State::Advance(Work& work) {
     case WorkKind::kReviveTask:
       StartTask(job, work.index, Start::kRevived);
       return false;
+    case WorkKind::kTakePut:
+      TakePut(job, work.index);
+      return false;
     case WorkKind::kCancelRange:
       if (work.index >= work.limit) return false;
       CancelUnended(job, work.index);

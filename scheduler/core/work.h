@@ -45,6 +45,7 @@ enum class WorkKind : uint8_t {
   kWorkerOrphan,        // worker: its attempts may run elsewhere
   kWorkerDropAttempts,  // worker: its attempts are lost
   kWorkerRehome,        // worker: give its home queues back
+  kTakePut,             // job, index: what was put becomes the task's output
   kUnpark,              // job: its family is below its limit of attempts again
 };
 

@@ -27,8 +27,10 @@ uint32_t At(const Column& column, uint64_t i) {
   return column.Get(column.size() == 1 ? 0 : static_cast<int>(i));
 }
 
-constexpr std::string_view kBuiltins[] = {"noop",   "sleep",    "busy",
-                                          "concat", "checksum", "generate"};
+constexpr std::string_view kBuiltins[] = {"noop",     "sleep",    "busy", "concat",
+                                          "checksum", "generate", "put"};
+
+bool IsPut(const v1::Body& body) { return body.has_builtin() && body.builtin().name() == "put"; }
 
 }  // namespace
 
@@ -44,6 +46,15 @@ uint32_t GraphTables::PartsOf(Ordinal object) const {
   return bodies_[span.body]->outputs((object - span.object) % span.output_count).parts();
 }
 
+GraphTables::Rows GraphTables::rows() const {
+  return {static_cast<uint32_t>(kept_.bodies),
+          kept_.shapes,
+          kept_.options,
+          static_cast<uint32_t>(kept_.templates),
+          static_cast<uint32_t>(kept_.collections),
+          static_cast<uint32_t>(kept_.objects)};
+}
+
 void GraphTables::Commit() {
   now_.last_span_count = spans_.empty() ? 0 : spans_.back().count;
   kept_ = now_;
@@ -51,6 +62,8 @@ void GraphTables::Commit() {
 
 void GraphTables::Rollback() {
   bodies_.resize(kept_.bodies);
+  one_worker_.resize(kept_.shapes);
+  puts_.resize(kept_.options);
   templates_.resize(kept_.templates);
   collections_.resize(kept_.collections);
   spans_.resize(kept_.spans);
@@ -240,6 +253,8 @@ class BatchCheck {
                                                                 ToStd(checked.status().message())))
                                                          .message());
       }
+      t_.one_worker_.push_back(checked->workers.size() == 1 && checked->hosts.empty() &&
+                               !checked->preferred);
       out_->batch.shapes.push_back(*std::move(checked));
       if (++t_.now_.shapes > limits::kShapesPerJob) {
         return Bad(StrCat("more than ", limits::kShapesPerJob,
@@ -262,6 +277,8 @@ class BatchCheck {
       if (from.retry_chosen()) to.retry_on = from.retry_on();
       to.retry_exit_codes.assign(from.retry_exit_codes().begin(), from.retry_exit_codes().end());
       to.impure = from.impure();
+      to.put = from.put();
+      t_.puts_.push_back(to.put);
       to.straggler_milli = from.straggler_milli();
       to.replicas = from.replicas();
       if (to.replicas > limits::kReplicas) {
@@ -343,6 +360,7 @@ class BatchCheck {
       task.group = Group(task.body, shape);
       task.output_count = static_cast<uint16_t>(t_.bodies_[task.body]->outputs_size());
       task.edge_count = At(batch_.input_count(), i);
+      if (absl::Status status = Put(i, task); !status.ok()) return status;
       if (task.edge_count > limits::kInputsPerTask) {
         return BadTask(i, StrCat("has ", task.edge_count, " inputs; at most ",
                                  limits::kInputsPerTask, " are allowed: use a collection"));
@@ -356,6 +374,19 @@ class BatchCheck {
     if (edges != static_cast<uint64_t>(batch_.input_source_size())) {
       return Bad(StrCat("the tasks have ", edges, " inputs, but the column input_source has ",
                         batch_.input_source_size(), " elements"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Put(uint64_t i, const Batch::Task& task) const {
+    const v1::Body& body = *t_.bodies_[task.body];
+    if (IsPut(body) != t_.puts_[task.option])
+      return BadTask(i, "has the built-in put or the option put, and not both");
+    if (IsPut(body) &&
+        (!t_.one_worker_[task.shape] || task.edge_count > 0 || task.output_count != 1)) {
+      return BadTask(i,
+                     "stands for what was put: it has one output, no inputs, and a shape that "
+                     "names one worker");
     }
     return absl::OkStatus();
   }

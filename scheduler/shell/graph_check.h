@@ -34,6 +34,12 @@ class GraphTables {
 
   uint32_t task_count() const { return kept_.tasks; }
 
+  // Rows of the tables, and objects.
+  struct Rows {
+    uint32_t bodies = 0, shapes = 0, options = 0, templates = 0, collections = 0, objects = 0;
+  };
+  Rows rows() const;
+
  private:
   friend class BatchCheck;
   // Consecutive tasks of one body; their objects are consecutive too.
@@ -62,6 +68,8 @@ class GraphTables {
   void Rollback();
 
   std::vector<BodyPtr> bodies_;
+  std::vector<bool> one_worker_;  // by shape: its rule names one
+  std::vector<bool> puts_;        // by set of options
   std::vector<TemplateInfo> templates_;
   std::vector<CollectionInfo> collections_;
   std::vector<Span> spans_;

@@ -39,10 +39,10 @@ absl::StatusOr<std::shared_ptr<const Batch>> TaskIntake::Check(Child& child,
                                                                const Submission& submission) {
   const uint32_t number = submission.number;
   const std::string name = StrCat("batch ", number, " of what the task submits");
-  if (number > child.batches) {
-    return absl::FailedPreconditionError(StrCat(name, " came before batch ", child.batches));
-  }
-  if (number < child.batches) {
+  const size_t batches = child.first_objects.size();
+  if (number > batches)
+    return absl::FailedPreconditionError(StrCat(name, " came before batch ", batches));
+  if (number < batches) {
     auto untaken = child.untaken.find(number);
     return untaken == child.untaken.end() ? std::make_shared<const Batch>() : untaken->second;
   }
@@ -51,15 +51,24 @@ absl::StatusOr<std::shared_ptr<const Batch>> TaskIntake::Check(Child& child,
   v1::GraphBatch parsed;
   if (!parsed.ParseFromString(*text))
     return absl::InvalidArgumentError(StrCat(name, " is damaged: it is no GraphBatch"));
-  if (parsed.number() != number)
-    return absl::InvalidArgumentError(StrCat(name, " says that it is batch ", parsed.number()));
+  Child::Graph& graph = child.graphs[submission.graph];
+  if (parsed.number() != graph.batches) {
+    return absl::InvalidArgumentError(StrCat(name, " says that it is batch ", parsed.number(),
+                                             " of its graph, of which ", graph.batches,
+                                             " have come"));
+  }
+  const GraphTables::Rows before = child.tables.rows();
+  if (absl::Status s = graph.numbers.Renumber(before, child.job, parsed); !s.ok()) return s;
+  parsed.set_number(number);
   absl::StatusOr<GraphTables::Checked> checked = child.tables.Check(parsed);
   if (!checked.ok()) return checked.status();
   absl::Status added =
       child.record->Add(parsed, std::move(checked->bodies), std::move(checked->args));
   if (!added.ok()) return added;
   child.tables.Commit();
-  ++child.batches;
+  graph.numbers.Commit(before, child.tables.rows());
+  ++graph.batches;
+  child.first_objects.push_back(before.objects);
   return child.untaken[number] = std::make_shared<const Batch>(std::move(checked->batch));
 }
 
@@ -74,9 +83,11 @@ void TaskIntake::Post(StreamId stream, const Submission& submission,
     return event::SubmitFromTask{token, stream, attempt, number, early, *batch, refused};
   };
   auto about = std::make_shared<Submission>(
-      Submission{submission.attempt, submission.number, submission.early, {}});
-  auto on_reply = [this, child, about, answer](const action::Reply& reply, const SchedulerCore&,
-                                               uint64_t) {
+      Submission{submission.attempt, submission.number, submission.early, {}, submission.graph});
+  const std::vector<Ordinal>& firsts = child->first_objects;
+  const Ordinal first = about->number < firsts.size() ? firsts[about->number] : 0;
+  auto on_reply = [this, child, about, answer, first](const action::Reply& reply,
+                                                      const SchedulerCore&, uint64_t) {
     asked_.erase(reply.token);
     const bool taken = reply.code == 0;
     intake_->Do(
@@ -86,7 +97,7 @@ void TaskIntake::Post(StreamId stream, const Submission& submission,
         },
         0);
     if (!about->early) return;
-    answer(*about, reply.job,
+    answer(*about, reply.job, first,
            taken ? absl::OkStatus()
                  : absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
   };

@@ -21,6 +21,7 @@
 #include "common/base/ids.h"
 #include "scheduler/shell/core_loop.h"
 #include "scheduler/shell/graph_check.h"
+#include "scheduler/shell/graph_numbers.h"
 #include "scheduler/shell/intake.h"
 #include "scheduler/shell/job_store.h"
 
@@ -33,9 +34,11 @@ class TaskIntake : public ActionSink {
     uint32_t number = 0;
     bool early = false;
     std::string frame;
+    uint32_t graph = 0;  // of the attempt's
   };
-  // Of an early batch; on the core's thread or the intake's. `job`: the child.
-  using Answer = std::function<void(const Submission& of, JobId job, const absl::Status& status)>;
+  // Of an early batch; on the core's thread or the intake's. `job`: the child; `first`: the first object of the batch.
+  using Answer = std::function<void(const Submission& of, JobId job, Ordinal first,
+                                    const absl::Status& status)>;
 
   explicit TaskIntake(JobStore* jobs) : jobs_(jobs) {}
   // Before they start; both outlive this.
@@ -56,7 +59,12 @@ class TaskIntake : public ActionSink {
   // Of one attempt.
   struct Child {
     GraphTables tables;
-    uint32_t batches = 0;                                                 // that were sound
+    struct Graph {
+      uint32_t batches = 0;  // of its own
+      GraphNumbers numbers;
+    };
+    absl::flat_hash_map<uint32_t, Graph> graphs;
+    std::vector<Ordinal> first_objects;  // of each batch that was sound
     absl::flat_hash_map<uint32_t, std::shared_ptr<const Batch>> untaken;  // of these, by number
     std::shared_ptr<JobRecord> record;
     JobId job = 0;  // once the first was taken

@@ -103,14 +103,14 @@ absl::Status WorkerStream::Submit(v1::WorkerToScheduler& message) {
     auto attempt = rpc::Decode(from.attempt());
     if (!attempt.ok()) return attempt.status();
     submissions.push_back(
-        {*attempt, from.number(), from.early(), std::move(*from.mutable_frame())});
+        {*attempt, from.number(), from.early(), std::move(*from.mutable_frame()), from.graph()});
   }
   message.clear_submissions();
   auto rest = std::make_shared<v1::WorkerToScheduler>();
   rest->Swap(&message);
   auto answer = [self = shared_from_this()](const TaskIntake::Submission& of, JobId job,
-                                            const absl::Status& status) {
-    self->SendAnswer(of.attempt, of.number, job, status);
+                                            Ordinal first, const absl::Status& status) {
+    self->SendAnswer(of.attempt, of.number, job, first, status);
   };
   auto then = [self = shared_from_this(), rest] {
     if (!self->ReportOrClose(*rest)) return;
@@ -400,7 +400,7 @@ void WorkerStream::ResumeAttempt(AttemptRef attempt) {
 }
 
 void WorkerStream::SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job,
-                              const absl::Status& status) {
+                              Ordinal first_object, const absl::Status& status) {
   auto s = session();
   if (s == nullptr) return;
   s->Send(kRefBytes + status.message().size(), kAnywhere, [&](v1::SchedulerToWorker& out) {
@@ -408,6 +408,7 @@ void WorkerStream::SendAnswer(const AttemptRef& attempt, uint32_t number, JobId 
     rpc::Encode(attempt, answer->mutable_attempt());
     answer->set_number(number);
     answer->set_job(job);
+    answer->set_first_object(first_object);
     if (!status.ok()) rpc::SetFailure(status, answer->mutable_failure());
   });
 }

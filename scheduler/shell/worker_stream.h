@@ -64,7 +64,7 @@ class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1:
   absl::Status ReportInventory(const v1::WorkerToScheduler& message);
   absl::Status ReportYields(const v1::WorkerToScheduler& message);
   void LookUp(const v1::ObjectLookup& lookup);
-  void SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job,
+  void SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job, Ordinal first_object,
                   const absl::Status& status);
   void SendFound(uint64_t token, ObjectId object, const SchedulerCore& core);
   void AddPeers(const InputObject& object, v1::SchedulerToWorker& out);

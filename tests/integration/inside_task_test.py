@@ -1,6 +1,7 @@
 """What tasks ask for while they run: they submit graphs, wait with their cpus free for others, read, and delegate."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import pickle
@@ -120,6 +121,43 @@ want: [parent.o]
 """)
         self.assertEqual(self.cluster.get(job, "parent.o"), b"16\n")
 
+    def reader_graph(self):
+        return self.write("reader.yaml", """
+taskd: 1
+vars: {ref: ''}
+tasks:
+- {name: r, in: {x: {object: '{ref}'}}, sh: 'wc -c < "$in_x" > n', out: {n: n}}
+want: [r.n]
+""")
+
+    def test_what_is_put_is_read_by_graphs(self):
+        """Several graphs, with puts between them; the task's only cpu is its own."""
+        graph, reader = self.square_graph(), self.reader_graph()
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+tasks:
+- name: parent
+  sh: |
+    set -e
+    child=$('{CTL}' submit -q --early '{graph}')
+    head -c 300000 /dev/zero > big
+    ref=$('{CTL}' object put -q data=big)
+    rm big
+    '{CTL}' submit -q --early '{reader}' -D ref=$ref --delegate o=r.n
+    other=$(echo hello | '{CTL}' object put -q -)
+    '{CTL}' object await $child sum.o
+    '{CTL}' object get $child stdin.v > p
+    '{CTL}' object list $child -o json > q
+  out: {{o: o, p: p, q: q}}
+want: [parent.o, parent.p, parent.q]
+""")
+        self.assertEqual(self.cluster.get(job, "parent.o"), b"300000\n")
+        self.assertEqual(self.cluster.get(job, "parent.p"), b"hello\n")
+        names = [o["name"] for o in json.loads(self.cluster.get(job, "parent.q"))["objects"]]
+        self.assertEqual(names[-3:], ["data.v", "r.n", "stdin.v"])
+        told = self.cluster.job(job)
+        self.assertEqual((told["failed"], told["children"]), (0, 1))
+
     def test_mistakes_are_told(self):
         graph, bad = self.square_graph(), self.write("bad.yaml", "taskd: 1\ntasks:\n- {name: a, sh: true, in: {x: nowhere.o}}\n")
         quiet = self.write("quiet.yaml", "taskd: 1\ntasks:\n- {name: a, sh: 'true'}\n")
@@ -131,7 +169,13 @@ want: [parent.o]
                 (f"submit '{bad}'", "nowhere"),
                 (f"run '{quiet}'", "task a has no output"),
                 (f"submit '{graph}' && '{CTL}' submit --early '{graph}'", "a task submits either early or held"),
-                (f"submit '{graph}' && '{CTL}' submit '{graph}'", "submits"),
+                (f"submit '{graph}' && '{CTL}' submit '{graph}'", "a task holds one graph until its end"),
+                (f"submit '{graph}' && '{CTL}' object put o", "a task that puts submits early"),
+                ("object put nothing-there", "No such file"),
+                ("object put .", "is a folder"),
+                (f"object put a=o && '{CTL}' object put a=o", "two templates"),
+                ("object put o --worker w1", "leave these flags out, or give --outside"),
+                ("submit --early '{graph}' -D ref=77:0".format(graph=self.reader_graph()), "there is no job 77"),
                 ("job wait $('{CTL}' submit -q --early '{graph}')".format(CTL=CTL, graph=graph), "is of this very task"),
         ):
             with self.subTest(words):
@@ -224,6 +268,23 @@ def graph(path, early):
         return None
     return taskd.get(taskd.Ref(job, 4))
 
+def puts(n):
+    import array
+    small, big = taskd.put({"a": 1}), taskd.put(array.array("d", range(100_000)))
+    first = [taskd.spawn(both, small, big, i) for i in range(int(n))]
+    one = taskd.get(first[0])
+    late = taskd.put("late")
+    more = taskd.spawn(both, taskd.spawn(first_of, [small]), big, late)
+    assert taskd.get(late) == "late"
+    assert taskd.get(more) == (1, 100_000, "late")
+    return sum(n for _, n, _ in taskd.get(first)) + one[0]
+
+def both(small, big, i):
+    return small["a"], len(big), i
+
+def first_of(refs):
+    return taskd.get(refs[0])
+
 def wrong(what):
     if what == "cut":
         taskd.submit(b"\\x89TGRAPH\\n" + bytes(6))
@@ -232,8 +293,11 @@ def wrong(what):
         taskd.spawn(add, [ref], [])
     if what == "huge":
         taskd.spawn(len, bytes(2 << 20))
-    if what == "twice":
-        taskd.submit(b"")
+    if what == "big":
+        taskd.put(lambda: 0)
+    if what == "held":
+        taskd._session.flush(False)
+        taskd.put(0)
     if what == "nobody":
         taskd.get(taskd.Ref(4_000_000, 0))
     return 0
@@ -299,6 +363,12 @@ want: [f.o]
         job, _ = self.run_python("reads_large")
         self.assertEqual(self.value(job), float(sum(range(1_000_000))))
 
+    def test_put(self):
+        job, _ = self.run_python("puts", n=5)
+        self.assertEqual(self.value(job), 500_001)
+        told = self.cluster.job(job)
+        self.assertEqual((told["failed"], told["done"]), (0, 1 + 3 + 5 + 2))
+
     def test_graphs_of_files(self):
         tgraph = self.compiled("")
         for early in (0, 1):
@@ -307,8 +377,9 @@ want: [f.o]
 
     def test_mistakes_are_told(self):
         for what, text in (("nested", "pass it to spawn() as an argument of its own"),
-                           ("huge", "spawn the task that makes the large one"),
-                           ("twice", "a task submits one graph"),
+                           ("huge", "put() the large one"),
+                           ("big", "pickle"),
+                           ("held", "a task that puts submits early"),
                            ("cut", "the graph is cut off"),
                            ("nobody", "no job 4000000")):
             with self.subTest(what):
@@ -347,6 +418,10 @@ want: [f.o]
 
     def test_submit_wait_and_get(self):
         job, _ = self.run_native("ask")
+        self.assertEqual(self.cluster.get(job, "f.o"), b"1234" + b"z" * 300000)
+
+    def test_put(self):
+        job, _ = self.run_native("put_around")
         self.assertEqual(self.cluster.get(job, "f.o"), b"1234" + b"z" * 300000)
 
     def test_delegate(self):

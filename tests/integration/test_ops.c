@@ -222,3 +222,23 @@ TASKD_OP_FUNCTION int hand_on(taskd_op* op) {
   if (failed || op->delegate(op, 7, 4) == 0) return 1;
   return op->delegate(op, 0, 4);
 }
+
+/* Puts before and after the graph, whose objects therefore do not count from 0. */
+TASKD_OP_FUNCTION int put_around(taskd_op* op) {
+  static char large[300000];
+  uint64_t size;
+  uint32_t job = 0;
+  taskd_object first, last;
+  memset(large, 'p', sizeof large);
+  if (op->put(op, "small", 5, &first) != 0) return 1;
+  char* graph = read_graph(op, &size);
+  int failed = op->submit(op, graph, size, 1, &job);
+  free(graph);
+  if (failed || op->first_object != 1 || first.job != job) return 2;
+  if (op->put(op, large, sizeof large, &last) != 0) return 3;
+  const taskd_view* small = op->get(op, first);
+  const taskd_view* view = op->get(op, last);
+  if (small == NULL || small->size != 5 || memcmp(small->data, "small", 5) != 0) return 4;
+  if (view == NULL || view->size != sizeof large || memcmp(view->data, large, sizeof large) != 0) return 5;
+  return op->delegate(op, 0, 4);
+}

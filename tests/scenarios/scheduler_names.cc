@@ -180,6 +180,7 @@ uint16_t SchedulerNames::Option(Job& job, const Words& words, Batch& batch) {
   for (uint32_t code : ParseNumbers(words.Get("on_exit")))
     o.retry_exit_codes.push_back(static_cast<int32_t>(code));
   o.impure = words.Flag("impure");
+  o.put = words.Flag("put");
   o.replicas = static_cast<uint32_t>(words.Number("copies", 0));
   o.straggler_milli = static_cast<uint32_t>(words.Number("straggler", 0));
   auto same = std::find(job.options.begin(), job.options.end(), o);

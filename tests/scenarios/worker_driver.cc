@@ -105,7 +105,8 @@ class WorkerDriver : public Driver {
     wake_ = core_.Step(now_ns, events_, budget, actions);
     events_.clear();
     for (const Action& action : actions) {
-      std::string text = std::visit([this](const auto& a) { return this->TextOfAction(a); }, action);
+      std::string text =
+          std::visit([this](const auto& a) { return this->TextOfAction(a); }, action);
       Met("action", text.substr(0, text.find(' ')));
       out.push_back(std::move(text));
     }

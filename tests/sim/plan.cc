@@ -78,6 +78,12 @@ class JobBuilder {
       if (rng_.Chance(250)) o.retry_on = static_cast<uint32_t>(rng_.Next());
       job_.options.push_back(o);
     }
+    shapes_ = job_.shapes.size();
+    options_drawn_ = job_.options.size();
+    job_.shapes.push_back(scheduler::Batch::Shape::Of({1, 0, {}}));
+    job_.shapes.back().workers = {
+        WorkerName(static_cast<uint32_t>(rng_.Below(options_.workers.size())))};
+    job_.options.push_back({.put = true});
   }
 
   // Worker 0 can run every one of them.
@@ -155,14 +161,20 @@ class JobBuilder {
     TaskPlan t;
     Ordinal ordinal = static_cast<Ordinal>(job_.tasks.size());
     t.body = static_cast<uint32_t>(rng_.Below(5));
-    t.shape = static_cast<uint16_t>(rng_.Below(job_.shapes.size()));
-    t.option = static_cast<uint16_t>(rng_.Below(job_.options.size()));
+    t.shape = static_cast<uint16_t>(rng_.Below(shapes_));
+    t.option = static_cast<uint16_t>(rng_.Below(options_drawn_));
     t.first_output = static_cast<Ordinal>(job_.objects.size());
     t.output_count = outputs;
     t.doomed = rng_.Chance(options_.doomed_per_mille);
     t.poison = rng_.Chance(options_.poison_per_mille);
     if (rng_.Chance(options_.flaky_per_mille))
       t.flaky_per_mille = static_cast<uint32_t>(rng_.Between(50, 500));
+    if (edges.empty() && outputs == 1 && rng_.Chance(150)) {  // it stands for what was put
+      t.shape = static_cast<uint16_t>(shapes_);
+      t.option = static_cast<uint16_t>(options_drawn_);
+      t.doomed = t.poison = false;
+      t.flaky_per_mille = 0;
+    }
     t.mean_ns = 1 + rng_.Below(options_.exec_ns);
     if (rng_.Chance(50)) t.mean_ns *= 20;
     uint64_t digest = 1;
@@ -413,6 +425,7 @@ class JobBuilder {
     }
   }
 
+  size_t shapes_ = 0, options_drawn_ = 0;  // without those of puts, which follow
   const Options& options_;
   Prng& rng_;
   uint32_t job_index_;
@@ -428,6 +441,7 @@ void DrawChildren(const Options& options, Prng& rng, Plan& plan) {
   for (uint32_t j = 0; j < plan.jobs.size() && plan.jobs.size() < 2 * options.jobs + 8; ++j) {
     for (Ordinal t = 0; t < plan.jobs[j].tasks.size(); ++t) {
       if (!rng.Chance(kSubmitsPerMille)) continue;
+      if (plan.jobs[j].options[plan.jobs[j].tasks[t].option].put) continue;
       const auto child = static_cast<uint32_t>(plan.jobs.size());
       plan.jobs.emplace_back();
       plan.jobs[j].tasks[t].child = child + 1;

@@ -71,7 +71,7 @@ void Checker::On(const action::Assign& a) {
     return Fail(StrCat(ToString(assignment.attempt), " is assigned although its task has failed"));
   CheckAssignment(peer, assignment);
   CheckSingle(assignment);
-  CheckJobLimit(assignment);
+  if (!OptionsOf(assignment.attempt.task).put) CheckJobLimit(assignment);
   if (task->accepted != 0) CheckRerun(assignment);
   if (world_.failed()) return;
   if (task->finished) rebuilds_.insert(assignment.attempt.task);
@@ -80,7 +80,11 @@ void Checker::On(const action::Assign& a) {
   const bool alone = std::all_of(peer.live.begin(), peer.live.end(), [this](const AttemptRef& ref) {
     return attempts_.at(ref).yielded;
   });
-  attempts_[assignment.attempt] = {.peer = stream.peer, .assigned = true, .alone = alone};
+  // What was put takes nothing.
+  attempts_[assignment.attempt] = {.peer = stream.peer,
+                                   .assigned = true,
+                                   .alone = alone,
+                                   .yielded = OptionsOf(assignment.attempt.task).put};
   peer.live.insert(assignment.attempt);
 }
 
@@ -89,11 +93,13 @@ void Checker::CheckAssignment(const Peer& peer, const Assignment& a) {
   const TaskPlan& plan = job.tasks[a.attempt.task.ordinal];
   std::string what = StrCat("the assignment of ", ToString(a.attempt));
   uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
-  if (peer.draining) return Fail(what + " goes to a worker that is being drained");
+  const bool put = OptionsOf(a.attempt.task).put;
+  if (peer.draining && !put) return Fail(what + " goes to a worker that is being drained");
   if (attempts_.contains(a.attempt)) return Fail(what + " names an attempt that was used before");
   const auto& variants = job.shapes[plan.shape].variants;
-  if (std::none_of(variants.begin(), variants.end(),
-                   [&](const scheduler::Batch::Variant& v) { return v.need == a.need; })) {
+  if (put ? a.need != Resources{}
+          : std::none_of(variants.begin(), variants.end(),
+                         [&](const scheduler::Batch::Variant& v) { return v.need == a.need; })) {
     return Fail(what + " needs other resources than its task");
   }
   if (!a.need.Fits(world_.options.workers[index])) return Fail(what + " does not fit its worker");
@@ -113,7 +119,8 @@ const scheduler::Batch::Shape& Checker::ShapeOf(TaskId id) {
 
 void Checker::CheckPlace(const Peer& peer, const Assignment& a) {
   const scheduler::Batch::Shape& shape = ShapeOf(a.attempt.task);
-  if (peer.ends_at != 0 && world_.loop.now() + shape.needs_time_ns >= peer.ends_at)
+  if (peer.ends_at != 0 && !OptionsOf(a.attempt.task).put &&
+      world_.loop.now() + shape.needs_time_ns >= peer.ends_at)
     return Fail(StrCat("the assignment of ", ToString(a.attempt), " goes to a worker that ends"));
   if (!shape.HasRule() || shape.preferred) return;
   uint32_t index = static_cast<uint32_t>(&peer - peers_.data());
@@ -472,7 +479,8 @@ void Checker::CheckFailureCause(TaskId id, FailureClass failure) {
   const Task& task = *FindTask(id);
   if (failure == FailureClass::kInputFailed) return;  // judged at the end, by its culprit
   if (failure == FailureClass::kUnschedulable) {
-    if (!ShapeOf(id).fail_fast) Fail(StrCat(ToString(id), " fails as unschedulable unasked"));
+    if (!ShapeOf(id).fail_fast && !options.put)
+      Fail(StrCat(ToString(id), " fails as unschedulable unasked"));
     return;
   }
   if (failure == FailureClass::kCrashLimit) {

@@ -100,6 +100,10 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
     return;
   }
   const uint32_t plan = assignments_.at(attempt).plan;
+  // What was put is given away once.
+  if (PlanOf(attempt).options[PlanOf(attempt).tasks[attempt.task.ordinal].option].put &&
+      !world_.puts_taken.insert(attempt.task).second)
+    return FailExec(attempt, FailureClass::kStore);
   const Fate fate = world_.plan.FateOf(plan, attempt.task.ordinal, attempt.attempt);
   if (fate != Fate::kPoison && (IsSubmitting(attempt) || IsWaiting(attempt)))
     return After(1 + rng_.Below(kMs), [this, attempt] { EndExec(attempt, false); });

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/client.h"
 #include "tests/sim/families.h"
@@ -62,6 +63,7 @@ class World {
   bool healed = false;
   bool clients_done = false;  // nobody asks for anything but to forget
   Families families;
+  absl::btree_set<TaskId> puts_taken;  // whose workers have given away what was put
 
   Checker checker;
   SimNet net;

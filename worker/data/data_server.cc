@@ -5,9 +5,12 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "common/base/crc32c.h"
 #include "common/base/text.h"
+#include "common/io/clock.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/channels.h"
+#include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
 #include "taskd/v1/data.grpc.pb.h"
 #include "worker/data/fetch_service.h"
@@ -17,10 +20,10 @@ namespace {
 
 constexpr uint64_t kFollowWaitNs = 200'000'000;  // then it is seen whether the reader is gone
 
-// Log holds a thread; Fetch is FetchService's.
+// Log and Put hold a thread each; Fetch is FetchService's.
 class Service final : public v1::Data::WithRawMethod_Fetch<v1::Data::Service> {
  public:
-  explicit Service(const DataServer::Options& options) : options_(options) {}
+  Service(Store& store, const DataServer::Options& options) : store_(store), options_(options) {}
 
   grpc::Status Log(grpc::ServerContext* context, const v1::LogRequest* request,
                    grpc::ServerWriter<v1::LogChunk>* writer) override {
@@ -53,6 +56,36 @@ class Service final : public v1::Data::WithRawMethod_Fetch<v1::Data::Service> {
     return grpc::Status::OK;
   }
 
+  grpc::Status Put(grpc::ServerContext* context, grpc::ServerReader<v1::PutChunk>* reader,
+                   v1::PutReply* reply) override {
+    if (grpc::Status s = CheckKeys(*context); !s.ok()) return s;
+    const bool too_many = puts_.fetch_add(1) >= limits::kPutsAtOnce;
+    absl::Cleanup release = [this] { puts_.fetch_sub(1); };
+    if (too_many || options_.puts == nullptr) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+              StrCat("this worker takes in ", limits::kPutsAtOnce,
+                     " streams already; try again, or put it on another one")};
+    }
+    std::unique_ptr<ObjectWriter> writer = store_.NewWriter();
+    uint32_t crc = 0;
+    v1::PutChunk chunk;
+    while (reader->Read(&chunk)) {
+      crc = ExtendCrc32c(crc, chunk.data().data(), chunk.data().size());
+      if (absl::Status s = writer->Append(chunk.data()); !s.ok()) return rpc::ToGrpc(s);
+      if (chunk.last()) break;
+    }
+    if (!chunk.last()) return {grpc::StatusCode::CANCELLED, "the stream broke before its end"};
+    if (chunk.crc32c() != crc) {
+      return {grpc::StatusCode::DATA_LOSS,
+              "what came is damaged: its checksum is another one; put it again"};
+    }
+    const LocalKey key = options_.puts->NewKey();
+    absl::StatusOr<StoredOutput> kept = store_.Commit(key, std::move(writer));
+    if (!kept.ok()) return rpc::ToGrpc(kept.status());
+    reply->set_token(options_.puts->Keep(key, io::NowNs()));
+    return grpc::Status::OK;
+  }
+
  private:
   grpc::Status CheckKeys(const grpc::ServerContext& context) const {
     return rpc::CheckKey(context, {options_.worker_key, options_.client_key});
@@ -78,8 +111,9 @@ class Service final : public v1::Data::WithRawMethod_Fetch<v1::Data::Service> {
     return true;
   }
 
+  Store& store_;
   const DataServer::Options& options_;
-  std::atomic<uint32_t> followers_{0};
+  std::atomic<uint32_t> followers_{0}, puts_{0};
 };
 
 }  // namespace
@@ -87,7 +121,7 @@ class Service final : public v1::Data::WithRawMethod_Fetch<v1::Data::Service> {
 struct DataServer::Impl {
   Impl(Store& store, Options o)
       : options(std::move(o)),
-        logs(options),
+        logs(store, options),
         fetches(store, {options.worker_key, options.client_key, options.streams,
                         options.streams_per_peer, options.name_files, options.in_flight}) {}
   ~Impl() {

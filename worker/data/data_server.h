@@ -15,6 +15,7 @@
 #include "common/base/ids.h"
 #include "common/base/limits.h"
 #include "worker/data/in_flight.h"
+#include "worker/store/puts.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -44,6 +45,7 @@ class DataServer {
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
     uint32_t streams_per_peer = limits::kServedPerPeer;
     bool name_files = true;  // to workers on this host, instead of sending the bytes
+    Puts* puts = nullptr;    // takes what clients bring; outlives the server. Null: it is refused
     // What this worker's Fetcher brings, for workers that ask for it meanwhile; outlives the server. Null: none.
     const InFlight* in_flight = nullptr;
   };

@@ -47,6 +47,7 @@ Executor::Executor(Store& store, Options options)
                0,
                options.grace_ns,
                [this](event::ExecDone done) { OnDone(std::move(done)); },
+               options.puts,
                std::move(options.ask)},
       runners_(reactor_, files_, options.guardian,
                {std::move(options.run_path), std::max(limits::kRunnersKept, options.cpus),
@@ -105,6 +106,7 @@ std::optional<event::ExecDone> Executor::StartBuiltin(
   const std::string& name = request->body->builtin().name();
   const bool at_once = request->body->builtin().duration_ns() == 0;
   if (name == "noop" || (name == "sleep" && at_once)) return EmptyDone(context_.store, *request, 0);
+  if (name == "put") return TakePut(*request);
   if (name == "sleep") {
     run = MakeSleepRun(context_, request);
   } else if (name == "busy" || name == "concat" || name == "checksum" || name == "generate") {
@@ -115,6 +117,22 @@ std::optional<event::ExecDone> Executor::StartBuiltin(
                                  "': noop, sleep, busy, concat, checksum and generate are there")));
   }
   return std::nullopt;
+}
+
+event::ExecDone Executor::TakePut(const ExecRequest& request) {
+  const Assignment& a = request.assignment;
+  v1::TaskArgs args;
+  if (context_.puts == nullptr || a.output_count != 1 || !args.ParseFromString(request.args) ||
+      args.values_size() != 1)
+    return FailedDone(request, BadBody("a task with the built-in put has a token and one output"));
+  absl::StatusOr<StoredOutput> taken =
+      context_.puts->Claim(args.values(0).value(), OutputKey(a, 0));
+  if (!taken.ok())
+    return FailedDone(request, {FailureClass::kStore, std::string(taken.status().message())});
+  event::ExecDone done;
+  done.attempt = a.attempt;
+  done.outputs.push_back(*taken);
+  return done;
 }
 
 void Executor::Kill(const AttemptRef& attempt) {

@@ -42,6 +42,7 @@ class Executor {
     std::string vmstat_path =
         "/proc/vmstat";  // where the kernel says how often it killed for memory
     std::function<void(event::ExecDone)> done;  // any thread, never from inside of Start
+    Puts* puts = nullptr;                       // outlives the executor; null: nothing is ever put
     // What functions ask for while they run; any thread, in order of each attempt. Empty: they may not.
     std::function<void(const AttemptRef&, TaskRequest, AnswerTo)> ask;
   };
@@ -63,6 +64,7 @@ class Executor {
   const LogStore& logs() const { return logs_; }
 
  private:
+  event::ExecDone TakePut(const ExecRequest& request);
   std::optional<event::ExecDone> StartBuiltin(const std::shared_ptr<const ExecRequest>& request,
                                               std::shared_ptr<Run>& run);
   void OnDone(event::ExecDone done);

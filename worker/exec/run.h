@@ -20,6 +20,7 @@
 #include "worker/exec/request.h"
 #include "worker/exec/runner_programs.h"
 #include "worker/exec/task_request.h"
+#include "worker/store/puts.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -45,6 +46,7 @@ struct ExecContext {
       0};  // an attempt's folder is removed after it is done, so names are not reused
   std::atomic<uint64_t> grace_ns;
   std::function<void(event::ExecDone)> done;  // any thread; once an attempt
+  Puts* puts = nullptr;                       // may be null: nothing was ever put
   // What a function asks for; may be empty.
   std::function<void(const AttemptRef&, TaskRequest, AnswerTo)> ask;
 };

@@ -187,6 +187,7 @@ class RunnerRun : public Run,
     } else if (frame.header.type == FrameType::kDone || frame.header.type == FrameType::kFailed) {
       return OnAnswer(std::move(frame));
     } else if (std::optional<TaskRequest> request = ReadRequest(frame, error)) {
+      if (std::holds_alternative<PutRequest>(*request)) return KeepPut(std::move(frame));
       return Ask(*std::move(request));
     } else if (frame.header.type == FrameType::kDelegate) {
       runner::DelegateMessage delegate;
@@ -207,7 +208,7 @@ class RunnerRun : public Run,
     if (frame.header.type == FrameType::kSubmit) {
       runner::SubmitMessage submit;
       if (runner::DecodeSubmit(frame.payload, submit, error))
-        request = SubmitRequest{submit.early, std::string(submit.frame)};
+        request = SubmitRequest{submit.early, std::string(submit.frame), submit.graph};
     } else if (frame.header.type == FrameType::kAwait) {
       std::vector<runner::ObjectName> names;
       AwaitRequest await;
@@ -220,10 +221,39 @@ class RunnerRun : public Run,
       runner::ObjectName name;
       if (runner::DecodeGet(frame.payload, name, error))
         request = GetRequest{{name.job, name.ordinal}};
+    } else if (frame.header.type == FrameType::kPut) {
+      runner::PutMessage put;
+      if (runner::DecodePut(frame.payload, put, error)) request = PutRequest{};
     }
     if (!request || !asking_) return request;
     error = "a second request before the answer to the first";
     return std::nullopt;
+  }
+
+  void KeepPut(runner::FrameStream::Frame frame) {
+    asking_ = true;
+    context_.files.Post([self = shared_from_this(),
+                         frame = std::make_shared<runner::FrameStream::Frame>(std::move(frame))] {
+      std::string error;
+      runner::PutMessage put;
+      runner::DecodePut(frame->payload, put, error);
+      absl::StatusOr<std::string> token = self->KeepPut(put);
+      self->context_.reactor.Post([self, token = std::move(token)] {
+        if (token.ok()) return self->Ask(PutRequest{.token = *token});
+        self->SendAnswer(std::make_shared<TaskAnswer>(TaskAnswer{token.status()}));
+      });
+    });
+  }
+
+  absl::StatusOr<std::string> KeepPut(const runner::PutMessage& put) {
+    if (context_.puts == nullptr)
+      return absl::UnimplementedError("this worker takes nothing that is put");
+    const LocalKey key = context_.puts->NewKey();
+    absl::StatusOr<StoredOutput> kept =
+        put.in_file ? AdoptFrom(StrCat(task_.output_folder(), "/", runner::kPutFile), key, {})
+                    : context_.store.Put(key, std::string(put.bytes));
+    if (!kept.ok()) return kept.status();
+    return context_.puts->Keep(key, MonotonicNs());
   }
 
   void Ask(TaskRequest request) {
@@ -256,6 +286,7 @@ class RunnerRun : public Run,
     if (!answer->status.ok()) message.error = ToStd(answer->status.message());
     if (!answer->status.ok() && message.error.empty()) message.error = "refused without a reason";
     message.job = answer->job;
+    message.ordinal = answer->first_object;
     std::vector<int> fds;
     if (answer->object && answer->object->in_file()) {
       message.in_file = true;
@@ -369,15 +400,19 @@ class RunnerRun : public Run,
       return absl::OutOfRangeError(StrCat("it came in ", output.part_ends.size(), " parts"));
     if (!output.in_file)
       return context_.store.Put(key, std::string(output.bytes), output.part_ends);
-    // By user code: whatever stands there must be a file of its own.
-    const std::string path = StrCat(task_.output_folder(), "/", index);
+    return AdoptFrom(StrCat(task_.output_folder(), "/", index), key, output.part_ends);
+  }
+
+  // By user code: whatever stands there must be a file of its own.
+  absl::StatusOr<StoredOutput> AdoptFrom(const std::string& path, const LocalKey& key,
+                                         const std::vector<uint64_t>& part_ends) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return io::ErrnoStatus("open", path, errno);
     absl::Cleanup closer = [&] { close(fd); };
     struct stat s;
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
       return absl::FailedPreconditionError(StrCat(path, " is no regular file"));
-    return context_.store.Adopt(key, fd, path, output.part_ends);
+    return context_.store.Adopt(key, fd, path, part_ends);
   }
 
   event::ExecDone Timeout() const {

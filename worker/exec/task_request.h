@@ -22,6 +22,7 @@ namespace taskd::worker {
 struct SubmitRequest {
   bool early = false;
   std::string frame;
+  uint32_t graph = 0;  // of the task's: any number, the same for its batches
 };
 // It waits until each of them is there or never will be, and others have its resources meanwhile.
 struct AwaitRequest {
@@ -36,11 +37,19 @@ struct DelegateRequest {
   std::string output;
   Ordinal object = 0;
 };
-using TaskRequest = std::variant<SubmitRequest, AwaitRequest, GetRequest, DelegateRequest>;
+// What Puts keeps under the token is an object of what it submits.
+struct PutRequest {
+  std::string token;
+  std::string name = {};  // of the task that stands for it; empty: any
+};
+using TaskRequest =
+    std::variant<SubmitRequest, AwaitRequest, GetRequest, DelegateRequest, PutRequest>;
 
 struct TaskAnswer {
   absl::Status status;
-  JobId job = 0;                       // of an early submission: whose tasks and objects they are
+  // Of an early submission: whose tasks and objects they are, and the first of the objects.
+  JobId job = 0;
+  Ordinal first_object = 0;
   std::optional<ObjectReader> object;  // that was asked for; its bytes are not verified yet
   ObjectVersion id;                    // of it
 };

@@ -105,6 +105,7 @@ bool IsKnown(uint8_t type) {
     case FrameType::kAwait:
     case FrameType::kGet:
     case FrameType::kDelegate:
+    case FrameType::kPut:
     case FrameType::kAnswer:
       return true;
   }
@@ -248,12 +249,16 @@ bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error)
 }
 
 std::string EncodeSubmit(const SubmitMessage& submit) {
-  return FrameWriter().Number(uint8_t{submit.early}).Bytes(submit.frame).Take();
+  return FrameWriter()
+      .Number(uint8_t{submit.early})
+      .Number(submit.graph)
+      .Bytes(submit.frame)
+      .Take();
 }
 
 bool DecodeSubmit(std::string_view payload, SubmitMessage& submit, std::string& error) {
   FrameCursor cursor(payload);
-  cursor.Flag(submit.early).Bytes(submit.frame);
+  cursor.Flag(submit.early).Number(submit.graph).Bytes(submit.frame);
   return cursor.Finish("submit", error);
 }
 
@@ -291,10 +296,21 @@ bool DecodeDelegate(std::string_view payload, DelegateMessage& delegate, std::st
   return cursor.Finish("delegate", error);
 }
 
+std::string EncodePut(const PutMessage& put) {
+  return FrameWriter().Number(uint8_t{put.in_file}).Bytes(put.bytes).Take();
+}
+
+bool DecodePut(std::string_view payload, PutMessage& put, std::string& error) {
+  FrameCursor cursor(payload);
+  cursor.Flag(put.in_file).Bytes(put.bytes);
+  return cursor.Finish("put", error);
+}
+
 std::string EncodeAnswer(const AnswerMessage& answer) {
   return FrameWriter()
       .Bytes(answer.error)
       .Number(answer.job)
+      .Number(answer.ordinal)
       .Number(uint8_t{answer.in_file})
       .Number(answer.range.offset)
       .Number(answer.range.length)
@@ -304,7 +320,7 @@ std::string EncodeAnswer(const AnswerMessage& answer) {
 
 bool DecodeAnswer(std::string_view payload, AnswerMessage& answer, std::string& error) {
   FrameCursor cursor(payload);
-  cursor.Bytes(answer.error).Number(answer.job).Flag(answer.in_file);
+  cursor.Bytes(answer.error).Number(answer.job).Number(answer.ordinal).Flag(answer.in_file);
   cursor.Number(answer.range.offset).Number(answer.range.length).Bytes(answer.bytes);
   return cursor.Finish("answer", error);
 }

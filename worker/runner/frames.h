@@ -29,11 +29,12 @@ enum class FrameType : uint8_t {
   kProgress = 17,
   kDone = 18,    // the task ended well
   kFailed = 19,  // or not
-  // From the runner, while a task runs. Each but the last is answered, and the next one waits for the answer.
+  // From the runner, while a task runs. Each but kDelegate is answered, and the next one waits for the answer.
   kSubmit = 32,
   kAwait = 33,
   kGet = 34,
   kDelegate = 35,
+  kPut = 36,
   // To the runner.
   kAnswer = 48,
 };
@@ -132,6 +133,7 @@ bool DecodeDone(std::string_view payload, DoneMessage& done, std::string& error)
 // The next batch of the graph that the task submits.
 struct SubmitMessage {
   bool early = false;
+  uint32_t graph = 0;      // any number, the same for the batches of one graph
   std::string_view frame;  // one zstd-compressed GraphBatch
 };
 std::string EncodeSubmit(const SubmitMessage& submit);
@@ -152,9 +154,19 @@ struct DelegateMessage {
 std::string EncodeDelegate(const DelegateMessage& delegate);
 bool DecodeDelegate(std::string_view payload, DelegateMessage& delegate, std::string& error);
 
+// Its bytes become an object of what the task submits, early.
+struct PutMessage {
+  bool in_file = false;    // of the output folder, named kPutFile
+  std::string_view bytes;  // else
+};
+inline constexpr std::string_view kPutFile = "put";
+std::string EncodePut(const PutMessage& put);
+bool DecodePut(std::string_view payload, PutMessage& put, std::string& error);
+
 struct AnswerMessage {
   std::string_view error;  // empty: it was done
-  uint32_t job = 0;        // kSubmit: of an early one
+  // kSubmit of an early one, and kPut: whose objects they are, and the first of them.
+  uint32_t job = 0, ordinal = 0;
   // kGet: the object, in the file that comes with the frame, or here.
   bool in_file = false;
   FileRange range;

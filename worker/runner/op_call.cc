@@ -143,6 +143,9 @@ OpCall::OpCall(const TaskMessage& task, const std::vector<MappedFile>& files, Ho
   op_.set_part_ends = [](taskd_op* op, uint32_t output, const uint64_t* ends, uint32_t count) {
     return Of(op).SetPartEnds(output, ends, count);
   };
+  op_.put = [](taskd_op* op, const void* data, uint64_t size, taskd_object* object) {
+    return Of(op).Put({static_cast<const char*>(data), size}, object);
+  };
 }
 
 int OpCall::Wrong(std::string what) {
@@ -157,20 +160,20 @@ bool OpCall::Ask(FrameType type, std::string payload, AnswerMessage& answer) {
 }
 
 int OpCall::Submit(std::string_view graph, bool early, uint32_t* job) {
-  if (submitted_) return Wrong("this attempt has submitted a graph already: put all into one");
   std::vector<std::string_view> frames;
   if (!SplitGraph(graph, frames)) {
     return Wrong(
         "what is submitted is not the content of a .tgraph file: `taskctl graph compile` makes "
         "one");
   }
-  submitted_ = true;
-  for (std::string_view frame : frames) {
+  const uint32_t number = graphs_++;
+  for (size_t i = 0; i < frames.size(); ++i) {
     AnswerMessage answer;
-    const bool taken = Ask(FrameType::kSubmit, EncodeSubmit({early, frame}), answer);
+    const bool taken = Ask(FrameType::kSubmit, EncodeSubmit({early, number, frames[i]}), answer);
     got_.pop_back();
     if (!taken) return 1;
     if (job != nullptr) *job = answer.job;
+    if (i == 0) op_.first_object = answer.ordinal;
   }
   return 0;
 }
@@ -203,8 +206,45 @@ int OpCall::Delegate(uint32_t output, uint32_t object) {
                  std::to_string(outputs_.size()));
   }
   outputs_[output].delegated = true;
-  hooks_.tell(FrameType::kDelegate, EncodeDelegate({output, object}));
+  hooks_.tell(FrameType::kDelegate, EncodeDelegate({output, op_.first_object + object}));
   return 0;
+}
+
+int OpCall::Put(std::string_view bytes, taskd_object* object) {
+  const bool in_file = bytes.size() > limits::kHeapObjectBytes;
+  if (in_file && !WritePut(bytes)) return 1;
+  AnswerMessage answer;
+  const bool taken =
+      Ask(FrameType::kPut, EncodePut({in_file, in_file ? std::string_view() : bytes}), answer);
+  got_.pop_back();
+  if (!taken) return 1;
+  *object = {answer.job, answer.ordinal};
+  return 0;
+}
+
+bool OpCall::WritePut(std::string_view bytes) {
+  auto fail = [&] {
+    error_ = "no room for the " + std::to_string(bytes.size()) + " bytes that are put in " +
+             output_folder_ + ": " + std::strerror(errno);
+    return false;
+  };
+  if (!made_folder_ && mkdir(output_folder_.c_str(), 0700) != 0) return fail();
+  made_folder_ = true;
+  const std::string path = output_folder_ + "/" + std::string(kPutFile);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return fail();
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      fail();
+      close(fd);
+      return false;
+    }
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  close(fd);
+  return true;
 }
 
 OpCall::~OpCall() {

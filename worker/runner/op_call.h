@@ -86,6 +86,8 @@ class OpCall {
   int Await(const taskd_object* objects, uint32_t count);
   const taskd_view* Get(taskd_object object);
   int Delegate(uint32_t output, uint32_t object);
+  int Put(std::string_view bytes, taskd_object* object);
+  bool WritePut(std::string_view bytes);
   int Wrong(std::string what);
   const char* Keep(std::string_view text);  // with a zero byte behind it
   static OpCall& Of(taskd_op* op) { return *static_cast<OpCall*>(op->runner); }
@@ -106,7 +108,7 @@ class OpCall {
   std::vector<uint32_t> output_parts_;
   std::vector<Output> outputs_;
   std::vector<std::unique_ptr<Got>> got_;
-  bool submitted_ = false;
+  uint32_t graphs_ = 0;  // that were submitted
 };
 
 }  // namespace taskd::runner

@@ -15,7 +15,8 @@
 
 spawn() makes a task that calls a function, and returns a Ref to what it will return. What a function has spawned starts
 when it first waits; without a wait, when it has returned and the return was accepted. A Ref that is an argument of a spawned call is an input
-of that task; a Ref that is returned stands for its value: nothing waits, and nothing is copied.
+of that task; a Ref that is returned stands for its value: nothing waits, and nothing is copied. put() makes a Ref of a
+value, for what many spawned calls are to read: each worker fetches it once.
 
 Standard library only, Python 3.9 or later.
 """
@@ -25,7 +26,7 @@ import pickle
 import re
 import struct
 
-__all__ = ["Ref", "TaskError", "spawn", "get", "wait", "submit", "delegate"]
+__all__ = ["Ref", "Submitted", "TaskError", "spawn", "put", "get", "wait", "submit", "delegate"]
 
 _BATCH_TASKS = 60_000               # below limits::kTasksPerBatch
 _BATCH_BYTES = 4 << 20              # of arguments in a batch
@@ -54,16 +55,30 @@ class Ref:
         return f"<taskd.Ref {self.job if self.job is not None else 'of this task'}:{self.ordinal}>"
 
     def __reduce__(self):
-        job = self.job if self._of is None else self._of.job
-        if job is None:
+        place = (self.job, self.ordinal) if self._of is None else self._of.place(self.ordinal)
+        if place is None:
             raise TypeError("a Ref to what has not started yet cannot be part of a value: pass it to spawn() as an argument of its own, "
                             "or return it")
-        return Ref, (job, self.ordinal)
+        return Ref, place
+
+
+class Submitted(int):
+    """The number of the job of a graph that was submitted early; [n] is the Ref of the graph's object n."""
+
+    first = 0
+
+    def __getitem__(self, n):
+        return Ref(int(self), self.first + n)
 
 
 def spawn(function, *args, **kwargs):
     """A task that calls function(*args, **kwargs) on one cpu. Arguments are pickled; those that are Refs arrive as values."""
     return _current().spawn(function, args, kwargs)
+
+
+def put(value):
+    """A Ref of the value. It is there while the task runs, and whatever reads it; it is lost with its last copy, and not made again."""
+    return _current().put(value)
 
 
 def get(refs):
@@ -78,13 +93,14 @@ def wait(refs):
 
 
 def submit(graph, early=False):
-    """Submits the content of a .tgraph file. Early: now, and the result is the number of its job; its objects are Ref(job, n).
-    Else when this task has succeeded, and the result is None."""
+    """Submits the content of a .tgraph file. Early: now, and the result is Submitted. Else when this task has succeeded, and the result is
+    None."""
     return _current().submit(graph, early)
 
 
 def delegate(output, ref):
-    """The task does not make this output (its name, or number): it is that object of what the task submits."""
+    """The task does not make this output (its name, or number): it is a Ref to what the task spawns or submits, or the number of an object of
+    the graph that it submitted last."""
     _current().delegate(output, ref)
 
 
@@ -181,28 +197,38 @@ def _pickle_function(function):
 
 
 class Child:
-    """What the running task submits by spawn(): batches of one graph. `job` is known once it has started."""
+    """What the running task submits by spawn(): batches of one graph. `job` is known once it has started, and then where in it the objects of
+    each batch are."""
 
     def __init__(self):
         self.job, self.batches, self.objects, self.templates = None, 0, 0, 0
         self.bodies, self.collections = {}, {}
+        self.starts = []                  # of batches that have started: (first object of the graph, the same in the job)
+
+    def place(self, ordinal):
+        """(job, object); None: it has not started."""
+        for first, end, in_job in reversed(self.starts):
+            if first <= ordinal < end:
+                return self.job, ordinal - first + in_job
+        return None
 
 
 class Session:
-    """Of one task, in its runner. `ask(kind, payload)` sends a request and returns (job, view)."""
+    """Of one task, in its runner. `ask(kind, payload)` sends a request and returns ((job, object), view); `dump_put(value)` is what a put asks
+    for."""
 
-    SUBMIT, AWAIT, GET, DELEGATE = 32, 33, 34, 35
+    SUBMIT, AWAIT, GET, DELEGATE, PUT = 32, 33, 34, 35, 36
 
-    def __init__(self, task, ask, tell, load):
-        self.task, self.ask, self.tell, self.load = task, ask, tell, load
-        self.child, self.waiting, self.whole = Child(), [], False
+    def __init__(self, task, ask, tell, load, dump_put):
+        self.task, self.ask, self.tell, self.load, self.dump_put = task, ask, tell, load, dump_put
+        self.child, self.waiting = Child(), []
+        self.job = None                         # of all that it has submitted early
+        self.graphs, self.last_first = 1, 0     # graph 0 is the child's
         self.delegated = set()
 
     # Spawning
 
     def spawn(self, function, args, kwargs):
-        if self.whole:
-            raise TaskError("this task has submitted a graph: it cannot spawn, too")
         refs = []
 
         def take(value):
@@ -213,8 +239,8 @@ class Session:
 
         call = pickle.dumps(([take(a) for a in args], {k: take(v) for k, v in kwargs.items()}), protocol=5)
         if len(call) > _CALL_BYTES:
-            raise TaskError(f"the arguments of a call take {len(call)} bytes, and at most {_CALL_BYTES} are sent: spawn the task that makes "
-                            "the large one, and pass its Ref")
+            raise TaskError(f"the arguments of a call take {len(call)} bytes, and at most {_CALL_BYTES} are sent: put() the large "
+                            "one, and pass its Ref")
         ref = Ref(None, self.child.objects, self.child)
         self.child.objects += 1
         self.waiting.append((function, refs, call))
@@ -224,10 +250,10 @@ class Session:
         """Of an edge: an object of the child, or (job, ordinal)."""
         if ref._of is self.child:
             return ref.ordinal
-        job = ref.job if ref._of is None else ref._of.job
-        if job is None:
+        place = (ref.job, ref.ordinal) if ref._of is None else ref._of.place(ref.ordinal)
+        if place is None:
             raise TaskError(f"{ref!r} is of a task that has ended")
-        return job, ref.ordinal
+        return place
 
     def flush(self, early):
         """Submits what was spawned."""
@@ -238,18 +264,24 @@ class Session:
             while end < len(tasks) and end - begin < _BATCH_TASKS and size < _BATCH_BYTES:
                 size += len(tasks[end][2])
                 end += 1
-            self._submit(_zstd(self._batch(tasks[begin:end])), early)
+            in_job = self._submit(0, _zstd(self._batch(tasks[begin:end])), early)
+            self.child.batches += 1
+            if early:
+                first = self.child.objects - len(tasks)
+                self.child.job = self.job
+                self.child.starts.append((first + begin, first + end, in_job))
             begin = end
 
     def end(self):
         """The function has returned: what it spawned since it last waited, if it ever did, starts with its success."""
-        self.flush(self.child.job is not None)
+        self.flush(self.job is not None)
 
-    def _submit(self, frame, early):
-        job, _ = self.ask(self.SUBMIT, struct.pack("<BI", early, len(frame)) + frame)
+    def _submit(self, graph, frame, early):
+        """The number of its first object in the job."""
+        (job, first), _ = self.ask(self.SUBMIT, struct.pack("<BII", early, graph, len(frame)) + frame)
         if early:
-            self.child.job = job
-        self.child.batches += 1
+            self.job = job
+        return first
 
     def _batch(self, tasks):
         """A serialized GraphBatch."""
@@ -317,9 +349,7 @@ class Session:
             raise TypeError(f"a taskd.Ref is wanted, not {type(ref).__name__}")
         if ref._of is self.child:
             self.flush(True)
-            if self.child.job is None:
-                raise TaskError("what this task has spawned so far starts when it has succeeded: it cannot wait for that")
-            return self.child.job, ref.ordinal
+            return self.child.place(ref.ordinal)
         return self._source(ref)
 
     def wait(self, refs):
@@ -337,26 +367,43 @@ class Session:
         values = [self.load(self.ask(self.GET, struct.pack("<II", *place))[1]) for place in places]
         return values if many else values[0]
 
-    # Graphs, and the end
+    # Values, graphs, and the end
+
+    def put(self, value):
+        place, _ = self.ask(self.PUT, self.dump_put(value))
+        self.job = place[0]
+        return Ref(*place)
 
     def submit(self, graph, early):
-        if self.child.objects or self.whole:
-            raise TaskError("this task has submitted or spawned already: a task submits one graph")
-        self.whole = True
-        for frame in _frames_of(graph):
-            self._submit(frame, early)
-        return self.child.job
+        frames, number = _frames_of(graph), self.graphs
+        self.graphs += 1
+        firsts = [self._submit(number, frame, early) for frame in frames]
+        self.last_first = firsts[0] if firsts else 0
+        if not early or not firsts:
+            return None
+        submitted = Submitted(self.job)
+        submitted.first = self.last_first
+        return submitted
 
     def delegate(self, output, ref):
         names = self.task.outputs
         index = names.index(output) if output in names else output
         if not isinstance(index, int) or not 0 <= index < len(names):
             raise TaskError(f"the task has no output {output!r}; it has {', '.join(names)}")
-        inside = isinstance(ref, int) or ref._of is self.child or (self.child.job is not None and ref.job == self.child.job)
-        if not inside:
-            raise TaskError(f"{ref!r} is not of what this task submits: return its value")
-        self.tell(self.DELEGATE, struct.pack("<II", index, ref if isinstance(ref, int) else ref.ordinal))
+        self.tell(self.DELEGATE, struct.pack("<II", index, self._ordinal(ref)))
         self.delegated.add(index)
+
+    def _ordinal(self, ref):
+        """In the job of all that the task submits."""
+        if isinstance(ref, int):
+            return self.last_first + ref
+        if ref._of is self.child:
+            self.flush(self.job is not None)
+            place = self.child.place(ref.ordinal)
+            return ref.ordinal if place is None else place[1]
+        if self.job is None or ref.job != self.job:
+            raise TaskError(f"{ref!r} is not of what this task submits: return its value")
+        return ref.ordinal
 
 
 def call_of(raw, inputs):

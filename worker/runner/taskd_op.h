@@ -107,15 +107,15 @@ struct taskd_op {
   /* What follows came later: not there when struct_size is smaller. Each returns 0 for success; else the error text
    * is set. While a function waits in them, other tasks have its cpus. */
 
-  /* Submits a graph, the content of a .tgraph file (`taskctl graph compile`), one an attempt. early = 0: it starts when
-   * this task has succeeded. Else it starts now, *job is the number of its job, and it is cancelled unless this attempt
-   * succeeds. */
+  /* Submits a graph, the content of a .tgraph file (`taskctl graph compile`). early = 0: it starts when this task has
+   * succeeded; one graph an attempt. Else it starts now, *job is the number of its job, which several graphs share, and
+   * it is cancelled unless this attempt succeeds. */
   int (*submit)(taskd_op* op, const void* graph, uint64_t size, int early, uint32_t* job);
   /* Until each of the objects is there or never will be. */
   int (*await)(taskd_op* op, const taskd_object* objects, uint32_t count);
   /* The bytes of an object, once it is there; NULL: it never will be. They stay until the function returns. */
   const taskd_view* (*get)(taskd_op* op, taskd_object object);
-  /* Output number `output` is not made here: it is this object of the submitted graph. */
+  /* Output number `output` is not made here: it is this object of the graph that was submitted last, counted from 0. */
   int (*delegate)(taskd_op* op, uint32_t output, uint32_t object);
 
   /* Of each output: in how many parts it is to be; 0: it has none. */
@@ -124,6 +124,13 @@ struct taskd_op {
    * alloc, which forgets it. Every output in parts needs one call; parts may be empty. 0: done; else the error text is
    * set. */
   int (*set_part_ends)(taskd_op* op, uint32_t output, const uint64_t* ends, uint32_t count);
+
+  /* Of the graph that was submitted early last: the number of its first object in the job. Its object n is
+   * {job, first_object + n}. 0 unless the attempt has submitted or put something before. */
+  uint32_t first_object;
+  /* Keeps a copy of the bytes as an object, which graphs that the attempt submits later may read. It is there while the
+   * task runs and whatever reads it; lost with its last copy, it is not made again. Who puts submits early. */
+  int (*put)(taskd_op* op, const void* data, uint64_t size, taskd_object* object);
 };
 
 /* What `function` of the graph names: 0 for success. Any other value fails the task, which shows it as exit code. */

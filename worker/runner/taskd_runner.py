@@ -156,7 +156,7 @@ class Channel:
         return None if payload is None else (kind, payload, fds)
 
     def ask(self, kind, payload):
-        """Sends what a function asks for; (job, object) of the answer, or taskd.TaskError."""
+        """Sends what a function asks for; ((job, first object), bytes) of the answer, or taskd.TaskError."""
         self.send(kind, payload)
         frame = self.receive()
         if frame is None:
@@ -165,12 +165,13 @@ class Channel:
         if kind != ANSWER:
             raise ValueError(f"a frame of kind {kind} is no answer")
         c = Cursor(payload)
-        error, job, in_file, offset, length, raw = c.text(), c.number("I"), c.number("B"), c.number("Q"), c.number("Q"), c.raw()
+        error, job, ordinal = c.text(), c.number("I"), c.number("I")
+        in_file, offset, length, raw = c.number("B"), c.number("Q"), c.number("Q"), c.raw()
         if in_file:
             (raw,) = map_ranges(fds, [(offset, length)])
         if error:
             raise taskd.TaskError(error)
-        return job, raw
+        return (job, ordinal), raw
 
     def _take(self, size, fds):
         data = bytearray()
@@ -370,6 +371,18 @@ class Outputs:
         """The next one is delegated."""
         self.encoded += struct.pack("<BII", 0, 0, 0)
 
+    def put(self, value):
+        """What a put asks for."""
+        pieces = dump(value)
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        if size <= VALUE_BYTES:
+            return struct.pack("<BI", 0, size) + b"".join(pieces)
+        try:
+            self._write("put", pieces, size)
+        except OSError as e:
+            raise taskd.TaskError(f"no room for the {size} bytes that are put in {self.folder}: {e.strerror}") from None
+        return struct.pack("<BI", 1, 0)
+
     def _write(self, index, pieces, size):
         if not self.made_folder:
             os.mkdir(self.folder, 0o700)
@@ -444,7 +457,7 @@ class Runner:
         self.channel.send(kind, answer + struct.pack("<BB", folders, self._children_live()))
 
     def _call(self, task, outputs):
-        session = taskd.Session(task, self.channel.ask, self.channel.send, load)
+        session = taskd.Session(task, self.channel.ask, self.channel.send, load, outputs.put)
         try:
             function = self.functions.find(task)
             inputs, call = task.input_values(), task.values.get(taskd.CALL)

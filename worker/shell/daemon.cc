@@ -121,7 +121,7 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
               SpareBytes(options_.store_budget_bytes)},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
-      dialogs_(store_, options_.dir),
+      dialogs_(store_, options_.name, options_.dir),
       core_(Config{options_.capacity, options_.store_budget_bytes}) {}
 
 Daemon::~Daemon() {
@@ -170,6 +170,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   exec.guardian = &guardian;
   exec.ring = ring_.get();
   exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };
+  exec.puts = &puts_;
   exec.ask = [inbox = inbox_](const AttemptRef& attempt, TaskRequest request, AnswerTo answer) {
     inbox->Post(TaskAsked{attempt, std::move(request), std::move(answer)});
   };
@@ -181,6 +182,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   data.client_key = access->client_key;
   data.name_files = !options_.no_file_passing;
   data.in_flight = &in_flight_;
+  data.puts = &puts_;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
     std::shared_ptr<const AttemptLog> log = executor_->logs().Find(attempt);
     if (log == nullptr) return nullptr;
@@ -198,7 +200,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   fetch.in_flight = &in_flight_;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
-  absl::StatusOr<std::unique_ptr<TaskService>> tasks = TaskService::Start(work_dir_.path(), inbox_);
+  absl::StatusOr<std::unique_ptr<TaskService>> tasks =
+      TaskService::Start(work_dir_.path(), inbox_, puts_);
   if (!tasks.ok()) return tasks.status();
   task_service_ = *std::move(tasks);
   dialogs_.SetSocket(task_service_->address());
@@ -253,6 +256,7 @@ absl::Status Daemon::Run() {
     for (InboxItem& item : items) Handle(item);
     Step();
     dialogs_.OnTime(io::NowNs());
+    puts_.Expire(io::NowNs());
     for (const LookupMessage& lookup : dialogs_.TakeLookups()) link_->Send(lookup);
     link_->Flush();
   }

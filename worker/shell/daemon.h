@@ -58,7 +58,7 @@ class Daemon {
   void Do(action::StartExec& a);
   void Do(action::KillExec& a) { executor_->Kill(a.attempt); }
   void Do(action::ReleaseAttempt& a);
-  void Do(action::SendSubmit& a) { link_->Send(a, dialogs_.Frame(a)); }
+  void Do(action::SendSubmit& a) { link_->Send(a, dialogs_.SubmittedBy(a)); }
   void Do(action::ResumeExec& a) { dialogs_.Resumed(a.attempt); }
   void Do(action::ReleaseSubmission& a) { dialogs_.ReleaseSubmission(a.attempt); }
   void Do(action::SendReplicaAdded& a);
@@ -82,6 +82,7 @@ class Daemon {
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::unique_ptr<RunRing> ring_;
   Store store_;
+  Puts puts_{store_};
   std::unique_ptr<Executor> executor_;
   InFlight in_flight_;
   std::unique_ptr<DataServer> data_server_;

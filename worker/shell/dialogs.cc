@@ -1,11 +1,14 @@
 #include "worker/shell/dialogs.h"
 
+#include <zstd.h>
+
 #include <algorithm>
 
 #include "common/base/check.h"
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/graph/put_batch.h"
 #include "common/io/random.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
@@ -17,11 +20,22 @@ namespace {
 
 constexpr uint64_t kNoWake = ~uint64_t{0};
 constexpr size_t kTokenBytes = 16;
+constexpr uint32_t kPutGraph = ~0u;  // of all that an attempt puts
 // Until the scheduler, too, has seen that a holder is gone.
 constexpr uint64_t kGetPauseNs = 200'000'000;
 
 absl::Status Wrong(std::string message) {
   return absl::FailedPreconditionError(std::move(message));
+}
+
+// One zstd frame.
+std::string FrameOf(const v1::GraphBatch& batch) {
+  const std::string text = batch.SerializeAsString();
+  std::string frame(ZSTD_compressBound(text.size()), '\0');
+  const size_t size = ZSTD_compress(frame.data(), frame.size(), text.data(), text.size(), 1);
+  TASKD_CHECK(!ZSTD_isError(size));  // there is room
+  frame.resize(size);
+  return frame;
 }
 
 }  // namespace
@@ -62,6 +76,8 @@ void Dialogs::OnAsked(TaskAsked& asked, std::vector<Event>& events) {
     status = Submit(attempt, *dialog, *submit, asked.answer, events);
   } else if (auto* await = std::get_if<AwaitRequest>(&asked.request)) {
     status = Await(attempt, *dialog, *await, asked.answer, events);
+  } else if (auto* put = std::get_if<PutRequest>(&asked.request)) {
+    status = Put(attempt, *dialog, *put, asked.answer, events);
   } else if (auto* delegate = std::get_if<DelegateRequest>(&asked.request)) {
     status = Delegate(*dialog, *delegate);
     if (status.ok()) asked.answer({});
@@ -87,6 +103,8 @@ absl::Status Dialogs::Submit(const AttemptRef& attempt, Dialog& dialog, SubmitRe
     return Wrong("a task submits either early or held: not one batch so and another so");
   }
   if (dialog.submitting) return Wrong("the batch before has no answer yet: send one at a time");
+  if (!request.early && !dialog.held.empty() && dialog.held[0].graph != request.graph)
+    return Wrong("a task holds one graph until its end: submit several graphs early");
   if (!request.early && dialog.held_bytes + request.frame.size() > limits::kHeldBytes) {
     return absl::ResourceExhaustedError(StrCat(
         "a task holds at most ", FormatBytes(limits::kHeldBytes),
@@ -95,15 +113,26 @@ absl::Status Dialogs::Submit(const AttemptRef& attempt, Dialog& dialog, SubmitRe
   dialog.submits = true;
   dialog.early = request.early;
   if (request.early) {
-    dialog.asked = std::move(request.frame);
+    dialog.asked = {request.graph, std::move(request.frame)};
     dialog.submitting = std::move(answer);
   } else {
     dialog.held_bytes += request.frame.size();
-    dialog.held.push_back(std::move(request.frame));
+    dialog.held.push_back({request.graph, std::move(request.frame)});
     answer({});
   }
   events.push_back(event::ExecSubmit{attempt, request.early});
   return absl::OkStatus();
+}
+
+absl::Status Dialogs::Put(const AttemptRef& attempt, Dialog& dialog, const PutRequest& request,
+                          AnswerTo& answer, std::vector<Event>& events) {
+  if (dialog.submits && !dialog.early)
+    return Wrong("a task that puts submits early, and this one holds what it has submitted");
+  const uint32_t number = dialog.puts;
+  const std::string name = request.name.empty() ? StrCat("put_", number) : request.name;
+  SubmitRequest submit{true, FrameOf(graph::NextPutBatch(number, worker_, {name, request.token})),
+                       kPutGraph};
+  return Submit(attempt, dialog, submit, answer, events);
 }
 
 absl::Status Dialogs::Await(const AttemptRef& attempt, Dialog& dialog, AwaitRequest& request,
@@ -163,9 +192,13 @@ void Dialogs::OnMessage(SessionId session, const v1::SchedulerToWorker& message,
       continue;  // the answer to an older one
     Dialog& dialog = it->second;
     dialog.taken += taken;
-    dialog.asked.clear();
-    std::exchange(dialog.submitting,
-                  {})({taken ? absl::OkStatus() : rpc::FromFailure(from.failure()), from.job()});
+    dialog.puts += taken && dialog.asked.graph == kPutGraph;
+    dialog.asked = {};
+    TaskAnswer answer;
+    if (!taken) answer.status = rpc::FromFailure(from.failure());
+    answer.job = from.job();
+    answer.first_object = from.first_object();
+    std::exchange(dialog.submitting, {})(std::move(answer));
   }
   for (const v1::AttemptRef& from : message.resumes()) {
     auto attempt = rpc::Decode(from);
@@ -249,7 +282,7 @@ void Dialogs::Answer(Gets::iterator get, TaskAnswer answer) {
   to(std::move(answer));
 }
 
-const std::string& Dialogs::Frame(const action::SendSubmit& a) const {
+const Dialogs::Submitted& Dialogs::SubmittedBy(const action::SendSubmit& a) const {
   const Dialog& dialog = dialogs_.at(a.attempt);
   if (a.early) return dialog.asked;
   TASKD_CHECK(a.number < dialog.held.size());

@@ -3,6 +3,7 @@
 //
 //   submit, held    kept here until the core releases it; answered at once
 //   submit, early   event::ExecSubmit -> SendSubmit -> the scheduler's answer
+//   put             submits early a task that stands for it, on this worker
 //   await           event::ExecYield -> ... -> ResumeExec
 //   get             lookup -> the store has it, or event::Gather brings it; what is still to come is awaited first
 //
@@ -48,8 +49,10 @@ struct LookupMessage {
 
 class Dialogs {
  public:
-  // `dir`, `socket`: for processes of tasks, see TaskAccess. `socket` empty: they have no way in.
-  Dialogs(Store& store, std::string dir) : store_(store), dir_(std::move(dir)) {}
+  // `worker`: this one's name. `dir`, `socket`: for processes of tasks, see TaskAccess. `socket` empty: they have no
+  // way in.
+  Dialogs(Store& store, std::string worker, std::string dir)
+      : store_(store), worker_(std::move(worker)), dir_(std::move(dir)) {}
   void SetSocket(std::string socket) { socket_ = std::move(socket); }
 
   // It is about to start.
@@ -64,7 +67,11 @@ class Dialogs {
   uint64_t wake_ns() const { return wake_ns_; }
 
   // What the core asks for, or tells the scheduler.
-  const std::string& Frame(const action::SendSubmit& a) const;
+  struct Submitted {
+    uint32_t graph = 0;
+    std::string frame;
+  };
+  const Submitted& SubmittedBy(const action::SendSubmit& a) const;
   void Resumed(const AttemptRef& attempt);
   void ReleaseSubmission(const AttemptRef& attempt);
   void Release(const AttemptRef& attempt);
@@ -78,10 +85,11 @@ class Dialogs {
     std::shared_ptr<TaskAccess> access;  // of commands
     std::vector<std::string> output_names;
     bool submits = false, early = false;
-    bool ended = false;             // only `held` is left
-    std::vector<std::string> held;  // by number
+    bool ended = false;           // only `held` is left
+    std::vector<Submitted> held;  // by number
     uint64_t held_bytes = 0;
-    std::string asked;         // the early one that has no answer
+    Submitted asked;           // the early one that has no answer
+    uint32_t puts = 0;         // that were taken
     uint32_t taken = 0;        // early ones before it
     AnswerTo submitting;       // its answer
     AnswerTo waiting;          // of an await
@@ -100,6 +108,8 @@ class Dialogs {
   Dialog* Find(const TaskAsked& asked, AttemptRef& attempt);
   absl::Status Submit(const AttemptRef& attempt, Dialog& dialog, SubmitRequest& request,
                       AnswerTo& answer, std::vector<Event>& events);
+  absl::Status Put(const AttemptRef& attempt, Dialog& dialog, const PutRequest& request,
+                   AnswerTo& answer, std::vector<Event>& events);
   absl::Status Await(const AttemptRef& attempt, Dialog& dialog, AwaitRequest& request,
                      AnswerTo& answer, std::vector<Event>& events);
   absl::Status Delegate(Dialog& dialog, const DelegateRequest& request);
@@ -108,7 +118,7 @@ class Dialogs {
   void Answer(Gets::iterator get, TaskAnswer answer);
 
   Store& store_;
-  const std::string dir_;
+  const std::string worker_, dir_;
   std::string socket_;
   absl::flat_hash_map<AttemptRef, Dialog> dialogs_;
   absl::flat_hash_map<std::string, AttemptRef> tokens_;

@@ -278,14 +278,16 @@ void SchedulerLink::Send(const action::SendGatherFailed& a) {
       [&](v1::WorkerToScheduler& out) { rpc::Encode(a.failure, out.add_gathers_failed()); });
 }
 
-void SchedulerLink::Send(const action::SendSubmit& a, const std::string& frame) {
-  Add(a.session, kRefBytes + frame.size(), kSubmissionRank, [&](v1::WorkerToScheduler& out) {
-    v1::Submission* submission = out.add_submissions();
-    rpc::Encode(a.attempt, submission->mutable_attempt());
-    submission->set_number(a.number);
-    submission->set_early(a.early);
-    submission->set_frame(frame);
-  });
+void SchedulerLink::Send(const action::SendSubmit& a, const Dialogs::Submitted& submitted) {
+  Add(a.session, kRefBytes + submitted.frame.size(), kSubmissionRank,
+      [&](v1::WorkerToScheduler& out) {
+        v1::Submission* submission = out.add_submissions();
+        rpc::Encode(a.attempt, submission->mutable_attempt());
+        submission->set_number(a.number);
+        submission->set_early(a.early);
+        submission->set_graph(submitted.graph);
+        submission->set_frame(submitted.frame);
+      });
 }
 
 void SchedulerLink::Send(const action::SendYield& a) {

@@ -60,7 +60,7 @@ class SchedulerLink {
   void Send(const action::SendReplicaAdded& a);
   void Send(const action::SendReplicaLost& a);
   void Send(const action::SendGatherFailed& a);
-  void Send(const action::SendSubmit& a, const std::string& frame);
+  void Send(const action::SendSubmit& a, const Dialogs::Submitted& submitted);
   void Send(const action::SendYield& a);
   void Send(const LookupMessage& lookup);
   void Flush();

@@ -12,6 +12,8 @@
 
 #include "common/base/limits.h"
 #include "common/base/text.h"
+#include "common/io/clock.h"
+#include "common/io/thread_pool.h"
 #include "common/rpc/channels.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
@@ -19,6 +21,8 @@
 
 namespace taskd::worker {
 namespace {
+
+constexpr uint32_t kFileThreads = 2;  // that copy what is put
 
 // One call, which is answered once: by Dialogs, or because that has let go of it (the attempt has ended), or because
 // the service stops.
@@ -45,13 +49,17 @@ class Call {
 
 class Service final : public v1::Task::CallbackService {
  public:
-  explicit Service(std::shared_ptr<Inbox> inbox) : inbox_(std::move(inbox)) {}
+  Service(std::shared_ptr<Inbox> inbox, Puts& puts) : inbox_(std::move(inbox)), puts_(puts) {}
 
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const v1::TaskSubmitRequest* request,
                                    v1::TaskSubmitReply* reply) override {
-    return Post(context, request->token(), SubmitRequest{request->early(), request->frame()},
-                [reply](const TaskAnswer& answer) { reply->set_job(answer.job); });
+    return Post(context, request->token(),
+                SubmitRequest{request->early(), request->frame(), request->graph()},
+                [reply](const TaskAnswer& answer) {
+                  reply->set_job(answer.job);
+                  reply->set_first_object(answer.first_object);
+                });
   }
 
   grpc::ServerUnaryReactor* Await(grpc::CallbackServerContext* context,
@@ -68,6 +76,26 @@ class Service final : public v1::Task::CallbackService {
                                      v1::TaskDelegateReply*) override {
     return Post(context, request->token(), DelegateRequest{request->output(), request->object()},
                 {});
+  }
+
+  grpc::ServerUnaryReactor* Put(grpc::CallbackServerContext* context,
+                                const v1::TaskPutRequest* request,
+                                v1::TaskPutReply* reply) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    std::shared_ptr<Call> call = Begin(reactor, [reply](const TaskAnswer& answer) {
+      rpc::Encode(ObjectId{answer.job, answer.first_object}, reply->mutable_object());
+    });
+    if (call == nullptr) return reactor;
+    files_.Post(
+        [this, call, who = request->token(), path = request->path(), name = request->name()] {
+          absl::StatusOr<std::string> kept =
+              path.starts_with('/')
+                  ? puts_.KeepFile(path, io::NowNs())
+                  : absl::InvalidArgumentError(StrCat("'", path, "' is no absolute path"));
+          if (!kept.ok()) return call->Answer({kept.status()});
+          Post(call, who, PutRequest{*kept, name});
+        });
+    return reactor;
   }
 
   // The server waits for all calls, and nobody else may answer those that are under way.
@@ -87,14 +115,23 @@ class Service final : public v1::Task::CallbackService {
   grpc::ServerUnaryReactor* Post(grpc::CallbackServerContext* context, const std::string& token,
                                  TaskRequest request, Call::Fill fill) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    auto call = std::make_shared<Call>(reactor, std::move(fill));
-    if (absl::Status refused = Admit(call); !refused.ok()) {
-      call->Answer({refused});
-      return reactor;
-    }
+    if (std::shared_ptr<Call> call = Begin(reactor, std::move(fill)))
+      Post(call, token, std::move(request));
+    return reactor;
+  }
+
+  void Post(const std::shared_ptr<Call>& call, const std::string& token, TaskRequest request) {
     inbox_->Post(
         TaskAsked{token, std::move(request), [call](TaskAnswer answer) { call->Answer(answer); }});
-    return reactor;
+  }
+
+  // Null: it has been refused.
+  std::shared_ptr<Call> Begin(grpc::ServerUnaryReactor* reactor, Call::Fill fill) {
+    auto call = std::make_shared<Call>(reactor, std::move(fill));
+    absl::Status refused = Admit(call);
+    if (refused.ok()) return call;
+    call->Answer({refused});
+    return nullptr;
   }
 
   absl::Status Admit(const std::shared_ptr<Call>& call) {
@@ -111,23 +148,26 @@ class Service final : public v1::Task::CallbackService {
   }
 
   const std::shared_ptr<Inbox> inbox_;
+  Puts& puts_;
   std::mutex mutex_;
   std::vector<std::weak_ptr<Call>> calls_;  // some may be over
   bool closed_ = false;
+  io::ThreadPool files_{kFileThreads};  // last: its threads end first
 };
 
 }  // namespace
 
 struct TaskService::Impl {
-  explicit Impl(std::shared_ptr<Inbox> inbox) : service(std::move(inbox)) {}
+  Impl(std::shared_ptr<Inbox> inbox, Puts& puts) : service(std::move(inbox), puts) {}
   Service service;
   rpc::RunningServer server;
   std::string file;  // of the socket
 };
 
 absl::StatusOr<std::unique_ptr<TaskService>> TaskService::Start(const std::string& folder,
-                                                                std::shared_ptr<Inbox> inbox) {
-  auto impl = std::make_unique<Impl>(std::move(inbox));
+                                                                std::shared_ptr<Inbox> inbox,
+                                                                Puts& puts) {
+  auto impl = std::make_unique<Impl>(std::move(inbox), puts);
   const std::string file = folder + "/task.socket";
   const bool fits = file.size() < sizeof(sockaddr_un::sun_path);
   if (fits) {

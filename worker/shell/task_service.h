@@ -1,5 +1,6 @@
 // Where processes of tasks reach their worker: a gRPC service on a socket in the work folder, or on the loopback when
-// that folder's path is too long for one. It only hands requests on: who may ask what is for Dialogs to say.
+// that folder's path is too long for one. It only hands requests on: who may ask what is for Dialogs to say. What is put it
+// copies into the store first.
 #ifndef TASKD_WORKER_SHELL_TASK_SERVICE_H_
 #define TASKD_WORKER_SHELL_TASK_SERVICE_H_
 
@@ -8,13 +9,15 @@
 
 #include "absl/status/statusor.h"
 #include "worker/shell/inbox.h"
+#include "worker/store/puts.h"
 
 namespace taskd::worker {
 
 class TaskService {
  public:
   static absl::StatusOr<std::unique_ptr<TaskService>> Start(const std::string& folder,
-                                                            std::shared_ptr<Inbox> inbox);
+                                                            std::shared_ptr<Inbox> inbox,
+                                                            Puts& puts);
   ~TaskService();  // what has no answer by then is refused
 
   const std::string& address() const;  // $TASKD_SOCKET

@@ -266,6 +266,23 @@ AttemptId Store::AnyVersion(const ObjectId& object) const {
   return newest;
 }
 
+absl::StatusOr<StoredOutput> Store::Rename(const LocalKey& from, const LocalKey& to) {
+  StoredOutput info;
+  Entry before;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = entries_.find(from);
+    if (it == entries_.end())
+      return absl::NotFoundError(StrCat("object ", ToString(from.id.object), " is not here"));
+    Entry entry = std::move(it->second);
+    entries_.erase(it);
+    info = InfoOf(*entry);
+    before = std::exchange(entries_[to], std::move(entry));
+  }
+  if (before != nullptr) Forget(*before);
+  return info;
+}
+
 void Store::Drop(const LocalKey& key) {
   Entry entry;
   {

@@ -79,6 +79,9 @@ class Store {
   // not of tasks.
   AttemptId AnyVersion(const ObjectId& object) const;
 
+  // The object `from` is `to` from now on. NotFound: it is not here.
+  absl::StatusOr<StoredOutput> Rename(const LocalKey& from, const LocalKey& to);
+
   void Drop(const LocalKey& key);
   void DropAll();
 

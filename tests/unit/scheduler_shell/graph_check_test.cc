@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "common/base/limits.h"
+#include "common/graph/put_batch.h"
 #include "tests/unit/scheduler_shell/graphs.h"
 
 namespace taskd::scheduler {
@@ -131,6 +132,23 @@ TEST(GraphCheck, EveryErrorNamesWhatIsWrong) {
          b.mutable_bodies(0)->mutable_command()->clear_sh();
        },
        "either sh text or argv"},
+      {"a put that is none",
+       [](auto& b) { b.mutable_bodies(1)->mutable_builtin()->set_name("put"); },
+       "the built-in put or the option put, and not both"},
+      {"an option put of no put", [](auto& b) { b.mutable_options(0)->set_put(true); },
+       "the built-in put or the option put, and not both"},
+      {"a put anywhere",
+       [](auto& b) {
+         b = graph::PutBatch("w1", {{"x", "token"}});
+         b.mutable_shapes(0)->clear_workers();
+       },
+       "a shape that names one worker"},
+      {"a put on two workers",
+       [](auto& b) {
+         b = graph::PutBatch("w1", {{"x", "token"}});
+         b.mutable_shapes(0)->add_workers("w2");
+       },
+       "a shape that names one worker"},
       {"unknown built-in", [](auto& b) { b.mutable_bodies(1)->mutable_builtin()->set_name("nop"); },
        "no built-in 'nop'"},
       {"python without a name", [](auto& b) { Function(b).mutable_python()->set_module("m"); },

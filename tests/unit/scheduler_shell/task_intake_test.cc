@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "common/graph/put_batch.h"
 #include "tests/unit/scheduler_shell/graphs.h"
 
 namespace taskd::scheduler {
@@ -69,15 +70,16 @@ class TaskIntakeTest : public testing::Test, public ActionSink {
 
   struct Result {
     JobId job = 0;
+    Ordinal first = 0;
     absl::Status status;
   };
   // Of an early one.
-  Result Submit(uint32_t number, std::string frame, StreamId stream = kStream) {
+  Result Submit(uint32_t number, std::string frame, StreamId stream = kStream, uint32_t graph = 0) {
     std::promise<Result> result;
     submissions_.Submit(
-        stream, {{attempt_, number, true, std::move(frame)}},
-        [&](const TaskIntake::Submission&, JobId job, const absl::Status& status) {
-          result.set_value({job, status});
+        stream, {{attempt_, number, true, std::move(frame), graph}},
+        [&](const TaskIntake::Submission&, JobId job, Ordinal first, const absl::Status& status) {
+          result.set_value({job, first, status});
         },
         [] {});
     return result.get_future().get();
@@ -88,7 +90,7 @@ class TaskIntakeTest : public testing::Test, public ActionSink {
     std::promise<void> posted;
     submissions_.Submit(
         kStream, std::move(held),
-        [](const TaskIntake::Submission&, JobId, const absl::Status&) { FAIL(); },
+        [](const TaskIntake::Submission&, JobId, Ordinal, const absl::Status&) { FAIL(); },
         [&] { posted.set_value(); });
     posted.get_future().wait();
   }
@@ -179,6 +181,48 @@ TEST_F(TaskIntakeTest, AHeldBatchThatIsNoneFailsTheTask) {
   EXPECT_EQ(view.failures[0].failure, FailureClass::kBadBody);
   EXPECT_THAT(view.failures[0].message, HasSubstr("what it submitted was refused"));
   EXPECT_EQ(view.children, 0u);
+}
+
+// The second one reads what the first one makes, and a put comes between its batches.
+TEST_F(TaskIntakeTest, SeveralGraphsBecomeOneJob) {
+  const Result first = Submit(0, SmallFrame());
+  ASSERT_TRUE(first.status.ok()) << first.status;
+  EXPECT_EQ(first.first, 0u);
+  const Ordinal objects = jobs_.Find(first.job)->object_count();
+
+  const v1::GraphBatch put = graph::NextPutBatch(0, "w1", {"data", "token"});
+  const Result second = Submit(1, Frame(put.SerializeAsString()), kStream, 7);
+  ASSERT_TRUE(second.status.ok()) << second.status;
+  EXPECT_EQ(second.job, first.job);
+  EXPECT_EQ(second.first, objects);
+
+  v1::GraphBatch reader;
+  reader.add_bodies()->mutable_builtin()->set_name("concat");
+  reader.mutable_bodies(0)->add_outputs()->set_name("all");
+  reader.mutable_bodies(0)->mutable_outputs(0)->set_kind(v1::OutputSlot::VALUE);
+  reader.add_shapes()->mutable_need()->set_cpus_milli(1000);
+  reader.add_options();
+  reader.add_templates()->set_name("reader");
+  reader.mutable_templates(0)->set_task_count(1);
+  reader.add_runs()->set_count(1);
+  v1::Collection* from = reader.add_collections();
+  from->set_job(first.job);
+  from->set_first(second.first);
+  from->set_count(1);
+  from->set_stride(1);
+  reader.add_input_count(1);
+  reader.add_input_source(kCollectionBit);
+  const Result third = Submit(2, Frame(reader.SerializeAsString()), kStream, 8);
+  ASSERT_TRUE(third.status.ok()) << third.status;
+  EXPECT_EQ(third.first, objects + 1);
+  EXPECT_EQ(jobs_.Find(first.job)->ObjectName(third.first), "reader.all");
+
+  const v1::GraphBatch more = graph::NextPutBatch(1, "w1", {"more", "token"});
+  const Result fourth = Submit(3, Frame(more.SerializeAsString()), kStream, 7);
+  ASSERT_TRUE(fourth.status.ok()) << fourth.status;
+  EXPECT_EQ(fourth.first, objects + 2);
+  EXPECT_EQ(Submit(1, "", kStream, 7).first, second.first);  // again
+  EXPECT_EQ(View(first.job).batches, 4u);
 }
 
 class LongNameTest : public TaskIntakeTest {

@@ -65,6 +65,24 @@ TEST_F(BuiltinTest, GenerateDependsOnTheKeyOnly) {
   EXPECT_NE(Run(task).outputs[0].crc32c, first.outputs[0].crc32c);
 }
 
+TEST_F(BuiltinTest, WhatWasPutBecomesTheOutputOnce) {
+  const LocalKey key = puts_.NewKey();
+  ASSERT_TRUE(store_.Put(key, "some bytes").ok());
+  Task task;
+  task.Builtin("put").Out("v", VALUE).Value("token", puts_.Keep(key, 1));
+  std::optional<event::ExecDone> done = Start(task);
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->end, AttemptEnd::kFinished);
+  ASSERT_EQ(done->outputs.size(), 1u);
+  EXPECT_EQ(done->outputs[0].size_bytes, 10u);
+  EXPECT_EQ(Output(), "some bytes");
+  EXPECT_FALSE(store_.Contains(key));
+  done = Start(task);
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->failure, FailureClass::kStore);
+  EXPECT_THAT(done->message, HasSubstr("put it again"));
+}
+
 TEST_F(BuiltinTest, ConcatAndChecksumReadEveryInputInOrder) {
   const ObjectVersion a = PutParts(1, {"a0", "a1"}), b = PutParts(2, {"b0", "b1"});
   EXPECT_EQ(Run(Task().Builtin("concat").In("x", AXIS, {b, a}, {1, 2}).Out("o", VALUE)).end,

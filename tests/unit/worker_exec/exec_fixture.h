@@ -94,6 +94,7 @@ class ExecFixture : public testing::Test {
     options.grace_ns = grace_ns;
     options.pools = pools_;
     options.pinned = pinned_;
+    options.puts = &puts_;
     options.vmstat_path = files_.path() + "-vmstat";
     options.done = [this](event::ExecDone done) {
       std::lock_guard lock(mutex_);
@@ -174,6 +175,7 @@ class ExecFixture : public testing::Test {
                  std::lock_guard lock(mutex_);
                  lost_.push_back(id);
                }};
+  Puts puts_{store_};
   std::unique_ptr<Executor> executor_;
 };
 

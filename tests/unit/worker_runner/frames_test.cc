@@ -40,6 +40,7 @@ bool DecodesAs(FrameType type, std::string_view payload, std::string& error) {
   std::vector<ObjectName> names;
   ObjectName name;
   DelegateMessage delegate;
+  PutMessage put;
   AnswerMessage answer;
   switch (type) {
     case FrameType::kFiles:
@@ -62,6 +63,8 @@ bool DecodesAs(FrameType type, std::string_view payload, std::string& error) {
       return DecodeGet(payload, name, error);
     case FrameType::kDelegate:
       return DecodeDelegate(payload, delegate, error);
+    case FrameType::kPut:
+      return DecodePut(payload, put, error);
     case FrameType::kAnswer:
       return DecodeAnswer(payload, answer, error);
   }
@@ -79,19 +82,21 @@ std::vector<Sample> Samples() {
           {FrameType::kDone, EncodeDone({{{false, "value", {2, 5}}, {true, ""}}, {true, false}})},
           {FrameType::kFailed,
            EncodeFailed({TaskError::kOutputMissing, -3, "why", "pickle", {false, true}})},
-          {FrameType::kSubmit, EncodeSubmit({true, "a batch"})},
+          {FrameType::kSubmit, EncodeSubmit({true, 5, "a batch"})},
           {FrameType::kAwait, EncodeAwait({{1, 2}, {3, 4}})},
           {FrameType::kGet, EncodeGet({5, 6})},
           {FrameType::kDelegate, EncodeDelegate({7, 8})},
-          {FrameType::kAnswer, EncodeAnswer({"refused", 9, true, {10, 11}, "bytes"})}};
+          {FrameType::kPut, EncodePut({false, "bytes"})},
+          {FrameType::kAnswer, EncodeAnswer({"refused", 9, 12, true, {10, 11}, "bytes"})}};
 }
 
 TEST(FramesTest, RequestsAndTheirAnswersComeBack) {
   std::string error;
   SubmitMessage submit;
-  const std::string submit_payload = EncodeSubmit({true, "a batch"});
+  const std::string submit_payload = EncodeSubmit({true, 5, "a batch"});
   ASSERT_TRUE(DecodeSubmit(submit_payload, submit, error)) << error;
   EXPECT_TRUE(submit.early);
+  EXPECT_EQ(submit.graph, 5u);
   EXPECT_EQ(submit.frame, "a batch");
   std::vector<ObjectName> names;
   ASSERT_TRUE(DecodeAwait(EncodeAwait({{1, 2}, {3, 4}}), names, error)) << error;
@@ -105,8 +110,13 @@ TEST(FramesTest, RequestsAndTheirAnswersComeBack) {
   ASSERT_TRUE(DecodeDelegate(EncodeDelegate({7, 8}), delegate, error)) << error;
   EXPECT_EQ(delegate.output, 7u);
   EXPECT_EQ(delegate.ordinal, 8u);
+  PutMessage put;
+  const std::string put_payload = EncodePut({false, "bytes"});
+  ASSERT_TRUE(DecodePut(put_payload, put, error)) << error;
+  EXPECT_FALSE(put.in_file);
+  EXPECT_EQ(put.bytes, "bytes");
   AnswerMessage answer;
-  const std::string payload = EncodeAnswer({"refused", 9, true, {10, 11}, "bytes"});
+  const std::string payload = EncodeAnswer({"refused", 9, 12, true, {10, 11}, "bytes"});
   ASSERT_TRUE(DecodeAnswer(payload, answer, error)) << error;
   EXPECT_EQ(answer.error, "refused");
   EXPECT_EQ(answer.job, 9u);

@@ -79,7 +79,7 @@ class DialogsTest : public testing::Test {
 
   TempDir dir_;
   Store store_{{dir_.path()}, [](ObjectVersion) {}};
-  Dialogs dialogs_{store_, "/home/me/.taskd"};
+  Dialogs dialogs_{store_, "w1", "/home/me/.taskd"};
   ExecRequest request_;
   std::vector<Event> events_;
   std::vector<std::optional<TaskAnswer>> answers_;
@@ -101,11 +101,11 @@ TEST_F(DialogsTest, HeldBatchesStayUntilTheyAreReleased) {
   ASSERT_EQ(events_.size(), 2u);
   EXPECT_FALSE(std::get<event::ExecSubmit>(events_[1]).early);
   dialogs_.Release(kAttempt);  // it has ended, and its outcome is not acknowledged
-  EXPECT_EQ(dialogs_.Frame({kSession, kAttempt, 0, false}), "one");
-  EXPECT_EQ(dialogs_.Frame({kSession, kAttempt, 1, false}), "two");
+  EXPECT_EQ(dialogs_.SubmittedBy({kSession, kAttempt, 0, false}).frame, "one");
+  EXPECT_EQ(dialogs_.SubmittedBy({kSession, kAttempt, 1, false}).frame, "two");
   EXPECT_FALSE(StatusOf(Ask(SubmitRequest{false, "three"}, true)).ok());
   dialogs_.ReleaseSubmission(kAttempt);
-  EXPECT_ANY_THROW(dialogs_.Frame({kSession, kAttempt, 0, false}));
+  EXPECT_ANY_THROW(dialogs_.SubmittedBy({kSession, kAttempt, 0, false}).frame);
 }
 
 TEST_F(DialogsTest, HeldBatchesHaveALimit) {
@@ -117,10 +117,38 @@ TEST_F(DialogsTest, HeldBatchesHaveALimit) {
   EXPECT_FALSE(StatusOf(Ask(SubmitRequest{false, frame + "x"})).ok());
 }
 
+TEST_F(DialogsTest, WhatIsPutIsSubmittedEarly) {
+  const size_t first = Ask(PutRequest{"a token"});
+  const Dialogs::Submitted& submitted = dialogs_.SubmittedBy({kSession, kAttempt, 0, true});
+  EXPECT_EQ(submitted.graph, ~0u);
+  EXPECT_FALSE(submitted.frame.empty());
+  const std::string frame = submitted.frame;
+  EXPECT_FALSE(Answered(first));
+  ReceiveAnswer(0, 9);
+  EXPECT_TRUE(StatusOf(first).ok());
+  const size_t graph = Ask(SubmitRequest{true, "a graph"});
+  EXPECT_EQ(dialogs_.SubmittedBy({kSession, kAttempt, 1, true}).graph, 0u);
+  ReceiveAnswer(1, 9, true);
+  EXPECT_FALSE(StatusOf(graph).ok());
+  Ask(PutRequest{"a token"});  // the next of its own graph
+  EXPECT_NE(dialogs_.SubmittedBy({kSession, kAttempt, 1, true}).frame, frame);
+  EXPECT_THAT(std::string(StatusOf(Ask(SubmitRequest{false, "held"})).message()),
+              HasSubstr("either early or held"));
+}
+
+TEST_F(DialogsTest, WhoHoldsAGraphPutsNothingAndHoldsNoOther) {
+  EXPECT_TRUE(StatusOf(Ask(SubmitRequest{false, "one", 3})).ok());
+  EXPECT_TRUE(StatusOf(Ask(SubmitRequest{false, "more of it", 3})).ok());
+  EXPECT_THAT(std::string(StatusOf(Ask(SubmitRequest{false, "another", 4})).message()),
+              HasSubstr("holds one graph"));
+  EXPECT_THAT(std::string(StatusOf(Ask(PutRequest{"a token"})).message()),
+              HasSubstr("a task that puts submits early"));
+}
+
 TEST_F(DialogsTest, EarlyBatchesWaitForTheirOwnAnswer) {
   const size_t first = Ask(SubmitRequest{true, "one"});
   EXPECT_FALSE(Answered(first));
-  EXPECT_EQ(dialogs_.Frame({kSession, kAttempt, 0, true}), "one");
+  EXPECT_EQ(dialogs_.SubmittedBy({kSession, kAttempt, 0, true}).frame, "one");
   EXPECT_THAT(std::string(StatusOf(Ask(SubmitRequest{true, "two"})).message()),
               HasSubstr("no answer yet"));
   ReceiveAnswer(1, 9);  // of another one
