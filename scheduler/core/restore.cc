@@ -308,7 +308,9 @@ uint32_t State::Adopt(Worker& worker, AttemptRef ref) {
   // An inventory does not say which variant of its shape it has: probably the best that fits.
   uint8_t variant = FittingVariant(worker, task.shape, {});
   if (variant == kNoVariant) variant = 0;
-  uint32_t index = AddAttempt(worker, job, ref.task.ordinal, ref.attempt, false, variant, false);
+  // Whether it runs is told apart; what it was given of the cluster's pools it has from its assignment on.
+  const bool slotted = shapes[task.shape].uses_cluster;
+  uint32_t index = AddAttempt(worker, job, ref.task.ordinal, ref.attempt, slotted, variant, false);
   Promise(worker, job, attempts[index], 0);
   SetTaskState(job, task, TaskState::kActive);
   ++counters.attempts_adopted;
