@@ -178,6 +178,7 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
     for (Task& task : job.tasks) {
       task.accepted = 0;
       task.finished = task.failed = false;
+      task.failures = task.all_failures;  // a retry between them may be lost
     }
     for (Object& object : job.objects) object = {};
   }
@@ -351,7 +352,10 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
   ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
   TaskId id = outcome.attempt.task;
   if (found->second.lost) return;
-  if (outcome.end == AttemptEnd::kFailed) ++FindTask(id)->failures;
+  if (outcome.end == AttemptEnd::kFailed) {
+    ++FindTask(id)->failures;
+    ++FindTask(id)->all_failures;
+  }
   if (outcome.end == AttemptEnd::kFinished) {
     FindTask(id)->finish_came = drained_;
     const TaskPlan& plan = world_.FindJobPlan(id.job)->tasks[id.ordinal];

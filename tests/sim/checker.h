@@ -78,8 +78,9 @@ class Checker {
     bool finished = false;   // and not assigned again since, or that was called off
     bool failed = false;
     FailureClass failure = FailureClass::kNone;
-    uint32_t failures = 0;     // of its own, delivered
-    uint64_t finish_came = 0;  // value of drained_ when an outcome said so
+    uint32_t failures = 0;      // of its own, delivered, since the last retry
+    uint32_t all_failures = 0;  // likewise, ever
+    uint64_t finish_came = 0;   // value of drained_ when an outcome said so
   };
   struct Object {
     AttemptId version = 0;   // a finish fixes it, unless the finish's own bytes are freed at once

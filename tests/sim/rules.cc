@@ -144,17 +144,20 @@ void Checker::CheckLicences(const Assignment& a) {
     return milli;
   };
   uint32_t wanted = taken(a.attempt), used = 0;
+  std::string users;
   if (wanted == 0) return;
   for (const Peer& peer : peers_) {
     if (!Readable(peer)) continue;
     for (const AttemptRef& ref : peer.live) {
       const Attempt& attempt = attempts_.at(ref);
-      used += attempt.excused || attempt.yielded ? 0 : taken(ref);
+      const uint32_t milli = attempt.excused || attempt.yielded ? 0 : taken(ref);
+      if (milli > 0) users += " " + ToString(ref);
+      used += milli;
     }
   }
   if (used + wanted > licences_milli_)
     Fail(StrCat("the assignment of ", ToString(a.attempt), " takes ", wanted, " licences beside ",
-                used, " of ", licences_milli_));
+                used, " of ", licences_milli_, ", which these have:", users));
 }
 
 void Checker::CheckJobLimit(const Assignment& a) {
