@@ -100,7 +100,8 @@ class SchedulerDriver : public Driver {
         journal_.push_back({*record, {}});
         if (record->token != 0) journal_.back().request = requests_.at(record->token);
       }
-      std::string text = std::visit([this](const auto& a) { return this->TextOfAction(a); }, action);
+      std::string text =
+          std::visit([this](const auto& a) { return this->TextOfAction(a); }, action);
       Met("action", text.substr(0, text.find(' ')));
       out.push_back(std::move(text));
     }
