@@ -48,6 +48,13 @@ inline constexpr uint64_t kWorkerOutboxBytes = 256u
 inline constexpr uint32_t kEventQueueItems = 65'536;   // above: sessions stop reading
 inline constexpr uint32_t kInventoryChunk = 8192;      // replicas a message
 inline constexpr uint32_t kMessageBytes = 8192;        // tail of stderr in an outcome
+// Values of so many bytes ride in messages: a fetch moves less than it costs.
+inline constexpr uint32_t kInlineBytes = 512;
+// Of values in one assignment. A wider one fetches the rest, many in a request.
+inline constexpr uint64_t kAssignmentValueBytes = 64u << 10;
+// Of them in the scheduler: about 100,000 of the largest. What is older is fetched.
+inline constexpr uint64_t kValueCacheBytes = 64u << 20;
+inline constexpr uint32_t kValuesNoted = 65'536;  // sent on a stream: then some are sent again
 
 // Scheduler core.
 inline constexpr uint32_t kWorkers = 65'535;

@@ -147,7 +147,7 @@ struct Daemon::Impl {
     });
     ExportMetrics(counters, views,
                   {loop->stats(), clients->connected(), jobs.records(),
-                   workers->malformed_messages(), workers->overflows()},
+                   workers->malformed_messages(), workers->overflows(), workers->values()},
                   page);
   }
 

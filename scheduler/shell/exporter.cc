@@ -133,6 +133,12 @@ void Shell(const ShellFigures& shell, io::MetricsPage& page) {
   page.Counter("taskd_scheduler_outbox_overflows_total",
                "Worker streams broken because the worker took too little.",
                static_cast<double>(shell.outbox_overflows));
+  page.Gauge("taskd_scheduler_value_bytes",
+             "Memory of small results that are kept to be sent with assignments.",
+             static_cast<double>(shell.values.bytes));
+  page.Counter("taskd_scheduler_values_sent_total",
+               "Small inputs that were sent with assignments and gathers.",
+               static_cast<double>(shell.values.sent));
   page.Gauge("taskd_scheduler_build_info", "Always 1; the labels tell the build.", 1,
              {{"version", kVersion}, {"protocol", std::to_string(limits::kProtocolVersion)}});
 }

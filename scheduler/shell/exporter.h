@@ -8,6 +8,7 @@
 #include "common/io/metrics.h"
 #include "scheduler/core/views.h"
 #include "scheduler/shell/core_loop.h"
+#include "scheduler/shell/value_cache.h"
 
 namespace taskd::scheduler {
 
@@ -18,6 +19,7 @@ struct ShellFigures {
   uint64_t job_records = 0;
   uint64_t malformed_messages = 0;
   uint64_t outbox_overflows = 0;
+  ValueCache::Totals values;
 };
 
 void ExportMetrics(const Counters& counters, const std::vector<WorkerView>& workers,

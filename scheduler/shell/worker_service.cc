@@ -122,6 +122,7 @@ void WorkerService::Do(action::Cancel& cancel) {
   if (WorkerStream* stream = Touch(cancel.stream)) stream->CancelAttempt(cancel.attempt);
 }
 void WorkerService::Do(action::Free& free) {
+  values_.Drop(free.object);
   if (WorkerStream* stream = Touch(free.stream)) stream->Free(free.object);
 }
 void WorkerService::Do(action::AckOutcomes& ack) {

@@ -15,6 +15,7 @@
 #include "scheduler/shell/cluster.h"
 #include "scheduler/shell/core_loop.h"
 #include "scheduler/shell/job_store.h"
+#include "scheduler/shell/value_cache.h"
 #include "scheduler/shell/worker_directory.h"
 
 namespace grpc {
@@ -46,6 +47,7 @@ class WorkerService : public ActionSink {
 
   uint64_t malformed_messages() const { return malformed_; }
   uint64_t overflows() const { return overflows_; }
+  ValueCache::Totals values() const { return values_.totals(); }
 
  private:
   friend class WorkerStream;
@@ -79,6 +81,7 @@ class WorkerService : public ActionSink {
   CoreLoop* loop_ = nullptr;
   TaskIntake* submissions_ = nullptr;
   std::unique_ptr<Service> service_;
+  ValueCache values_;
   std::atomic<uint64_t> malformed_ = 0;
   std::atomic<uint64_t> overflows_ = 0;
 

@@ -205,6 +205,7 @@ absl::StatusOr<bool> WorkerStream::Report(const v1::WorkerToScheduler& message) 
   if (absl::Status status = ReportInventory(message); !status.ok()) return status;
   event::WorkerReport report{id_};
   if (absl::Status status = DecodeReport(message, &report); !status.ok()) return status;
+  KeepValues(message);
   bool room = loop.Post(std::move(report), EventItems(message));
   if (absl::Status status = ReportYields(message); !status.ok()) return status;
   for (const v1::ObjectLookup& lookup : message.lookups()) LookUp(lookup);
@@ -217,6 +218,20 @@ absl::StatusOr<bool> WorkerStream::Report(const v1::WorkerToScheduler& message) 
   if (message.inventory_done()) room = loop.Post(event::InventoryDone{id_});
   if (message.goodbye()) room = loop.Post(event::WorkerGoodbye{id_});
   return room;
+}
+
+// Before the core hears of the outcomes: what it assigns then finds them.
+void WorkerStream::KeepValues(const v1::WorkerToScheduler& message) {
+  for (const v1::Outcome& outcome : message.outcomes()) {
+    for (int i = 0; i < outcome.outputs_size(); ++i) {
+      const v1::OutputInfo& output = outcome.outputs(i);
+      if (output.value().empty() || output.value().size() != output.size_bytes()) continue;
+      const ObjectId object{outcome.attempt().job(),
+                            outcome.first_output() + static_cast<Ordinal>(i)};
+      service_->values_.Add({object, outcome.attempt().attempt()},
+                            {output.value(), output.crc32c()});
+    }
+  }
 }
 
 absl::Status WorkerStream::ReportYields(const v1::WorkerToScheduler& message) {
@@ -297,6 +312,43 @@ void WorkerStream::AddPeers(const InputObject& object, v1::SchedulerToWorker& ou
   }
 }
 
+std::optional<SmallValue> WorkerStream::ValueFor(const InputObject& object) {
+  if (object.size_bytes == 0 || object.size_bytes > limits::kInlineBytes) return std::nullopt;
+  const WorkerId self = WorkerId::FromPacked(worker_);
+  for (WorkerId holder : object.holders) {
+    if (holder == self) return std::nullopt;
+  }
+  if (values_sent_.contains(object.id)) return std::nullopt;
+  std::optional<SmallValue> value = service_->values_.Get(object.id);
+  if (!value) return value;
+  if (values_sent_.size() >= limits::kValuesNoted) values_sent_.clear();
+  values_sent_.insert(object.id);
+  return value;
+}
+
+void WorkerStream::AddValues(const Assignment& assignment, v1::Assignment& to, uint64_t* bytes) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < assignment.objects.size() && sum < limits::kAssignmentValueBytes; ++i) {
+    std::optional<SmallValue> value = ValueFor(assignment.objects[i]);
+    if (!value) continue;
+    sum += value->bytes.size();
+    to.add_value_at(i);
+    to.add_value(std::move(value->bytes));
+    to.add_value_crc32c(value->crc32c);
+  }
+  *bytes += sum;
+}
+
+void WorkerStream::AddGather(const InputObject& object, v1::SchedulerToWorker& out,
+                             v1::Gather* to) {
+  AddPeers(object, out);
+  rpc::Encode(object, to);
+  if (std::optional<SmallValue> value = ValueFor(object)) {
+    to->set_value(std::move(value->bytes));
+    to->set_value_crc32c(value->crc32c);
+  }
+}
+
 void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out,
                                    uint64_t* bytes) {
   for (const InputObject& object : assignment.objects) AddPeers(object, out);
@@ -315,6 +367,7 @@ void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerTo
   }
   v1::Assignment* to = out.add_assignments();
   rpc::Encode(assignment, to);
+  AddValues(assignment, *to, bytes);
   to->set_key(record->TaskKey(assignment.attempt.task.ordinal));
   record->CopyArgs(assignment.attempt.task.ordinal, to->mutable_args());
   *bytes += to->args().size() + to->key().size();
@@ -373,16 +426,15 @@ void WorkerStream::Free(const ObjectVersion& object) {
   if (s == nullptr) return;
   if (s->outbox_bytes() == 0) frees_gathered_.clear();
   frees_gathered_.insert(object);
+  values_sent_.erase(object);
   s->Add(kRefBytes, kFreeRank,
          [&](v1::SchedulerToWorker& out) { rpc::Encode(object, out.add_frees()); });
 }
 
 void WorkerStream::Gather(const InputObject& object) {
   if (auto s = session()) {
-    s->Add(kRefBytes + kInputBytes, kGatherRank, [&](v1::SchedulerToWorker& out) {
-      AddPeers(object, out);
-      rpc::Encode(object, out.add_gathers());
-    });
+    s->Add(kRefBytes + kInputBytes, kGatherRank,
+           [&](v1::SchedulerToWorker& out) { AddGather(object, out, out.add_gathers()); });
   }
 }
 
@@ -424,8 +476,7 @@ void WorkerStream::SendFound(uint64_t token, ObjectId object, const SchedulerCor
       InputObject where{{view->behind, view->version}, view->size_bytes};
       const size_t holders = std::min(view->holders.size(), where.holders.size());
       std::copy_n(view->holders.begin(), holders, where.holders.begin());
-      AddPeers(where, out);
-      rpc::Encode(where, found->mutable_where());
+      AddGather(where, out, found->mutable_where());
     } else if (absl::Status why = WhyNever(core, *service_->jobs_, object, view); !why.ok()) {
       rpc::SetFailure(why, found->mutable_failure());
     }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -67,6 +68,11 @@ class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1:
   void SendAnswer(const AttemptRef& attempt, uint32_t number, JobId job, Ordinal first_object,
                   const absl::Status& status);
   void SendFound(uint64_t token, ObjectId object, const SchedulerCore& core);
+  void KeepValues(const v1::WorkerToScheduler& message);
+  // That of an input which the worker does not hold, has not been sent, and which is known here.
+  std::optional<SmallValue> ValueFor(const InputObject& object);
+  void AddValues(const Assignment& assignment, v1::Assignment& to, uint64_t* bytes);
+  void AddGather(const InputObject& object, v1::SchedulerToWorker& out, v1::Gather* to);
   void AddPeers(const InputObject& object, v1::SchedulerToWorker& out);
   void AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out, uint64_t* bytes);
   void SweepBodies(v1::SchedulerToWorker& out);
@@ -87,6 +93,7 @@ class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1:
   absl::flat_hash_set<std::pair<JobId, uint32_t>> bodies_sent_;
   size_t sweep_bodies_at_ = kSweepBodies;
   absl::flat_hash_set<ObjectVersion> frees_gathered_;
+  absl::flat_hash_set<ObjectVersion> values_sent_;  // and not freed since
 };
 
 }  // namespace taskd::scheduler

@@ -1,4 +1,5 @@
-"""A chain: each no-op waits for the one before it, on one worker, and turn by turn on two."""
+"""A chain: each no-op waits for the one before it, on one worker, and turn by turn on two; there also with checksums of a few bytes
+instead of empty results."""
 
 from measuring import NOOP_WIRE_BYTES, cluster, compile_edges, limit, median_ratio, spread, timed_jobs
 from patterns import chain as chain_edges
@@ -18,16 +19,17 @@ def chain(arguments):
     return {
         "tasks": arguments.tasks, "runs": arguments.runs,
         "limit": "a round trip over loopback TCP for each task", "one_worker": _measure(arguments, 1), "across_two": _measure(arguments, 2),
+        "values_across_two": _measure(arguments, 2, "checksum"),
     }
 
 
-def _measure(arguments, workers):
+def _measure(arguments, workers, body="noop"):
     edges = chain_edges(arguments.tasks)
     pin = {"pin": "worker-1,worker-2"} if workers == 2 else {}
     took, limits = [], []
     with cluster(workers=workers, cpus=1) as on:
         check_values(on, chain_edges(50), **pin)
-        graph = compile_edges(on, edges, **pin)
+        graph = compile_edges(on, edges, body=body, **pin)
         timed_jobs(on, graph, arguments.tasks)        # warms up
         for _ in range(arguments.runs):
             limits.append(1e6 / limit("roundtrip", 5000, NOOP_WIRE_BYTES))

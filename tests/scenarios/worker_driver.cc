@@ -4,6 +4,12 @@
 #include "tests/scenarios/driver.h"
 #include "worker/core/worker_core.h"
 
+namespace taskd::worker {
+
+class Values {};  // a scenario has no bytes
+
+}  // namespace taskd::worker
+
 namespace taskd::scenario {
 namespace {
 
@@ -13,7 +19,7 @@ constexpr std::string_view kActions[] = {
     "inventory", "inventory_done", "started", "outcome", "added",       "lost",
     "fetch",     "cancel_fetch",   "exec",    "kill",    "release",     "drop",
     "drop_all",  "stopped",        "submit",  "yield",   "resume_exec", "release_submission",
-    "spill",     "empty"};
+    "spill",     "empty",          "values"};
 constexpr std::string_view kEvents[] = {
     "session", "down",   "assign", "retract",  "cancel", "free",  "ack",    "fetched", "done",
     "failed",  "killed", "lost",   "shutdown", "submit", "yield", "answer", "resume",  "spilled"};
@@ -153,7 +159,7 @@ class WorkerDriver : public Driver {
     } else if (verb == "down") {
       events_.push_back(event::SessionDown{ParseNumber(words[1])});
     } else if (verb == "assign") {
-      events_.push_back(event::Assign{session, ParseAssignment(words)});
+      events_.push_back(ParseAssign(session, words));
     } else if (verb == "retract") {
       events_.push_back(event::Retract{session, ParseAttempt(words[1])});
     } else if (verb == "cancel") {
@@ -161,7 +167,8 @@ class WorkerDriver : public Driver {
     } else if (verb == "free") {
       events_.push_back(event::Free{session, ParseObject(words[1])});
     } else if (verb == "gather") {
-      events_.push_back(event::Gather{session, ParseInput(words[1])});
+      const std::string input = words[1];
+      events_.push_back(event::Gather{session, ParseInput(input), CameAlong(input)});
     } else if (verb == "ack") {
       events_.push_back(event::AckOutcomes{session, ParseNumber(words[1])});
     } else if (verb == "fetched") {
@@ -192,9 +199,15 @@ class WorkerDriver : public Driver {
     }
   }
 
-  // assign t1 cpus=2 prio=5 order=3 out=2 first=10 in=o5:100@w2/w3,o6 in[2]=o7@w2
-  Assignment ParseAssignment(const Words& words) {
-    Assignment a;
+  // "+o5~20@w2": its bytes came along.
+  static ValuesRef CameAlong(std::string_view input) {
+    return input.starts_with('+') ? std::make_shared<const Values>() : nullptr;
+  }
+
+  // assign t1 cpus=2 prio=5 order=3 out=2 first=10 in=o5:100@w2/w3,+o6 in[2]=o7@w2
+  event::Assign ParseAssign(SessionId session, const Words& words) {
+    event::Assign event = {session, {}};
+    Assignment& a = event.assignment;
     a.attempt = ParseAttempt(words[1]);
     a.need = ParseResources(words, 1000);
     const std::string priority = words.Get("prio", "0");
@@ -212,15 +225,22 @@ class WorkerDriver : public Driver {
       edge.slot = static_cast<uint32_t>(a.edges.size());
       edge.first = static_cast<uint32_t>(a.objects.size());
       edge.parts = ParseParts(std::string_view(key).substr(2));
-      for (const std::string& text : Split(value, ',')) a.objects.push_back(ParseInput(text));
+      for (const std::string& text : Split(value, ',')) {
+        if (ValuesRef came = CameAlong(text); came != nullptr) {
+          event.values = came;
+          event.valued.push_back(static_cast<uint32_t>(a.objects.size()));
+        }
+        a.objects.push_back(ParseInput(text));
+      }
       edge.count = static_cast<uint32_t>(a.objects.size()) - edge.first;
       a.edges.push_back(edge);
     }
-    return a;
+    return event;
   }
 
   static InputObject ParseInput(std::string_view text) {
     InputObject input;
+    if (text.starts_with('+')) text.remove_prefix(1);
     input.size_bytes = 100;
     const size_t at = text.find('@');
     if (at != std::string_view::npos) {
@@ -388,8 +408,9 @@ class WorkerDriver : public Driver {
   static std::string TextOfAction(const action::ReleaseSubmission& a) {
     return "release_submission " + TextOf(a.attempt);
   }
-  static std::string TextOfAction(const action::PutEmpty& a) {
-    return StrCat("empty ", TextOf(a.key.id));
+  static std::string TextOfAction(const action::PutValues& a) {
+    return StrCat(a.values == nullptr ? "empty " : StrCat("values ", a.fetch, " "),
+                  Join(a.items, " ", [](const LocalKey& k) { return TextOf(k.id); }));
   }
   static std::string TextOfAction(const action::Spill& a) {
     return StrCat("spill ", a.spill, " ", Join(a.items, " ", [](const LocalKey& k) {

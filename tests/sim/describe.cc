@@ -395,8 +395,8 @@ void Walk(S& s, const wa::ReleaseAttempt& a) {
   s.Name("ReleaseAttempt"), s.Add(a.attempt);
 }
 template <typename S>
-void Walk(S& s, const wa::PutEmpty& a) {
-  s.Name("PutEmpty"), Add(s, a.key);
+void Walk(S& s, const wa::PutValues& a) {
+  s.Name("PutValues"), s.Add(a.fetch), List(s, "items", a.items);
 }
 template <typename S>
 void Walk(S& s, const wa::Spill& a) {
@@ -426,6 +426,7 @@ void Walk(S& s, const we::SessionDown& e) {
 template <typename S>
 void Walk(S& s, const we::Assign& e) {
   s.Name("Assign"), s.Add(e.session), Add(s, e.assignment);
+  for (uint32_t at : e.valued) s.Name("valued"), s.Add(uint64_t{at});
 }
 template <typename S>
 void Walk(S& s, const we::Retract& e) {
@@ -442,6 +443,7 @@ void Walk(S& s, const we::Free& e) {
 template <typename S>
 void Walk(S& s, const we::Gather& e) {
   s.Name("Gather"), s.Add(e.session), Add(s, e.object);
+  if (e.values != nullptr) s.Name("valued");
 }
 template <typename S>
 void Walk(S& s, const we::AckOutcomes& e) {

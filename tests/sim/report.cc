@@ -64,7 +64,7 @@ constexpr const char* kWorkerActions[] = {"SendInventory",
                                           "SendYield",
                                           "ResumeExec",
                                           "ReleaseSubmission",
-                                          "PutEmpty",
+                                          "PutValues",
                                           "Spill",
                                           "Drop",
                                           "DropAll",
@@ -132,6 +132,7 @@ std::string Table(const Stats& s) {
   Row(out, "quarantines", s.quarantines);
   Row(out, "inputs fetched early", s.early_gathers);
   Row(out, "jobs forgotten early", s.forgotten_early);
+  Row(out, "values taken", s.values_taken);
   Row(out, "imports", s.imports);
   Row(out, "datasets published", s.datasets_published);
   Row(out, "datasets dropped", s.datasets_dropped);
@@ -256,6 +257,7 @@ std::string Unmet(const Stats& s) {
       out += StrCat("  worker's action ", kWorkerActions[i], "\n");
   }
   if (s.early_gathers == 0) out += "  inputs fetched early\n";
+  if (s.values_taken == 0) out += "  values that ride in messages\n";
   for (FailureClass f :
        {FailureClass::kCrashLimit, FailureClass::kInputFailed, FailureClass::kUnschedulable}) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)

@@ -74,6 +74,7 @@ struct Stats {
   uint64_t quarantines = 0;      // of workers
   uint64_t early_gathers = 0;    // of inputs of tasks that were not ready
   uint64_t forgotten_early = 0;  // jobs, while others went on
+  uint64_t values_taken = 0;     // inputs that came with a message
   uint64_t yields = 0;           // said to the scheduler
   uint64_t submissions = 0;      // batches that tasks submitted
   uint64_t discards = 0;         // of what they submitted

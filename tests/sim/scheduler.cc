@@ -121,12 +121,42 @@ void SimScheduler::Carry(action::Assign& a) {
       world_.Mutate(Mutation::kSwapInputs, 100)) {
     std::swap(assignment.objects.front(), assignment.objects.back());
   }
-  world_.net.SendDown(a.stream, [stream = a.stream, assignment = std::move(assignment)](
-                                    SimWorker& w) { w.OnAssign(stream, assignment); });
+  worker::event::Assign assign;
+  std::shared_ptr<worker::Values> values;
+  for (uint32_t i = 0; i < assignment.objects.size(); ++i) {
+    if (RideAlong(assignment.objects[i], values)) assign.valued.push_back(i);
+  }
+  assign.values = std::move(values);
+  assign.assignment = std::move(assignment);
+  world_.net.SendDown(a.stream, [stream = a.stream, assign = std::move(assign)](SimWorker& w) {
+    w.OnAssign(stream, assign);
+  });
 }
 
 void SimScheduler::Carry(action::Gather& a) {
-  world_.net.SendDown(a.stream, [a](SimWorker& w) { w.OnGather(a.stream, a.object); });
+  std::shared_ptr<worker::Values> values;
+  RideAlong(a.object, values);
+  worker::event::Gather gather{0, a.object, std::move(values)};
+  world_.net.SendDown(a.stream, [stream = a.stream, gather = std::move(gather)](SimWorker& w) {
+    w.OnGather(stream, gather);
+  });
+}
+
+void SimScheduler::KeepValue(const ObjectVersion& object, worker::Values::Value value) {
+  constexpr size_t kKept = 64;
+  if (!alive_ || !values_.emplace(object, value).second) return;
+  values_order_.push_back(object);
+  if (values_order_.size() <= kKept) return;
+  values_.erase(values_order_.front());
+  values_order_.pop_front();
+}
+
+bool SimScheduler::RideAlong(const InputObject& object, std::shared_ptr<worker::Values>& values) {
+  const auto found = values_.find(object.id);
+  if (found == values_.end() || object.size_bytes == 0 || rng_.Chance(200)) return false;
+  if (values == nullptr) values = std::make_shared<worker::Values>();
+  values->values.insert(*found);
+  return true;
 }
 
 void SimScheduler::Carry(scheduler::Action& any) {
@@ -149,6 +179,7 @@ void SimScheduler::Carry(scheduler::Action& any) {
     });
   } else if (auto* a = std::get_if<action::Free>(&any)) {
     if (world_.Mutate(Mutation::kLoseFree, 200)) return;
+    values_.erase(a->object);
     net.SendDown(a->stream, [a = *a](SimWorker& w) {
       w.Post(worker::event::Free{a.stream, a.object});
     });

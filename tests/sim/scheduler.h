@@ -12,6 +12,8 @@
 
 #include "common/base/prng.h"
 #include "scheduler/core/scheduler_core.h"
+#include "tests/sim/values.h"
+#include "worker/core/events.h"
 
 namespace taskd::sim {
 
@@ -31,6 +33,9 @@ class SimScheduler {
 
   // Likewise of a worker, whose request or its answer may be lost.
   scheduler::Token ExpectPerhaps(ReplyHandler handler);
+
+  // It came with an outcome. A few are kept, and some of these go on with assignments and gathers.
+  void KeepValue(const ObjectVersion& object, worker::Values::Value value);
 
   // Of the last start when it is down.
   const scheduler::SchedulerCore& core() const { return *core_; }
@@ -72,6 +77,8 @@ class SimScheduler {
   void Carry(scheduler::action::Assign& assign);
   void Carry(scheduler::action::Gather& gather);
 
+  bool RideAlong(const InputObject& object, std::shared_ptr<worker::Values>& values);
+
   World& world_;
   std::unique_ptr<scheduler::SchedulerCore> core_;
   scheduler::Config config_;
@@ -100,6 +107,9 @@ class SimScheduler {
   std::map<WorkerId, WorkerState> workers_;
   std::map<JobId, JobState> jobs_;
   uint64_t look_cursor_ = 0;
+
+  std::map<ObjectVersion, worker::Values::Value> values_;
+  std::deque<ObjectVersion> values_order_;  // oldest first; some are not there any more
 };
 
 }  // namespace taskd::sim

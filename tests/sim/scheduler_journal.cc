@@ -89,6 +89,8 @@ void SimScheduler::Crash() {
   expected_.clear();
   of_workers_.clear();
   requests_.clear();
+  values_.clear();
+  values_order_.clear();
   work_left_ = false;
   next_step_ = kNever;
   paused_until_ = 0;

@@ -124,19 +124,22 @@ void SimWorker::Heartbeat() {
   After(world_.options.heartbeat_ns, [this] { Heartbeat(); });
 }
 
-void SimWorker::OnAssign(scheduler::StreamId stream, const Assignment& assignment) {
+void SimWorker::OnAssign(scheduler::StreamId stream, event::Assign assign) {
   if (!alive()) return;
+  const Assignment& assignment = assign.assignment;
   // The shell keeps what the executors need; a repeated assignment does not touch it.
   assignments_.try_emplace(assignment.attempt,
                            Assigned{assignment, world_.PlanOf(assignment.attempt.task.job)});
   for (const InputObject& input : assignment.objects) NoteAddresses(input);
-  Post(event::Assign{stream, assignment});
+  assign.session = stream;
+  Post(std::move(assign));
 }
 
-void SimWorker::OnGather(scheduler::StreamId stream, const InputObject& object) {
+void SimWorker::OnGather(scheduler::StreamId stream, event::Gather gather) {
   if (!alive()) return;
-  NoteAddresses(object);
-  Post(event::Gather{stream, object});
+  NoteAddresses(gather.object);
+  gather.session = stream;
+  Post(std::move(gather));
 }
 
 void SimWorker::NoteAddresses(const InputObject& input) {
@@ -260,6 +263,7 @@ void SimWorker::CarrySend(worker::Action& any) {
       twin.attempt.attempt += 1;
       Report(1, &WorkerReport::outcomes, std::move(twin));
     }
+    NoteValues(a->outcome);
     MutateOutcome(a->outcome);
     Report(1, &WorkerReport::outcomes, std::move(a->outcome));
   } else if (auto* a = std::get_if<action::SendReplicaAdded>(&any)) {
@@ -301,8 +305,8 @@ void SimWorker::Carry(worker::Action& any) {
   } else if (auto* a = std::get_if<action::ReleaseSubmission>(&any)) {
     if (submissions_.erase(a->attempt) == 0)
       return world_.Fail(StrCat(name_, " releases a submission twice"));
-  } else if (auto* a = std::get_if<action::PutEmpty>(&any)) {
-    PutEmpty(a->key);
+  } else if (auto* a = std::get_if<action::PutValues>(&any)) {
+    PutValues(*a);
   } else if (auto* a = std::get_if<action::Spill>(&any)) {
     StartSpill(*a);
   } else if (auto* a = std::get_if<action::Drop>(&any)) {

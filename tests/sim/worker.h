@@ -16,6 +16,7 @@
 #include "common/base/prng.h"
 #include "scheduler/core/events.h"
 #include "tests/sim/plan.h"
+#include "tests/sim/values.h"
 #include "worker/core/worker_core.h"
 
 namespace taskd::sim {
@@ -46,8 +47,8 @@ class SimWorker {
 
   // --- from the network
   void OnWelcome(scheduler::StreamId stream, WorkerId id);
-  void OnAssign(scheduler::StreamId stream, const Assignment& assignment);
-  void OnGather(scheduler::StreamId stream, const InputObject& object);
+  void OnAssign(scheduler::StreamId stream, worker::event::Assign assign);
+  void OnGather(scheduler::StreamId stream, worker::event::Gather gather);
   void Retire();
   void SetBad(bool bad) { bad_ = bad; }
   void OnStreamClosed(scheduler::StreamId stream);
@@ -141,6 +142,8 @@ class SimWorker {
   // True: on disk. What is over the budget goes there at once.
   bool PutBlob(const worker::LocalKey& key, Blob blob);
   void PutEmpty(const worker::LocalKey& key);
+  void PutValues(const worker::action::PutValues& put);
+  void NoteValues(const Outcome& outcome);
   bool HasRoom(uint64_t bytes) const;
   void StartSpill(const worker::action::Spill& spill);
   void FinishSpill(worker::SpillId id,

@@ -99,6 +99,50 @@ void SimWorker::FinishFetch(worker::FetchId id, bool cancelled) {
   Post(std::move(done));
 }
 
+// Bytes that came along are what the maker sent; the store may have no room for them, or find them damaged.
+void SimWorker::PutValues(const worker::action::PutValues& put) {
+  if (put.values == nullptr) {
+    for (const LocalKey& key : put.items) PutEmpty(key);
+    return;
+  }
+  event::FetchDone done{.fetch = put.fetch};
+  for (const LocalKey& key : put.items) {
+    event::FetchDone::Item& item = done.items.emplace_back();
+    auto value = put.values->values.find(key.id);
+    if (value == put.values->values.end() || !key.parts.whole())
+      return world_.Fail(StrCat(name_, " takes ", ToString(key.id.object), ", which did not come"));
+    const worker::Values::Value& came = value->second;
+    if ((disk_full_ && !HasRoom(came.size_bytes)) ||
+        rng_.Chance(world_.healed ? 0 : world_.options.io_error_per_mille)) {
+      item.status = FetchStatus::kIoError;
+      continue;
+    }
+    ++world_.stats.values_taken;
+    vanished_.erase(key.id);
+    noticed_.erase(key.id);
+    damaged_.erase(key.id);
+    item.size_bytes = came.size_bytes;
+    item.crc32c = CrcOf(came.value, came.size_bytes);
+    const auto known = store_.find(key);
+    const bool told = known != store_.end() && known->second.told;
+    item.on_disk = PutBlob(key, {came.value, came.size_bytes, told});
+  }
+  Post(std::move(done));
+}
+
+// The small ones of its outputs go with it.
+void SimWorker::NoteValues(const Outcome& outcome) {
+  if (outcome.end != AttemptEnd::kFinished) return;
+  for (uint32_t i = 0; i < outcome.outputs.size(); ++i) {
+    const ObjectVersion id = {{outcome.attempt.task.job, outcome.first_output + i},
+                              outcome.attempt.attempt};
+    const auto found = store_.find({id, {}});
+    if (found == store_.end() || found->second.size_bytes > limits::kInlineBytes) continue;
+    if (!damaged_.contains(id))
+      world_.scheduler.KeepValue(id, {found->second.value, found->second.size_bytes});
+  }
+}
+
 void SimWorker::Drop(const LocalKey& key) {
   auto found = store_.find(key);
   bool had = found != store_.end();

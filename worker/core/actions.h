@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "common/base/ids.h"
 #include "common/base/session.h"
 #include "worker/core/events.h"
@@ -92,9 +93,13 @@ struct ReleaseAttempt {
   AttemptRef attempt;
 };
 
-// To the store: an object without bytes, which nobody needs to be asked for.
-struct PutEmpty {
-  LocalKey key;
+// To the store: objects that nobody needs to be asked for. With `values` their bytes came along; answered by
+// event::FetchDone, since they may be damaged, or find no room. Without, they have no bytes: that cannot fail, and is
+// not answered.
+struct PutValues {
+  FetchId fetch = 0;
+  ValuesRef values;
+  absl::InlinedVector<LocalKey, 1> items;
 };
 // To the store: writes them to disk and gives their memory back. Who reads them goes on undisturbed.
 // Answered by event::Spilled.
@@ -117,8 +122,8 @@ using Action =
                  action::SendOutcome, action::SendReplicaAdded, action::SendReplicaLost,
                  action::SendGatherFailed, action::StartFetch, action::CancelFetch,
                  action::StartExec, action::KillExec, action::ReleaseAttempt, action::SendSubmit,
-                 action::SendYield, action::ResumeExec, action::ReleaseSubmission, action::PutEmpty,
-                 action::Spill, action::Drop, action::DropAll, action::Stopped>;
+                 action::SendYield, action::ResumeExec, action::ReleaseSubmission,
+                 action::PutValues, action::Spill, action::Drop, action::DropAll, action::Stopped>;
 
 }  // namespace taskd::worker
 

@@ -11,12 +11,12 @@
 namespace taskd::worker {
 
 void WorkerCore::Impl::OnAssign(event::Assign& event) {
-  Assignment& assignment = event.assignment;
+  const Assignment& assignment = event.assignment;
   uint32_t slot = FindAttempt(assignment.attempt);
   if (slot != kNoSlot) {
     Attempt& known = attempts_[slot];
     if (Current(event.session) && !stopping_ && known.disowned && known.successor == nullptr) {
-      known.successor = std::make_unique<Assignment>(std::move(assignment));
+      known.successor = std::make_unique<event::Assign>(std::move(event));
     }
     return;
   }
@@ -24,10 +24,11 @@ void WorkerCore::Impl::OnAssign(event::Assign& event) {
     Emit(action::ReleaseAttempt{assignment.attempt});
     return;
   }
-  Admit(assignment);
+  Admit(event);
 }
 
-void WorkerCore::Impl::Admit(Assignment& assignment) {
+void WorkerCore::Impl::Admit(const event::Assign& event) {
+  const Assignment& assignment = event.assignment;
   uint32_t slot = kNoSlot;
   if (attempts_unused_.empty()) {
     slot = static_cast<uint32_t>(attempts_.size());
@@ -55,7 +56,7 @@ void WorkerCore::Impl::Admit(Assignment& assignment) {
     End(slot, std::move(refused));
     return;
   }
-  PinInputs(slot, assignment);
+  PinInputs(slot, event);
   if (attempts_[slot].missing == 0) Enqueue(slot);
 }
 
@@ -215,7 +216,7 @@ void WorkerCore::Impl::Report(const Unacked& unacked) {
 void WorkerCore::Impl::EndSilently(uint32_t slot) {
   Spend(1);
   Attempt& attempt = attempts_[slot];
-  std::unique_ptr<Assignment> successor = std::move(attempt.successor);
+  std::unique_ptr<event::Assign> successor = std::move(attempt.successor);
   if (attempt.submits && !attempt.riding) Emit(action::ReleaseSubmission{attempt.ref()});
   // The shell's copy of the body is the successor's by now.
   if (successor == nullptr || stopping_) Emit(action::ReleaseAttempt{attempt.ref()});

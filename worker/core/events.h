@@ -3,6 +3,7 @@
 #define TASKD_WORKER_CORE_EVENTS_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,6 +27,10 @@ struct LocalKey {
     return H::combine(std::move(h), k.id, k.parts);
   }
 };
+
+// Bytes of small objects that came with a message. The shell's: the core hands them on unseen.
+class Values;
+using ValuesRef = std::shared_ptr<const Values>;
 
 // What the store has taken in.
 struct StoredOutput : OutputInfo {
@@ -52,6 +57,8 @@ struct SessionDown {
 struct Assign {
   SessionId session = 0;
   Assignment assignment;
+  ValuesRef values = {};
+  std::vector<uint32_t> valued = {};  // of which of assignment.objects; ascending
 };
 struct Retract {
   SessionId session = 0;
@@ -70,13 +77,15 @@ struct Free {
 struct Gather {
   SessionId session = 0;
   InputObject object;
+  ValuesRef values = {};  // not null: it came along
 };
 struct AckOutcomes {
   SessionId session = 0;
   uint64_t sequence = 0;
 };
 
-// From the data plane: how each item of a fetch ended, in the order of action::StartFetch.
+// From the data plane: how each item of a fetch ended, in the order of action::StartFetch. From the store: likewise
+// of action::PutValues.
 struct FetchDone {
   struct Item {
     FetchStatus status = FetchStatus::kOk;

@@ -2,7 +2,8 @@
 // that may be asked (below its limit, not busy) stands in `ready_` under its best piece; while
 // requests are left the best peer gets one with the head of its queue. A holder that fails is
 // struck out and the piece goes to the next; a busy one is asked again a little later, unless
-// another holder is free.
+// another holder is free. Bytes that came with a message are a request to nobody: should the store not take
+// them, their pieces go to a holder.
 #include <algorithm>
 #include <utility>
 
@@ -110,6 +111,23 @@ void WorkerCore::Impl::StartFetch(WorkerId worker) {
   Emit(std::move(start));
 }
 
+// They take no peer's place and are never called back: the store answers at once.
+void WorkerCore::Impl::TakeValues(std::vector<uint32_t> pieces, const ValuesRef& values) {
+  const FetchId id = ++last_fetch_;
+  Fetch& fetch = fetches_[id];
+  fetch.session = session_;
+  fetch.cancelled = true;
+  fetch.in_use = static_cast<uint32_t>(pieces.size());
+  action::PutValues put = {id, values, {}};
+  for (uint32_t index : pieces) {
+    pieces_[index].state = PieceState::kInFlight;
+    pieces_[index].fetch = id;
+    put.items.push_back(pieces_[index].key);
+  }
+  fetch.pieces = std::move(pieces);
+  Emit(std::move(put));
+}
+
 void WorkerCore::Impl::OnFetchDone(event::FetchDone& event) {
   if (!fetches_.contains(event.fetch)) return;
   work_.push_back({Work::Kind::kFetchItems, 0, 0, std::move(event)});
@@ -118,20 +136,20 @@ void WorkerCore::Impl::OnFetchDone(event::FetchDone& event) {
 bool WorkerCore::Impl::ContinueFetchItems(Work& work) {
   auto it = fetches_.find(work.fetch_done.fetch);
   Fetch& fetch = it->second;
-  Peer& peer = peers_.at(fetch.peer);
+  const WorkerId worker = fetch.peer;
   for (; work.cursor < fetch.pieces.size(); ++work.cursor) {
     if (budget_ <= 0) return false;
     Spend(1);
     event::FetchDone::Item item = {FetchStatus::kIoError, 0, 0};  // an answer that is too short
     if (work.cursor < work.fetch_done.items.size()) item = work.fetch_done.items[work.cursor];
     if (item.status == FetchStatus::kBusy && !fetch.cancelled)
-      peer.busy_until = now_ns_ + kBusyRetryNs;
+      peers_.at(worker).busy_until = now_ns_ + kBusyRetryNs;
     OnFetchItem(fetch, fetch.pieces[work.cursor], item);
   }
-  --peer.active;
-  --requests_;
-  const WorkerId worker = fetch.peer;
   fetches_.erase(it);
+  if (!worker) return true;
+  --peers_.at(worker).active;
+  --requests_;
   Refresh(worker);
   return true;
 }
@@ -139,13 +157,9 @@ bool WorkerCore::Impl::ContinueFetchItems(Work& work) {
 void WorkerCore::Impl::OnFetchItem(const Fetch& fetch, uint32_t index,
                                    const event::FetchDone::Item& item) {
   Piece& piece = pieces_[index];
-  ++counters_.fetch_items[static_cast<uint8_t>(item.status)];
   const bool arrived = item.status == FetchStatus::kOk;
-  if (arrived) counters_.fetched_bytes += item.size_bytes;
+  CountItem(fetch, piece, item);
   if (arrived && piece.users > 0 && !fetch.abandoned) {
-    auto payer = std::find_if(piece.waiters.begin(), piece.waiters.end(),
-                              [&](const Waiter& w) { return Alive(w); });
-    if (payer != piece.waiters.end()) attempts_[payer->attempt].fetched_bytes += item.size_bytes;
     BecomeLocal(index, item.size_bytes, item.crc32c, item.on_disk);
     if (piece.key.parts.whole() && !piece.doomed && connected_) {
       Emit(action::SendReplicaAdded{session_, {piece.key.id, item.size_bytes, item.crc32c}});
@@ -167,6 +181,23 @@ void WorkerCore::Impl::OnFetchItem(const Fetch& fetch, uint32_t index,
     }
   }
   Route(index);
+}
+
+// What is fetched is paid by the first that waits for it; what came along, by nobody.
+void WorkerCore::Impl::CountItem(const Fetch& fetch, const Piece& piece,
+                                 const event::FetchDone::Item& item) {
+  const bool arrived = item.status == FetchStatus::kOk;
+  if (!fetch.peer) {
+    ++(arrived ? counters_.values_taken : counters_.values_failed);
+    return;
+  }
+  ++counters_.fetch_items[static_cast<uint8_t>(item.status)];
+  if (!arrived) return;
+  counters_.fetched_bytes += item.size_bytes;
+  if (piece.users == 0 || fetch.abandoned) return;
+  auto payer = std::find_if(piece.waiters.begin(), piece.waiters.end(),
+                            [&](const Waiter& w) { return Alive(w); });
+  if (payer != piece.waiters.end()) attempts_[payer->attempt].fetched_bytes += item.size_bytes;
 }
 
 void WorkerCore::Impl::NoLongerUsed(FetchId id) {

@@ -6,7 +6,8 @@
 
 namespace taskd::worker {
 
-void WorkerCore::Impl::OnGather(const InputObject& object) {
+void WorkerCore::Impl::OnGather(const event::Gather& event) {
+  const InputObject& object = event.object;
   const uint32_t index = PieceFor(object, {});
   AddHolders(pieces_[index], object);
   Piece& piece = pieces_[index];
@@ -21,6 +22,7 @@ void WorkerCore::Impl::OnGather(const InputObject& object) {
   if (piece.state == PieceState::kInFlight && piece.users == 1) ++fetches_.at(piece.fetch).in_use;
   if (piece.state != PieceState::kUnused && piece.state != PieceState::kGone) return;
   piece.rank = kAfterAll;
+  if (event.values != nullptr) return TakeValues({index}, event.values);
   Route(index);
 }
 

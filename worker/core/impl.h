@@ -75,7 +75,7 @@ struct Attempt {
   std::vector<ObjectId> awaits;  // kYielded
   std::vector<uint32_t> pieces;  // pinned; sorted, unique
   // The new cluster used the same reference before our killed one was reaped.
-  std::unique_ptr<Assignment> successor;
+  std::unique_ptr<event::Assign> successor;
 
   const AttemptRef& ref() const { return rank.ref; }
 };
@@ -125,7 +125,7 @@ struct Piece {
 };
 
 struct Fetch {
-  WorkerId peer;
+  WorkerId peer;          // none: the bytes came with a message, and are on their way to the store
   SessionId session = 0;  // in which it was asked
   uint32_t in_use = 0;    // items whose piece has users
   bool cancelled = false;
@@ -203,7 +203,7 @@ class WorkerCore::Impl {
 
   // attempts.cc
   void OnAssign(event::Assign& event);
-  void Admit(Assignment& assignment);
+  void Admit(const event::Assign& event);
   void OnRetract(const AttemptRef& ref);
   void OnCancel(const AttemptRef& ref);
   void OnExecDone(event::ExecDone& event);
@@ -237,7 +237,7 @@ class WorkerCore::Impl {
   bool ContinueDialogs(Work& work);
 
   // pieces.cc
-  void PinInputs(uint32_t slot, const Assignment& assignment);
+  void PinInputs(uint32_t slot, const event::Assign& event);
   uint32_t PieceFor(const InputObject& object, PartRange parts);
   void AddHolders(Piece& piece, const InputObject& object);
   void AddWaiter(uint32_t index, uint32_t slot);
@@ -267,7 +267,7 @@ class WorkerCore::Impl {
   uint64_t StayingBytes() const { return counters_.memory_bytes - spilling_bytes_; }
 
   // gather.cc
-  void OnGather(const InputObject& object);
+  void OnGather(const event::Gather& event);
   void EndGather(uint32_t index);
   std::vector<BadHolder> BadHolders(const Piece& piece) const;
 
@@ -279,9 +279,11 @@ class WorkerCore::Impl {
   void WakePeers();
   void PlanFetches();
   void StartFetch(WorkerId worker);
+  void TakeValues(std::vector<uint32_t> pieces, const ValuesRef& values);
   void OnFetchDone(event::FetchDone& event);
   bool ContinueFetchItems(Work& work);
   void OnFetchItem(const Fetch& fetch, uint32_t index, const event::FetchDone::Item& item);
+  void CountItem(const Fetch& fetch, const Piece& piece, const event::FetchDone::Item& item);
   void NoLongerUsed(FetchId id);
 
   // session.cc

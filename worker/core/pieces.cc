@@ -10,8 +10,10 @@
 
 namespace taskd::worker {
 
-void WorkerCore::Impl::PinInputs(uint32_t slot, const Assignment& assignment) {
-  std::vector<uint32_t> wanted;
+void WorkerCore::Impl::PinInputs(uint32_t slot, const event::Assign& event) {
+  const Assignment& assignment = event.assignment;
+  std::vector<uint32_t> wanted, came, taken;
+  auto valued = event.valued.begin();
   for (const InputEdge& edge : assignment.edges) {
     TASKD_CHECK(edge.first <= assignment.objects.size() &&
                 edge.count <= assignment.objects.size() - edge.first);
@@ -19,10 +21,14 @@ void WorkerCore::Impl::PinInputs(uint32_t slot, const Assignment& assignment) {
       const uint32_t index = PieceFor(assignment.objects[i], edge.parts);
       AddHolders(pieces_[index], assignment.objects[i]);
       wanted.push_back(index);
+      if (valued == event.valued.end() || *valued != i) continue;
+      ++valued;
+      if (pieces_[index].key.parts.whole()) came.push_back(index);
     }
   }
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  std::sort(came.begin(), came.end());
   Spend(wanted.size());
   attempts_[slot].pieces = wanted;
   for (uint32_t index : wanted) {
@@ -40,8 +46,14 @@ void WorkerCore::Impl::PinInputs(uint32_t slot, const Assignment& assignment) {
     }
     if (piece.state == PieceState::kInFlight && piece.users == 1) ++fetches_.at(piece.fetch).in_use;
     AddWaiter(index, slot);
-    if (piece.state == PieceState::kUnused || piece.state == PieceState::kGone) Route(index);
+    if (piece.state != PieceState::kUnused && piece.state != PieceState::kGone) continue;
+    if (std::binary_search(came.begin(), came.end(), index)) {
+      taken.push_back(index);
+    } else {
+      Route(index);
+    }
   }
+  if (!taken.empty()) TakeValues(std::move(taken), event.values);
 }
 
 uint32_t WorkerCore::Impl::PieceFor(const InputObject& object, PartRange parts) {
@@ -141,7 +153,7 @@ void WorkerCore::Impl::BecomeLocal(uint32_t index, uint64_t size_bytes, uint32_t
 // An object without bytes is where it is needed: a request for it would cost a round trip.
 void WorkerCore::Impl::MakeEmpty(uint32_t index) {
   Piece& piece = pieces_[index];
-  Emit(action::PutEmpty{piece.key});
+  Emit(action::PutValues{0, {}, {piece.key}});
   BecomeLocal(index, 0, 0, false);
   if (!piece.doomed && connected_) Emit(action::SendReplicaAdded{session_, {piece.key.id, 0, 0}});
   if (piece.gathered) EndGather(index);

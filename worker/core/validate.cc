@@ -100,7 +100,7 @@ std::string WorkerCore::Impl::ValidatePieces() const {
 std::string WorkerCore::Impl::ValidatePeers() const {
   uint32_t requests = 0;
   for (const auto& [id, fetch] : fetches_) {
-    ++requests;
+    requests += fetch.peer ? 1 : 0;
     uint32_t in_use = 0;
     for (uint32_t index : fetch.pieces) {
       const bool still =

@@ -72,7 +72,7 @@ void WorkerCore::Impl::Handle(Event& event) {
       if (core.Current(e.session)) core.OnFree(e.object);
     }
     void operator()(event::Gather& e) const {
-      if (core.Current(e.session) && !core.stopping_) core.OnGather(e.object);
+      if (core.Current(e.session) && !core.stopping_) core.OnGather(e);
     }
     void operator()(event::AckOutcomes& e) const {
       if (core.Current(e.session)) core.OnAckOutcomes(e.sequence);

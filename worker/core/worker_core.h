@@ -34,7 +34,8 @@ struct Config {
 struct Counters {
   uint64_t attempts_ended[8] = {};  // by AttemptEnd
   uint64_t fetched_bytes = 0;
-  uint64_t fetch_items[5] = {};  // by FetchStatus
+  uint64_t fetch_items[5] = {};                  // by FetchStatus
+  uint64_t values_taken = 0, values_failed = 0;  // inputs that came with their assignments
   uint32_t fetching = 0, queued = 0, running = 0;
   uint64_t replicas = 0, replica_bytes = 0;
   uint64_t memory_bytes = 0, disk_bytes = 0;  // of pieces in the store, by where they are

@@ -331,6 +331,11 @@ void Daemon::Do(action::StartFetch& a) {
   fetcher_->Start(a.fetch, desk_.PeerAddress(a.peer), std::move(a.items));
 }
 
+void Daemon::Do(action::PutValues& a) {
+  event::FetchDone done = PutInStore(a, store_);
+  if (a.values != nullptr) events_.push_back(std::move(done));
+}
+
 void Daemon::Do(action::Spill& a) {
   store_.Spill(std::move(a.items),
                [inbox = inbox_, spill = a.spill](std::vector<event::Spilled::Result> results) {

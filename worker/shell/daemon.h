@@ -25,6 +25,7 @@
 #include "worker/shell/options.h"
 #include "worker/shell/scheduler_link.h"
 #include "worker/shell/task_service.h"
+#include "worker/shell/values.h"
 #include "worker/store/store.h"
 #include "worker/store/work_dir.h"
 
@@ -63,7 +64,8 @@ class Daemon {
   void Do(action::ReleaseSubmission& a) { dialogs_.ReleaseSubmission(a.attempt); }
   void Do(action::SendReplicaAdded& a);
   void Do(action::SendGatherFailed& a);
-  void Do(action::PutEmpty& a) { (void)store_.Put(a.key, {}); }  // cannot fail
+  void Do(action::SendOutcome& a) { link_->Send(a, ValuesOf(a.outcome, store_)); }
+  void Do(action::PutValues& a);
   void Do(action::Spill& a);
   void Do(action::Drop& a) { store_.Drop(a.key); }
   void Do(action::DropAll&) { store_.DropAll(); }

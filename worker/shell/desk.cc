@@ -3,6 +3,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/rpc/wire.h"
 #include "taskd/v1/worker_session.pb.h"
+#include "worker/shell/values.h"
 
 namespace taskd::worker {
 
@@ -35,7 +36,11 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
     request->args = std::move(*from.mutable_args());
     request->assignment = *assignment;
     requests_[assignment->attempt] = std::move(request);
-    read.push_back(event::Assign{session, *std::move(assignment)});
+    event::Assign assign{session, *std::move(assignment)};
+    if (!zero_) {
+      if (absl::Status s = TakeValues(from, assign); !s.ok()) return s;
+    }
+    read.push_back(std::move(assign));
   }
   for (const v1::AttemptRef& from : message.retracts()) {
     absl::StatusOr<AttemptRef> attempt = rpc::Decode(from);
@@ -60,7 +65,9 @@ absl::Status Desk::Read(SessionId session, v1::SchedulerToWorker& message,
   for (const v1::Gather& from : message.gathers()) {
     absl::StatusOr<InputObject> object = rpc::Decode(from);
     if (!object.ok()) return object.status();
-    read.push_back(event::Gather{session, *object});
+    event::Gather gather{session, *object};
+    TakeValue(from, gather);
+    read.push_back(std::move(gather));
   }
   if (message.outcomes_acked() != 0)
     read.push_back(event::AckOutcomes{session, message.outcomes_acked()});

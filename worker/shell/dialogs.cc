@@ -14,6 +14,7 @@
 #include "common/rpc/wire.h"
 #include "taskd/v1/graph.pb.h"
 #include "taskd/v1/worker_session.pb.h"
+#include "worker/shell/values.h"
 
 namespace taskd::worker {
 namespace {
@@ -232,7 +233,10 @@ void Dialogs::OnFound(SessionId session, const v1::ObjectFound& found, std::vect
   if (!where.ok()) return Answer(it, {where.status()});
   get.gathering = where->id;
   OnReplica(where->id);
-  if (gets_.contains(found.token())) events.push_back(event::Gather{session, *where});
+  if (!gets_.contains(found.token())) return;
+  event::Gather gather{session, *where};
+  TakeValue(found.where(), gather);
+  events.push_back(std::move(gather));
 }
 
 void Dialogs::OnReplica(const ObjectVersion& object) {

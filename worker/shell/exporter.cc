@@ -87,6 +87,12 @@ void FillTransfer(const Counters& core, const TransferFigures& transfer, io::Met
   page.Counter("taskd_worker_relayed_objects_total",
                "Objects that came from a worker that the one asked had named.",
                Number(transfer.fetched.relayed_items));
+  page.Counter("taskd_worker_values_total",
+               "Small inputs that came with a message, and were not asked for.",
+               Number(core.values_taken));
+  page.Counter("taskd_worker_values_failed_total",
+               "Of those that came so, damaged ones and those that the store had no room for.",
+               Number(core.values_failed));
   for (uint32_t status = 0; status < 5; ++status) {
     page.Counter("taskd_worker_fetch_items_total",
                  "Objects asked of other workers by how that ended.",

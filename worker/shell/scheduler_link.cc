@@ -258,9 +258,15 @@ void SchedulerLink::Send(const action::SendStarted& a) {
       [&](v1::WorkerToScheduler& out) { rpc::Encode(a.attempt, out.add_started()); });
 }
 
-void SchedulerLink::Send(const action::SendOutcome& a) {
-  Add(a.session, kOutcomeBytes + a.outcome.message.size(), kOutcomeRank,
-      [&](v1::WorkerToScheduler& out) { rpc::Encode(a.outcome, out.add_outcomes()); });
+void SchedulerLink::Send(const action::SendOutcome& a, const std::vector<std::string>& values) {
+  uint64_t bytes = kOutcomeBytes + a.outcome.message.size();
+  for (const std::string& value : values) bytes += value.size();
+  Add(a.session, bytes, kOutcomeRank, [&](v1::WorkerToScheduler& out) {
+    v1::Outcome* outcome = out.add_outcomes();
+    rpc::Encode(a.outcome, outcome);
+    for (size_t i = 0; i < values.size(); ++i)
+      outcome->mutable_outputs(static_cast<int>(i))->set_value(values[i]);
+  });
 }
 
 void SchedulerLink::Send(const action::SendReplicaAdded& a) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "worker/core/actions.h"
@@ -56,7 +57,8 @@ class SchedulerLink {
   void Send(const action::SendInventory& a);
   void Send(const action::SendInventoryDone& a);
   void Send(const action::SendStarted& a);
-  void Send(const action::SendOutcome& a);
+  // `values`: see ValuesOf.
+  void Send(const action::SendOutcome& a, const std::vector<std::string>& values);
   void Send(const action::SendReplicaAdded& a);
   void Send(const action::SendReplicaLost& a);
   void Send(const action::SendGatherFailed& a);

@@ -219,6 +219,12 @@ Store::Entry Store::Find(const LocalKey& key) const {
   return it == entries_.end() ? nullptr : it->second;
 }
 
+std::string Store::SmallValue(const LocalKey& key) const {
+  const Entry entry = Find(key);
+  if (entry == nullptr || entry->file != nullptr || !entry->meta.part_ends.empty()) return "";
+  return entry->bytes;
+}
+
 bool Store::Contains(const LocalKey& key) const {
   std::lock_guard lock(mutex_);
   return entries_.contains(key);

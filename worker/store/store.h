@@ -64,6 +64,9 @@ class Store {
   absl::StatusOr<StoredOutput> Link(const LocalKey& key, const std::string& path, ObjectMeta meta,
                                     const FileIdentity& identity);
 
+  // The bytes of an object without parts that is on the heap; "": it is not, or has none.
+  std::string SmallValue(const LocalKey& key) const;
+
   bool Contains(const LocalKey& key) const;
   std::optional<uint64_t> SizeOf(const LocalKey& key) const;  // none: it is not here
 

@@ -13,6 +13,9 @@
 #include "worker/core/worker_core.h"
 
 namespace taskd::worker {
+
+class Values {};  // there are no bytes here
+
 namespace {
 
 constexpr uint64_t kStoreBytes = 1500;  // of pieces of 100
@@ -111,9 +114,14 @@ class World {
     Note(11, a.attempt.task.ordinal);
     EXPECT_FALSE(running_.contains(a.attempt)) << "released while it runs";
   }
-  void Do(const action::PutEmpty& a) {
-    Note(19, a.key.id.object.ordinal);
-    EXPECT_TRUE(a.key.parts.whole());
+  void Do(const action::PutValues& a) {
+    Note(19, a.items.at(0).id.object.ordinal, a.items.size(), a.fetch);
+    EXPECT_EQ(a.values != nullptr, a.fetch != 0);
+    for (const LocalKey& key : a.items) EXPECT_TRUE(key.parts.whole());
+    if (a.fetch == 0) return;
+    for (const LocalKey& key : a.items)
+      EXPECT_TRUE(under_way_.insert(key).second) << "comes twice at a time";
+    values_[a.fetch].assign(a.items.begin(), a.items.end());
   }
   void Do(const action::Spill& a) {
     Note(20, a.spill, a.items.size());
@@ -170,7 +178,28 @@ class World {
     return a;
   }
 
+  event::Assign SomeAssign() {
+    event::Assign event{SomeSession(), SomeAssignment(), came_};
+    for (uint32_t i = 0; i < event.assignment.objects.size(); ++i) {
+      if (prng_.Chance(300)) event.valued.push_back(i);
+    }
+    return event;
+  }
+
+  void AnswerValues(bool well) {
+    if (values_.empty()) return;
+    event::FetchDone done{values_.begin()->first, {}};
+    for (const LocalKey& key : values_.begin()->second) {
+      under_way_.erase(key);
+      const auto status = well || prng_.Chance(800) ? FetchStatus::kOk : FetchStatus::kIoError;
+      done.items.push_back({status, 100, 7, prng_.Chance(200)});
+    }
+    values_.erase(values_.begin());
+    Send(std::move(done));
+  }
+
   void AnswerFetch(bool well) {
+    if (!values_.empty() && prng_.Chance(500)) return AnswerValues(well);
     if (fetches_.empty()) return;
     auto it = fetches_.begin();
     std::advance(it, prng_.Below(fetches_.size()));
@@ -261,7 +290,7 @@ class World {
       case 1:
       case 2:
       case 3:
-        return Send(event::Assign{SomeSession(), SomeAssignment()});
+        return Send(SomeAssign());
       case 4:
         return Send(event::Retract{SomeSession(), SomeAttempt()});
       case 5:
@@ -283,7 +312,7 @@ class World {
         if (prng_.Chance(800)) return Step();
         return Send(event::SessionDown{session_});
       case 15:
-        return Send(event::Gather{SomeSession(), SomeInput()});
+        return Send(event::Gather{SomeSession(), SomeInput(), prng_.Chance(500) ? came_ : nullptr});
       case 16:
       case 17:
         return BodySays();
@@ -306,7 +335,9 @@ class World {
     for (int i = 0; i < 100'000; ++i) {
       const Counters& c = core_.counters();
       Step();
-      if (fetches_.empty() && running_.empty() && c.fetching + c.queued + c.running == 0) break;
+      if (fetches_.empty() && values_.empty() && running_.empty() &&
+          c.fetching + c.queued + c.running == 0)
+        break;
       AnswerFetch(true);
       AnswerBody(true);
       EndBody();
@@ -330,6 +361,8 @@ class World {
   uint64_t now_ = 0, hash_ = 0, highest_outcome_ = 0;
   SessionId session_ = 0;
   std::map<FetchId, action::StartFetch> fetches_;
+  std::map<FetchId, std::vector<LocalKey>> values_;
+  const ValuesRef came_ = std::make_shared<const Values>();
   std::set<LocalKey> under_way_;
   std::map<SpillId, uint64_t> spills_;  // how many items
   std::set<AttemptRef> running_, killed_;

@@ -39,12 +39,16 @@ TEST(DeskTest, AZeroWorkerNeedsNoInputs) {
   a->add_version(9);
   a->add_size_bytes(100);
   a->add_holder_ends(0);
+  a->add_value_at(0);
+  a->add_value("value");
+  a->add_value_crc32c(7);
   for (bool zero : {false, true}) {
     v1::SchedulerToWorker message = m;
     Desk desk(zero);
     std::vector<Event> events;
     ASSERT_TRUE(desk.Read(7, message, events).ok());
     const Assignment& assignment = std::get<event::Assign>(events.at(0)).assignment;
+    EXPECT_EQ(std::get<event::Assign>(events.at(0)).valued.size(), zero ? 0u : 1u);
     EXPECT_EQ(assignment.objects.size(), zero ? 0u : 1u);
     EXPECT_EQ(assignment.edges.size(), zero ? 0u : 1u);
     EXPECT_EQ(desk.Request(kAttempt)->assignment.objects.size(), assignment.objects.size());

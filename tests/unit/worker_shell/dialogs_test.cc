@@ -6,6 +6,7 @@
 #include "taskd/v1/graph.pb.h"
 #include "taskd/v1/worker_session.pb.h"
 #include "tests/unit/worker_store/temp_dir.h"
+#include "worker/shell/values.h"
 
 namespace taskd::worker {
 namespace {
@@ -61,7 +62,7 @@ class DialogsTest : public testing::Test {
     }
     Receive(message);
   }
-  void ReceiveWhere(uint64_t token, ObjectVersion id) {
+  void ReceiveWhere(uint64_t token, ObjectVersion id, const std::string& value = "") {
     v1::SchedulerToWorker message;
     v1::ObjectFound* found = message.add_found();
     found->set_token(token);
@@ -70,6 +71,8 @@ class DialogsTest : public testing::Test {
     found->mutable_where()->set_version(id.version);
     found->mutable_where()->set_size_bytes(5);
     found->mutable_where()->add_holders(WorkerId{4, 1}.packed());
+    found->mutable_where()->set_value(value);
+    found->mutable_where()->set_value_crc32c(7);
     Receive(message);
   }
   template <typename E>
@@ -211,11 +214,22 @@ TEST_F(DialogsTest, AnObjectThatIsElsewhereIsGathered) {
   ReceiveWhere(dialogs_.TakeLookups()[0].token, id);
   ASSERT_NE(Last<event::Gather>(), nullptr);
   EXPECT_EQ(Last<event::Gather>()->object.holders[0], (WorkerId{4, 1}));
+  EXPECT_EQ(Last<event::Gather>()->values, nullptr);
   dialogs_.OnReplica({{5, 2}, 8});
   EXPECT_FALSE(Answered(get));
   ASSERT_TRUE(store_.Put({id, {}}, "bytes").ok());
   dialogs_.OnReplica(id);
   EXPECT_TRUE(StatusOf(get).ok());
+}
+
+TEST_F(DialogsTest, TheValueOfASmallObjectComesWithItsPlace) {
+  const ObjectVersion id{{5, 1}, 8};
+  Ask(GetRequest{{5, 1}});
+  ReceiveWhere(dialogs_.TakeLookups()[0].token, id, "value");
+  ASSERT_NE(Last<event::Gather>(), nullptr);
+  ASSERT_NE(Last<event::Gather>()->values, nullptr);
+  EXPECT_EQ(Last<event::Gather>()->values->Find(id)->bytes, "value");
+  EXPECT_EQ(Last<event::Gather>()->values->Find(id)->crc32c, 7u);
 }
 
 TEST_F(DialogsTest, AGetThatFailsLooksAgainUntilItGivesUp) {

@@ -118,8 +118,8 @@ TEST_F(SchedulerLinkTest, SaysHelloBeatsAndSaysGoodbye) {
   EXPECT_EQ(scheduler_.hello.capacity().cpus_milli(), 2000u);
   for (uint32_t i = 0; i < 10; ++i) {  // one message: a start does not cut the batch
     link_->Send(action::SendStarted{ups_[0].session, {{1, i}, 1}});
-    link_->Send(action::SendOutcome{ups_[0].session, {}});
-    link_->Send(action::SendOutcome{ups_[0].session + 1, {}});  // of another stream: dropped
+    link_->Send(action::SendOutcome{ups_[0].session, {}}, {});
+    link_->Send(action::SendOutcome{ups_[0].session + 1, {}}, {});  // of another stream: dropped
   }
   link_->Flush();
   Drive([&] {
