@@ -22,6 +22,7 @@
 #ifndef TASKD_COMMON_RPC_STREAM_SESSION_H_
 #define TASKD_COMMON_RPC_STREAM_SESSION_H_
 
+#include <google/protobuf/arena.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/client_callback.h>
@@ -31,7 +32,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "common/base/limits.h"
@@ -89,10 +92,10 @@ class StreamSession {
       : handler_(std::move(handler)), is_server_(is_server) {}
 
   // Appends an item of about `bytes` bytes: fill(Out&) is called under the session's lock and must
-  // not call the session. Items of one message are applied in the order of its fields, so an item
-  // whose `rank` (its field number, say) is below that of one already gathered starts a new
-  // message; rank 0 joins any message. False, and fill is not called, when the stream is closing or
-  // closed.
+  // not call the session; what it returns, if anything, is counted as further bytes. Items of one
+  // message are applied in the order of its fields, so an item whose `rank` (its field number, say)
+  // is below that of one already gathered starts a new message; rank 0 joins any message. False, and
+  // fill is not called, when the stream is closing or closed.
   template <class Fill>
   bool Add(uint64_t bytes, uint32_t rank, Fill&& fill) {
     std::lock_guard lock(mutex_);
@@ -102,7 +105,11 @@ class StreamSession {
       outbox_.emplace_back();
     }
     Pending& gathering = outbox_.back();
-    std::forward<Fill>(fill)(gathering.message);
+    if constexpr (std::is_void_v<std::invoke_result_t<Fill, Out&>>) {
+      std::forward<Fill>(fill)(*gathering.message);
+    } else {
+      bytes += std::forward<Fill>(fill)(*gathering.message);
+    }
     gathering.bytes += bytes;
     if (rank > gathering.rank) gathering.rank = rank;
     outbox_bytes_ += bytes;
@@ -190,8 +197,8 @@ class StreamSession {
     {
       std::lock_guard lock(mutex_);
       write_in_flight_ = false;
-      outbox_bytes_ -= writing_.bytes;
-      writing_.message.Clear();
+      outbox_bytes_ -= writing_->bytes;
+      writing_.reset();
       if (!ok) {
         write_dead_ = true;
         DropOutbox();
@@ -232,11 +239,21 @@ class StreamSession {
   }
 
  private:
+  // An item is a handful of small messages, which cost less in an arena, above all to be freed.
   struct Pending {
-    Out message;
+    std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
+    Out* message = New(arena.get());
     uint64_t bytes = 0;
     uint32_t rank = 0;
   };
+
+  static Out* New(google::protobuf::Arena* arena) {
+    if constexpr (google::protobuf::Arena::is_arena_constructable<Out>::value) {
+      return google::protobuf::Arena::CreateMessage<Out>(arena);
+    } else {
+      return google::protobuf::Arena::Create<Out>(arena);  // a test's, that is no protobuf message
+    }
+  }
 
   // The peer will send nothing more: it half-closed, finished the call, or is gone.
   void ReadEnded() {
@@ -255,10 +272,10 @@ class StreamSession {
   void WriteNext() {
     if (transport_ == nullptr || write_in_flight_ || ended_) return;
     if (!outbox_.empty() && !write_dead_) {
-      std::swap(writing_, outbox_.front());
+      writing_ = std::move(outbox_.front());
       outbox_.pop_front();
       write_in_flight_ = true;
-      transport_->StartWriting(&writing_.message);
+      transport_->StartWriting(writing_->message);
     } else if (closing_ || (is_server_ && write_dead_)) {
       End();
     }
@@ -288,7 +305,7 @@ class StreamSession {
 
   void DropOutbox() {
     outbox_.clear();
-    outbox_bytes_ = write_in_flight_ ? writing_.bytes : 0;
+    outbox_bytes_ = write_in_flight_ ? writing_->bytes : 0;
   }
 
   mutable std::mutex mutex_;
@@ -296,8 +313,8 @@ class StreamSession {
   const bool is_server_;
   internal::Transport<Out, In>* transport_ = nullptr;  // null before Start and after Done
   In incoming_;
-  std::deque<Pending> outbox_;  // the last one gathers
-  Pending writing_;
+  std::deque<Pending> outbox_;      // the last one gathers
+  std::optional<Pending> writing_;  // while a write is under way
   uint64_t outbox_bytes_ = 0;
   bool write_in_flight_ = false;
   bool in_handler_ = false;

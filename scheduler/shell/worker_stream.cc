@@ -326,7 +326,8 @@ std::optional<SmallValue> WorkerStream::ValueFor(const InputObject& object) {
   return value;
 }
 
-void WorkerStream::AddValues(const Assignment& assignment, v1::Assignment& to, uint64_t* bytes) {
+// Returns how many bytes these are.
+uint64_t WorkerStream::AddValues(const Assignment& assignment, v1::Assignment& to) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < assignment.objects.size() && sum < limits::kAssignmentValueBytes; ++i) {
     std::optional<SmallValue> value = ValueFor(assignment.objects[i]);
@@ -336,7 +337,7 @@ void WorkerStream::AddValues(const Assignment& assignment, v1::Assignment& to, u
     to.add_value(std::move(value->bytes));
     to.add_value_crc32c(value->crc32c);
   }
-  *bytes += sum;
+  return sum;
 }
 
 void WorkerStream::AddGather(const InputObject& object, v1::SchedulerToWorker& out,
@@ -349,12 +350,13 @@ void WorkerStream::AddGather(const InputObject& object, v1::SchedulerToWorker& o
   }
 }
 
-void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out,
-                                   uint64_t* bytes) {
+// Returns about how many bytes that are, beyond those of every assignment.
+uint64_t WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out) {
+  uint64_t bytes = 0;
   for (const InputObject& object : assignment.objects) AddPeers(object, out);
   JobId job = assignment.attempt.task.job;
   auto record = service_->jobs_->Find(job);
-  if (record == nullptr) return;  // the worker answers that it does not know the body
+  if (record == nullptr) return bytes;  // the worker answers that it does not know the body
   if (bodies_sent_.emplace(job, assignment.body).second) {
     if (bodies_sent_.size() >= sweep_bodies_at_) SweepBodies(out);
     if (BodyPtr body = record->Body(assignment.body)) {
@@ -362,15 +364,15 @@ void WorkerStream::AddPeersAndBody(const Assignment& assignment, v1::SchedulerTo
       definition->set_job(job);
       definition->set_body(assignment.body);
       *definition->mutable_definition() = *body;
-      *bytes += body->ByteSizeLong();
+      bytes += body->ByteSizeLong();
     }
   }
   v1::Assignment* to = out.add_assignments();
   rpc::Encode(assignment, to);
-  AddValues(assignment, *to, bytes);
+  bytes += AddValues(assignment, *to);
   to->set_key(record->TaskKey(assignment.attempt.task.ordinal));
   record->CopyArgs(assignment.attempt.task.ordinal, to->mutable_args());
-  *bytes += to->args().size() + to->key().size();
+  return bytes + to->args().size() + to->key().size();
 }
 
 // Both sides drop bodies of jobs that were forgotten, so many at a time that it costs little a body.
@@ -395,16 +397,8 @@ void WorkerStream::Assign(const Assignment& assignment) {
       if (frees_gathered_.contains(object.id)) rank = kAssignmentRank;
     }
   }
-  v1::SchedulerToWorker built;
-  uint64_t bytes = kAssignmentBytes + kInputBytes * assignment.objects.size();
-  AddPeersAndBody(assignment, built, &bytes);
-  s->Add(bytes, rank, [&](v1::SchedulerToWorker& out) {
-    if (built.assignments_size() > 0) {
-      out.add_assignments()->Swap(built.mutable_assignments(0));
-      built.clear_assignments();
-    }
-    out.MergeFrom(built);  // peers and bodies, mostly none
-  });
+  s->Add(kAssignmentBytes + kInputBytes * assignment.objects.size(), rank,
+         [&](v1::SchedulerToWorker& out) { return AddPeersAndBody(assignment, out); });
 }
 
 void WorkerStream::Retract(AttemptRef attempt) {

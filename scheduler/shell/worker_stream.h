@@ -71,10 +71,10 @@ class WorkerStream final : public rpc::SessionHandler<v1::SchedulerToWorker, v1:
   void KeepValues(const v1::WorkerToScheduler& message);
   // That of an input which the worker does not hold, has not been sent, and which is known here.
   std::optional<SmallValue> ValueFor(const InputObject& object);
-  void AddValues(const Assignment& assignment, v1::Assignment& to, uint64_t* bytes);
+  uint64_t AddValues(const Assignment& assignment, v1::Assignment& to);
   void AddGather(const InputObject& object, v1::SchedulerToWorker& out, v1::Gather* to);
   void AddPeers(const InputObject& object, v1::SchedulerToWorker& out);
-  void AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out, uint64_t* bytes);
+  uint64_t AddPeersAndBody(const Assignment& assignment, v1::SchedulerToWorker& out);
   void SweepBodies(v1::SchedulerToWorker& out);
 
   static constexpr size_t kSweepBodies = 1024;
