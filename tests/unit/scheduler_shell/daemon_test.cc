@@ -291,7 +291,7 @@ TEST_F(DaemonTest, AJobRunsToItsEnd) {
   EXPECT_THAT(explanation.summary(), HasSubstr("map[2] is done: it ran"));
 }
 
-// A result that is wanted moves from a drained worker to another one: its value goes along if its maker sent it whole.
+// Results move from a drained worker to another one: their values go along if their maker sent them whole.
 TEST_F(DaemonTest, SmallValuesRideAlong) {
   for (const std::string value : {"0123456789", "shorter", ""}) {
     auto open = [this](const std::string& name, uint64_t identity) {
@@ -346,7 +346,7 @@ TEST_F(DaemonTest, SmallValuesRideAlong) {
       orders = taker_box->Next();
       ASSERT_NE(orders.ByteSizeLong(), 0u);
     }
-    EXPECT_EQ(orders.gathers(0).object(), 3u);
+    EXPECT_EQ(orders.gathers(0).job(), job);
     const bool whole = value.size() == 10;
     EXPECT_EQ(orders.gathers(0).value(), whole ? value : "");
     EXPECT_EQ(orders.gathers(0).value_crc32c(), whole ? 77u : 0u);
