@@ -326,6 +326,7 @@ void Daemon::Step() {
   figures.capacity = options_.capacity;
   figures.session_up = link_->up();
   figures.memory_by_cgroups = memory_by_cgroups_;
+  figures.waiting_functions = dialogs_.waiting_functions();
   figures.steps += steps;
   figures.events += events;
   figures.step_ns += io::NowNs() - start_ns;
