@@ -90,7 +90,9 @@ struct StartOptions {
   std::string cpus;
   std::string memory;
   std::string store;
+  std::string log_disk;
   std::string timeout;
+  bool pin = false;
   bool zero_workers = false;
 };
 
@@ -98,6 +100,12 @@ absl::StatusOr<LocalClusterSpec> SpecOf(const Context& context, const StartOptio
   LocalClusterSpec spec;
   spec.workers = options.workers;
   spec.zero_workers = options.zero_workers;
+  spec.pin = options.pin;
+  if (spec.pin && spec.workers != 1) {
+    return absl::InvalidArgumentError(
+        "--pin with several workers: they would all choose the same cpus; give it with --workers "
+        "1");
+  }
   spec.timeout_ns = kStartTimeoutNs;
   spec.program_path = DefaultProgramPath();
   absl::StatusOr<std::string> dir = StateDir(context);
@@ -121,6 +129,11 @@ absl::StatusOr<LocalClusterSpec> SpecOf(const Context& context, const StartOptio
     absl::StatusOr<uint64_t> store = ParseBytes(options.store);
     if (!store.ok()) return store.status();
     spec.store_bytes = *store;
+  }
+  if (!options.log_disk.empty()) {
+    absl::StatusOr<uint64_t> log_disk = ParseBytes(options.log_disk);
+    if (!log_disk.ok()) return log_disk.status();
+    spec.log_disk_bytes = *log_disk;
   }
   if (!options.timeout.empty()) {
     absl::StatusOr<uint64_t> timeout = ParseDuration(options.timeout);
@@ -181,6 +194,11 @@ void AddClusterCommands(CLI::App& app, Context& context) {
   start->add_option("-s,--store", options->store,
                     "Memory of each worker for results; what is more goes to disk; 0: no limit "
                     "(default: a third of --memory)");
+  start->add_option("--log-disk", options->log_disk,
+                    "Disk of each worker for logs of ended tasks that memory has no room for; 0: "
+                    "they are dropped");
+  start->add_flag("--pin", options->pin,
+                  "Keep each task that asks for whole cpus on cpus of its own; with one worker");
   start->add_option("--timeout", options->timeout,
                     "Give up when it is not up by then (default: 60s)");
   start->add_flag("--zero-workers", options->zero_workers,

@@ -1,7 +1,6 @@
 #include "cli/taskctl/local_cluster.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
@@ -19,6 +18,7 @@
 #include "common/base/units.h"
 #include "common/io/access_file.h"
 #include "common/io/clock.h"
+#include "common/io/cpu_count.h"
 #include "common/io/files.h"
 
 namespace taskd::cli {
@@ -48,12 +48,7 @@ absl::StatusOr<std::string> FindProgram(const std::string& folders, const std::s
                                               ": build or install it beside taskctl"));
 }
 
-uint32_t MachineCpusMilli() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1000;
-  return static_cast<uint32_t>(CPU_COUNT(&set)) * 1000;
-}
+uint32_t MachineCpusMilli() { return std::max(1u, io::UsableCpus()) * 1000; }
 
 uint64_t MachineMemoryBytes() {
   return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
@@ -187,6 +182,9 @@ class Starter {
     if (memory == 0 && spec_.workers > 1) memory = MachineMemoryBytes() / 16 * 9 / spec_.workers;
     if (memory != 0) argv->insert(argv->end(), {"--memory", StrCat(memory)});
     if (spec_.store_bytes) argv->insert(argv->end(), {"--store", StrCat(*spec_.store_bytes)});
+    if (spec_.log_disk_bytes)
+      argv->insert(argv->end(), {"--log-disk", StrCat(*spec_.log_disk_bytes)});
+    if (spec_.pin) argv->push_back("--pin");
     if (spec_.zero_workers) argv->push_back("--zero-worker");
   }
 

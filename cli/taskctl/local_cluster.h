@@ -27,11 +27,13 @@ struct LocalClusterSpec {
   uint64_t memory_bytes =
       0;  // of each worker; 0: the worker's own choice if alone, else shared out
   std::optional<uint64_t>
-      store_bytes;            // for results, of each worker; none: the worker's own choice
-  bool zero_workers = false;  // they acknowledge tasks and run nothing
-  uint64_t timeout_ns = 0;    // for all to be up
-  std::string program_path;   // where taskd-scheduler and taskd-worker are looked for: folders with
-                              // ':' between
+      store_bytes;  // for results, of each worker; none: the worker's own choice
+  std::optional<uint64_t> log_disk_bytes;  // for old logs, likewise
+  bool pin = false;                        // tasks of whole cpus have them for themselves
+  bool zero_workers = false;               // they acknowledge tasks and run nothing
+  uint64_t timeout_ns = 0;                 // for all to be up
+  std::string program_path;  // where taskd-scheduler and taskd-worker are looked for: folders with
+                             // ':' between
 };
 
 // The folder of the running program, then $PATH.

@@ -208,7 +208,8 @@ class BadInputTest(ClusterTest):
         for args, words in ((["jbo", "list"], ["jbo", "job"]), (["job", "lsit"], ["lsit", "list"]), ([], ["verb"]),
                             (["job", "list", "--sate", "x"], ["--sate"]), (["job", "show"], []),
                             (["job", "show", "abc"], ["abc"]), (["job", "wait", "1", "--timeout", "soon"], ["soon"]),
-                            (["cluster", "start", "--workers", "0"], ["workers"]), (["-o", "xml", "job", "list"], ["xml"])):
+                            (["cluster", "start", "--workers", "0"], ["workers"]),
+                            (["cluster", "start", "--workers", "2", "--pin"], ["--pin", "--workers 1"]), (["-o", "xml", "job", "list"], ["xml"])):
             with self.subTest(args):
                 self.assert_says(self.cluster.ctl(*args, code=USAGE), "taskctl", *words)
 

@@ -68,6 +68,12 @@ class LifecycleTest(unittest.TestCase):
         self.assertIn(str(self.dir), result.error)
         self.assertEqual(self.ctl("-o", "json", "cluster", "status").json["workers_up"], 1)
 
+    def test_workers_get_what_was_said_of_them(self):
+        self.ctl("cluster", "start", "--workers", "1", "--cpus", "1", "--pin", "--log-disk", "1MiB")
+        pid = json.loads((self.dir / "local" / "worker-1.ready").read_text())["pid"]
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        self.assertEqual(words[words.index("--log-disk"):][:3], ["--log-disk", str(1 << 20), "--pin"])
+
     def test_only_the_owner_gets_in(self):
         self.ctl("cluster", "start", "--workers", "1", "--cpus", "1")
         self.assertEqual(stat.S_IMODE(self.dir.stat().st_mode), 0o700)

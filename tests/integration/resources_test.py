@@ -109,7 +109,7 @@ class ResourcesTest(unittest.TestCase):
         self.ctl("job", "wait", job, code=1)
         told = self.explain(job, "t")
         self.assertIn("t used more memory than it may", told["summary"])
-        self.assertRegex(json.dumps(told), r"used [0-9.]+ MiB of memory and was killed: it may use 40.0 MiB")
+        self.assertRegex(json.dumps(told), r"used [0-9.]+ MiB of memory(, wanted more)? and was killed: it may use 40.0 MiB")
 
     def test_placement(self):
         job = self.submit("""

@@ -18,6 +18,7 @@
 
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/io/log.h"
 #include "worker/exec/attempt_folder.h"
 #include "worker/exec/command_plan.h"
 #include "worker/exec/run.h"
@@ -30,6 +31,8 @@ namespace {
 // group still writes.
 constexpr int kDrainReads = 16;
 constexpr char kWho[] = "the command";
+
+std::atomic<bool> told_of_no_cgroup{false};
 
 // Finds `name` as execvp does in `search_path`. Gives errno of the best reason when it is nowhere.
 int FindProgram(const std::string& name, const std::string& search_path, std::string& program) {
@@ -107,6 +110,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
       spawn.stdout_fd = out_write;
       spawn.stderr_fd = err_write;
       kernel_kills_ = context_.memory.KernelKillsLately();
+      if (MakeCgroup()) spawn.cgroup_fd = cgroup_->fd();
       start_ns_ = MonotonicNs();
       const Spawned spawned = Spawn(spawn);
       pid_ = spawned.pid;
@@ -118,6 +122,21 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     }
     if (error.ok() && context_.guardian != nullptr) context_.guardian->Add(pid_);
     return error;
+  }
+
+  // False: the watch keeps its limit, or it has none.
+  bool MakeCgroup() {
+    const uint64_t limit_bytes = request_->assignment.need.memory_bytes;
+    if (context_.cgroups == nullptr || limit_bytes == 0) return false;
+    absl::StatusOr<std::unique_ptr<Cgroup>> made = context_.cgroups->Make(limit_bytes);
+    if (made.ok()) {
+      cgroup_ = *std::move(made);
+    } else if (!told_of_no_cgroup.exchange(true)) {
+      io::LogWarning(
+          StrCat("a command has no cgroup, so its memory is watched instead (said once): ",
+                 ToStd(made.status().message())));
+    }
+    return cgroup_ != nullptr;
   }
 
   // Pipes for the logs; a stdout that is an output goes straight to its file.
@@ -157,7 +176,8 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     const int pidfd = std::exchange(spawned_pidfd_, -1);
     pidfd_ = pidfd;
     Reactor& reactor = context_.reactor;
-    if (const uint64_t limit = request_->assignment.need.memory_bytes; limit != 0) {
+    if (const uint64_t limit = request_->assignment.need.memory_bytes;
+        limit != 0 && cgroup_ == nullptr) {
       context_.memory.Add(pid_, limit, [self = shared_from_this()](uint64_t used_bytes) {
         self->context_.reactor.Post([self, used_bytes] { self->OnTooMuchMemory(used_bytes); });
       });
@@ -219,7 +239,10 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
                                              [self = shared_from_this()] { self->KillGroup(); });
   }
 
-  void KillGroup() { kill(-pid_, SIGKILL); }
+  void KillGroup() {
+    kill(-pid_, SIGKILL);
+    if (cgroup_ != nullptr) cgroup_->Kill();
+  }
 
   void OnExit() {
     run_ns_ = MonotonicNs() - start_ns_;
@@ -253,9 +276,16 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
         folder_->CheckInputs();  // also after a failure: the replica is bad either way
     if (was_killed_) return Finish(CancelledDone(*request_, run_ns_));
     if (used_bytes_ != 0)
-      return Finish(WithStderr(TooMuchMemoryDone(*request_, kWho, used_bytes_, run_ns_)));
+      return Finish(WithStderr(TooMuchMemoryDone(*request_, kWho, used_bytes_, false, run_ns_)));
+    const MemoryEnd memory = cgroup_ == nullptr ? MemoryEnd() : cgroup_->ReadMemory();
+    // Who ended well did so before.
+    if (memory.killed && memory.own_limit && wait_status_ != 0) {
+      const uint64_t used_bytes =
+          memory.peak_bytes == 0 ? request_->assignment.need.memory_bytes : memory.peak_bytes;
+      return Finish(WithStderr(TooMuchMemoryDone(*request_, kWho, used_bytes, true, run_ns_)));
+    }
     if (timed_out_) return Finish(WithStderr(TimeoutDone(*request_, run_ns_)));
-    if (wait_status_ != 0) return Finish(WithStderr(BadExit()));
+    if (wait_status_ != 0) return Finish(WithStderr(BadExit(memory)));
     if (!changed.ok()) return Finish(FailedDone(*request_, changed, run_ns_));
     event::ExecDone done;
     done.attempt = request_->assignment.attempt;
@@ -266,9 +296,10 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
     Finish(std::move(done));
   }
 
-  event::ExecDone BadExit() const {
-    return ExitDone(*request_, kWho, wait_status_, context_.memory.KernelKills() != kernel_kills_,
-                    run_ns_);
+  event::ExecDone BadExit(const MemoryEnd& memory) const {
+    const bool out_of_memory =
+        cgroup_ == nullptr ? context_.memory.KernelKills() != kernel_kills_ : memory.killed;
+    return ExitDone(*request_, kWho, wait_status_, out_of_memory, run_ns_);
   }
 
   event::ExecDone WithStderr(event::ExecDone done) const {
@@ -276,6 +307,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
   }
 
   void Finish(event::ExecDone done) {
+    cgroup_.reset();
     context_.logs.Close(request_->assignment.attempt);
     context_.done(std::move(done));
     folder_.reset();
@@ -289,6 +321,7 @@ class CommandRun : public Run, public std::enable_shared_from_this<CommandRun> {
 
   CommandPlan plan_;
   std::unique_ptr<AttemptFolder> folder_;
+  std::unique_ptr<Cgroup> cgroup_;  // null: it has none
   pid_t pid_ = -1;
   int spawned_pidfd_ = -1;  // until the reactor has it
   std::atomic<int> pidfd_{

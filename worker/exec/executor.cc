@@ -37,6 +37,7 @@ Executor::Executor(Store& store, Options options)
                compute_,
                reactor_,
                memory_,
+               options.cgroups,
                options.guardian,
                options.run_path,
                std::move(options.memory_run_path),

@@ -38,6 +38,7 @@ class Executor {
     bool zero = false;                   // every attempt is over at once, nothing is run
     uint64_t grace_ns = 5'000'000'000;   // between SIGTERM and SIGKILL; 0: SIGKILL at once
     const Guardian* guardian = nullptr;  // outlives the executor
+    Cgroups* cgroups = nullptr;          // likewise; null: memory limits are kept by watching
     NodePools pools;                     // of this worker
     std::string vmstat_path =
         "/proc/vmstat";  // where the kernel says how often it killed for memory

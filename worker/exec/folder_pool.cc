@@ -23,6 +23,7 @@ namespace taskd::worker {
 namespace {
 
 constexpr std::string_view kTmp = "tmp";
+constexpr std::string_view kSpareSuffix = ".spare";
 
 // Calls see(name) for what is in the folder `path` until it says false. False: that, or an error.
 template <class See>
@@ -132,7 +133,7 @@ absl::StatusOr<int> FolderPool::Take(const std::string& path, bool with_stdout) 
       unlink(StdoutOf(spare.path).c_str());
       spare.has_stdout = false;
     }
-    // Under a name that nobody knows: what is seen now stays so.
+    // Under another such name: what is seen now stays so.
     const bool renamed = rename(spare.path.c_str(), path.c_str()) == 0;
     taken = renamed && IsAsNew(path, spare.has_stdout);
     if (!taken) RemoveTree(renamed ? path : spare.path);
@@ -159,6 +160,13 @@ FolderPool::Spare FolderPool::TakeSpare(bool with_stdout) {
     std::lock_guard lock(mutex_);
     if (ready_.empty() && resting_.size() >= limits::kSpareFoldersLooked) looked.swap(resting_);
   }
+  // First under a name that nobody knows: who is in it is seen, and nobody enters it any more.
+  std::erase_if(looked, [](Spare& spare) {
+    const std::string known = std::exchange(spare.path, StrCat(spare.path, kSpareSuffix));
+    if (rename(known.c_str(), spare.path.c_str()) == 0) return false;
+    RemoveTree(known);
+    return true;
+  });
   if (!looked.empty()) looked = WithoutProcesses(std::move(looked));
   std::lock_guard lock(mutex_);
   ready_.insert(ready_.end(), looked.begin(), looked.end());

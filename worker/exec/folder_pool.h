@@ -3,7 +3,8 @@
 //
 // What an attempt gets is as a new one, whoever had it before: it has a name that was never used, so a path
 // that somebody kept leads nowhere; it is seen to be empty under that name; and no process was in it when all
-// of them were looked at after its last attempt, so none is left that could write there. Of the file, the kernel
+// of them were looked at, after its last attempt and after its last name was taken from it, so none is left that
+// could write there. Of the file, the kernel
 // says that nobody else has it open. A process that left its group is thereby kept away as one that holds a
 // removed folder, or file, is.
 #ifndef TASKD_WORKER_EXEC_FOLDER_POOL_H_

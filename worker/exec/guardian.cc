@@ -19,7 +19,7 @@ namespace {
 constexpr uint32_t kPids = 1u << 22;  // the kernel's PID_MAX_LIMIT
 constexpr size_t kBytes = kPids / 8;
 
-[[noreturn]] void Watch(int fd, const uint64_t* groups) {
+[[noreturn]] void Watch(int fd, const uint64_t* groups, int kill_fd) {
   setsid();  // away from the terminal's signals
   for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
   prctl(PR_SET_NAME, "taskd-guardian");
@@ -29,12 +29,13 @@ constexpr size_t kBytes = kPids / 8;
   for (uint32_t group = 1; group < kPids; ++group) {
     if (groups[group / 64] >> group % 64 & 1) kill(-static_cast<pid_t>(group), SIGKILL);
   }
+  if (kill_fd >= 0 && write(kill_fd, "1", 1) < 0) _exit(1);
   _exit(0);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start() {
+absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start(int kill_fd) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return io::ErrnoStatus("make", "the guardian's pipe", errno);
   void* const groups =
@@ -52,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start() {
     // A daemon's stdout may be a pipe whose reader waits for its end.
     const int null = open("/dev/null", O_RDWR);
     for (int fd : {0, 1, 2}) dup2(null, fd);
-    Watch(ends[0], static_cast<const uint64_t*>(groups));
+    Watch(ends[0], static_cast<const uint64_t*>(groups), kill_fd);
   }
   close(ends[0]);
   return std::unique_ptr<Guardian>(new Guardian(ends[1], pid, static_cast<uint64_t*>(groups)));

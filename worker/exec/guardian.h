@@ -21,8 +21,8 @@ namespace taskd::worker {
 class Guardian {
  public:
   // Forks: call it first thing in main, before threads and before descriptors that nobody else may
-  // hold.
-  static absl::StatusOr<std::unique_ptr<Guardian>> Start();
+  // hold. `kill_fd`: gets a byte too, when the daemon is gone (Cgroups::kill_fd); -1: none.
+  static absl::StatusOr<std::unique_ptr<Guardian>> Start(int kill_fd = -1);
   ~Guardian();  // it kills what is still on its list
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;

@@ -16,6 +16,7 @@
 
 #include "common/base/muldiv.h"
 #include "common/base/text.h"
+#include "worker/exec/proc_text.h"
 #include "worker/exec/reactor.h"
 
 namespace taskd::worker {
@@ -28,19 +29,6 @@ std::string_view ReadProc(const char* path, char* buffer, size_t size) {
   const ssize_t n = read(fd, buffer, size);
   close(fd);
   return n <= 0 ? std::string_view() : std::string_view(buffer, static_cast<size_t>(n));
-}
-
-// The number after `name` at the start of a line; 0: there is none.
-uint64_t FieldOf(std::string_view text, std::string_view name) {
-  for (size_t at = text.find(name); at != std::string_view::npos; at = text.find(name, at + 1)) {
-    if (at != 0 && text[at - 1] != '\n') continue;
-    size_t begin = text.find_first_of("0123456789", at + name.size());
-    uint64_t value = 0;
-    for (; begin < text.size() && text[begin] >= '0' && text[begin] <= '9'; ++begin)
-      value = value * 10 + static_cast<uint64_t>(text[begin] - '0');
-    return value;
-  }
-  return 0;
 }
 
 // The process group in /proc/PID/stat; 0: it is gone. The command in it may hold anything but its last ')'.

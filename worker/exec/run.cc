@@ -65,12 +65,12 @@ event::ExecDone ExitDone(const ExecRequest& request, std::string_view who, int w
 }
 
 event::ExecDone TooMuchMemoryDone(const ExecRequest& request, std::string_view who,
-                                  uint64_t used_bytes, uint64_t run_ns) {
+                                  uint64_t used_bytes, bool kept, uint64_t run_ns) {
   return FailedDone(
       request,
       {FailureClass::kOutOfMemory,
-       StrCat(who, " used ", FormatBytes(used_bytes), " of memory and was killed: it may use ",
-              FormatBytes(request.assignment.need.memory_bytes),
+       StrCat(who, " used ", FormatBytes(used_bytes), " of memory", kept ? ", wanted more" : "",
+              " and was killed: it may use ", FormatBytes(request.assignment.need.memory_bytes),
               "; give it more with resources: {mem: ...}")},
       run_ns);
 }

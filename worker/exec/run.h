@@ -10,6 +10,7 @@
 
 #include "common/io/thread_pool.h"
 #include "worker/core/events.h"
+#include "worker/exec/cgroups.h"
 #include "worker/exec/cpu_pins.h"
 #include "worker/exec/folder_pool.h"
 #include "worker/exec/guardian.h"
@@ -35,6 +36,7 @@ struct ExecContext {
   io::ThreadPool& compute;  // built-ins that use a cpu
   Reactor& reactor;
   MemoryWatch& memory;
+  Cgroups* cgroups;             // null: limits of memory are the watch's alone
   const Guardian* guardian;     // may be null
   std::string run_path;         // of folders of attempts
   std::string memory_run_path;  // likewise on the tmpfs of the store; empty: there is none
@@ -77,8 +79,9 @@ event::ExecDone TimeoutDone(const ExecRequest& request, uint64_t run_ns);
 // `out_of_memory`: the kernel has killed for want of memory meanwhile.
 event::ExecDone ExitDone(const ExecRequest& request, std::string_view who, int wait_status,
                          bool out_of_memory, uint64_t run_ns);
+// It was killed for using more than it had asked for, or the kernel did not let it (`kept`).
 event::ExecDone TooMuchMemoryDone(const ExecRequest& request, std::string_view who,
-                                  uint64_t used_bytes, uint64_t run_ns);
+                                  uint64_t used_bytes, bool kept, uint64_t run_ns);
 // With the end of its stderr in the message.
 event::ExecDone WithStderr(event::ExecDone done, const AttemptLog& log);
 

@@ -349,7 +349,7 @@ class RunnerRun : public Run,
   void Conclude() {
     if (was_killed_) return Finish(CancelledDone(*request_, run_ns_));
     if (used_bytes_ != 0)
-      return Finish(Explained(TooMuchMemoryDone(*request_, What(), used_bytes_, run_ns_)));
+      return Finish(Explained(TooMuchMemoryDone(*request_, What(), used_bytes_, false, run_ns_)));
     if (timed_out_) return Finish(Explained(Timeout()));
     if (!answered_) return Finish(Explained(NoAnswer()));
     if (answer_.header.type == FrameType::kFailed) return Finish(Explained(Failed()));

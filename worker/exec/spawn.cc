@@ -9,6 +9,8 @@
 
 #include <cerrno>
 
+#include "worker/exec/spawn_into_cgroup.h"
+
 namespace taskd::worker {
 namespace {
 
@@ -32,9 +34,7 @@ void SetAttributes(posix_spawnattr_t& attributes) {
   posix_spawnattr_setsigmask(&attributes, &none);
 }
 
-}  // namespace
-
-Spawned Spawn(const SpawnRequest& request) {
+Spawned SpawnHere(const SpawnRequest& request, char* const* argv, char* const* env) {
   posix_spawnattr_t attributes;
   SetAttributes(attributes);
   posix_spawn_file_actions_t actions;
@@ -47,14 +47,9 @@ Spawned Spawn(const SpawnRequest& request) {
   posix_spawn_file_actions_addclosefrom_np(&actions, request.socket_fd >= 0 ? 4 : 3);
   posix_spawn_file_actions_addchdir_np(&actions, request.folder.c_str());
 
-  const std::vector<char*> argv = Pointers(request.argv);
-  const std::vector<char*> env = Pointers(request.env);
   Spawned result;
-  {
-    const ThreadOnCpus inherited(request.cpus);
-    result.error = posix_spawn(&result.pid, request.program.c_str(), &actions, &attributes,
-                               argv.data(), env.data());
-  }
+  result.error =
+      posix_spawn(&result.pid, request.program.c_str(), &actions, &attributes, argv, env);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (result.error != 0) return result;
@@ -67,6 +62,16 @@ Spawned Spawn(const SpawnRequest& request) {
     waitpid(result.pid, nullptr, 0);
   }
   return result;
+}
+
+}  // namespace
+
+Spawned Spawn(const SpawnRequest& request) {
+  const std::vector<char*> argv = Pointers(request.argv);
+  const std::vector<char*> env = Pointers(request.env);
+  const ThreadOnCpus inherited(request.cpus);
+  return request.cgroup_fd < 0 ? SpawnHere(request, argv.data(), env.data())
+                               : SpawnIntoCgroup(request, argv.data(), env.data());
 }
 
 }  // namespace taskd::worker

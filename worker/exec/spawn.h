@@ -21,6 +21,7 @@ struct SpawnRequest {
   int stdout_fd = -1;
   int stderr_fd = -1;
   int socket_fd = -1;  // becomes descriptor 3; -1: none
+  int cgroup_fd = -1;  // of the folder of a cgroup that it is put into; -1: it stays in ours
   CpuList cpus;        // that it may run on; empty: those of this thread
 };
 

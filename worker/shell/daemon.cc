@@ -97,7 +97,7 @@ class AttemptLogReader : public LogReader {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(WorkerOptions options,
-                                                      const Guardian& guardian) {
+                                                      const Guardian& guardian, Cgroups* cgroups) {
   absl::StatusOr<WorkDir> work_dir = WorkDir::Open(options.work_dir);
   if (!work_dir.ok()) return work_dir.status();
   std::optional<WorkDir> memory_dir;
@@ -108,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(WorkerOptions options,
   }
   std::unique_ptr<Daemon> daemon(
       new Daemon(std::move(options), *std::move(work_dir), std::move(memory_dir)));
-  if (absl::Status s = daemon->StartParts(guardian); !s.ok()) return s;
+  if (absl::Status s = daemon->StartParts(guardian, cgroups); !s.ok()) return s;
   return daemon;
 }
 
@@ -147,7 +147,7 @@ absl::Status Daemon::OpenRing() {
   return absl::OkStatus();
 }
 
-absl::Status Daemon::StartParts(const Guardian& guardian) {
+absl::Status Daemon::StartParts(const Guardian& guardian, Cgroups* cgroups) {
   if (absl::Status s = OpenRing(); !s.ok()) return s;
   absl::StatusOr<io::AccessFile> access = WaitForAccessFile(options_.dir);
   if (!access.ok()) return access.status();
@@ -168,6 +168,8 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   exec.zero = options_.zero;
   exec.grace_ns = options_.grace_ns;
   exec.guardian = &guardian;
+  exec.cgroups = cgroups;
+  memory_by_cgroups_ = cgroups != nullptr;
   exec.ring = ring_.get();
   exec.done = [inbox = inbox_](event::ExecDone done) { inbox->Post(std::move(done)); };
   exec.puts = &puts_;
@@ -200,13 +202,20 @@ absl::Status Daemon::StartParts(const Guardian& guardian) {
   fetch.in_flight = &in_flight_;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };
   fetcher_ = std::make_unique<Fetcher>(store_, std::move(fetch));
+  if (absl::Status s = StartTaskService(); !s.ok()) return s;
+  if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
+  MakeLink();
+  return absl::OkStatus();
+}
+
+// A zero worker runs no process that could call it.
+absl::Status Daemon::StartTaskService() {
+  if (options_.zero) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<TaskService>> tasks =
       TaskService::Start(work_dir_.path(), inbox_, puts_);
   if (!tasks.ok()) return tasks.status();
   task_service_ = *std::move(tasks);
   dialogs_.SetSocket(task_service_->address());
-  if (absl::Status s = StartHttp(access->worker_key, access->client_key); !s.ok()) return s;
-  MakeLink();
   return absl::OkStatus();
 }
 
@@ -320,6 +329,8 @@ void Daemon::Step() {
   figures.core = core_.counters();
   figures.capacity = options_.capacity;
   figures.session_up = link_->up();
+  figures.memory_by_cgroups = memory_by_cgroups_;
+  figures.waiting_functions = dialogs_.waiting_functions();
   figures.steps += steps;
   figures.events += events;
   figures.step_ns += io::NowNs() - start_ns;

@@ -33,9 +33,9 @@ namespace taskd::worker {
 
 class Daemon {
  public:
-  // Takes the work folder and the ports. `guardian` outlives the daemon.
+  // Takes the work folder and the ports. `guardian` and `cgroups`, which may be null, outlive the daemon.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(WorkerOptions options,
-                                                       const Guardian& guardian);
+                                                       const Guardian& guardian, Cgroups* cgroups);
   ~Daemon();  // after Run: kills what is left, empties the work folder
 
   // Until Stop, or until the scheduler refuses us for good: that is the result.
@@ -47,7 +47,8 @@ class Daemon {
  private:
   Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> memory_dir);
   absl::Status OpenRing();
-  absl::Status StartParts(const Guardian& guardian);
+  absl::Status StartParts(const Guardian& guardian, Cgroups* cgroups);
+  absl::Status StartTaskService();
   absl::Status StartHttp(const std::string& worker_key, const std::string& client_key);
   void MakeLink();
 
@@ -91,7 +92,7 @@ class Daemon {
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<io::HttpServer> http_;
   std::string data_address_;
-  std::unique_ptr<TaskService> task_service_;
+  std::unique_ptr<TaskService> task_service_;  // null: nobody could call it
   std::unique_ptr<SchedulerLink> link_;
   Desk desk_;
   Dialogs dialogs_;
@@ -101,6 +102,7 @@ class Daemon {
   std::vector<Event> events_;  // for the next step
   std::vector<Action> actions_;
   uint64_t core_wake_ns_ = 0;
+  bool memory_by_cgroups_ = false;
   bool ready_ = false;
   bool stopped_ = false;  // the core says that nothing runs any more
 };

@@ -9,6 +9,7 @@
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "common/graph/put_batch.h"
+#include "common/io/log.h"
 #include "common/io/random.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
@@ -24,6 +25,9 @@ constexpr size_t kTokenBytes = 16;
 constexpr uint32_t kPutGraph = ~0u;  // of all that an attempt puts
 // Until the scheduler, too, has seen that a holder is gone.
 constexpr uint64_t kGetPauseNs = 200'000'000;
+// So many processes that wait are worth a word, and then each doubling. Nothing bounds them: each is needed for its
+// task to go on, and the tasks that it waits for need others.
+constexpr uint32_t kManyWaiting = 64;
 
 absl::Status Wrong(std::string message) {
   return absl::FailedPreconditionError(std::move(message));
@@ -45,7 +49,8 @@ void Dialogs::Begin(const AttemptRef& attempt, ExecRequest& request) {
   if (request.body == nullptr || request.body->has_builtin()) return;
   Dialog& dialog = dialogs_[attempt];
   dialog = {};
-  if (!request.body->has_command() || socket_.empty()) return;
+  dialog.function = !request.body->has_command();
+  if (dialog.function || socket_.empty()) return;
   dialog.access = std::make_shared<TaskAccess>(dir_, socket_, io::RandomHex(kTokenBytes));
   for (const v1::OutputSlot& output : request.body->outputs())
     dialog.output_names.push_back(output.name());
@@ -138,7 +143,7 @@ absl::Status Dialogs::Put(const AttemptRef& attempt, Dialog& dialog, const PutRe
 
 absl::Status Dialogs::Await(const AttemptRef& attempt, Dialog& dialog, AwaitRequest& request,
                             AnswerTo& answer, std::vector<Event>& events) {
-  if (dialog.waiting || dialog.waiting_get != 0)
+  if (dialog.waits())
     return Wrong("the task waits already: one wait at a time, for all that it needs");
   if (request.objects.size() > limits::kAwaitObjects) {
     return absl::InvalidArgumentError(StrCat("a task waits for at most ", limits::kAwaitObjects,
@@ -149,6 +154,7 @@ absl::Status Dialogs::Await(const AttemptRef& attempt, Dialog& dialog, AwaitRequ
     return absl::OkStatus();
   }
   dialog.waiting = std::move(answer);
+  BeginsToWait(dialog);
   events.push_back(event::ExecYield{attempt, std::move(request.objects)});
   return absl::OkStatus();
 }
@@ -164,6 +170,20 @@ absl::Status Dialogs::Delegate(Dialog& dialog, const DelegateRequest& request) {
   }
   dialog.access->Delegate(static_cast<uint32_t>(found - names.begin()), request.object);
   return absl::OkStatus();
+}
+
+void Dialogs::BeginsToWait(const Dialog& dialog) {
+  if (!dialog.function || ++waiting_functions_ < std::max(kManyWaiting, 2 * told_waiting_)) return;
+  told_waiting_ = waiting_functions_;
+  io::LogWarning(StrCat(
+      waiting_functions_,
+      " functions wait inside of their tasks, and each keeps its process with its memory until it "
+      "goes on; recursion needs fewer when a function returns what it spawned (a Ref, or "
+      "op->delegate) instead of waiting for it"));
+}
+
+void Dialogs::StopsToWait(const Dialog& dialog) {
+  if (dialog.function && dialog.waits() && --waiting_functions_ == 0) told_waiting_ = 0;
 }
 
 void Dialogs::LookUp(uint64_t token, Get& get) {
@@ -223,9 +243,9 @@ void Dialogs::OnFound(SessionId session, const v1::ObjectFound& found, std::vect
   if (found.has_failure()) return Answer(it, {rpc::FromFailure(found.failure())});
   if (!found.has_where()) {  // it is still to come
     Dialog& dialog = dialogs_.at(get.attempt);
-    if (dialog.waiting || dialog.waiting_get != 0)
-      return Answer(it, {Wrong("the task waits already: one wait at a time")});
+    if (dialog.waits()) return Answer(it, {Wrong("the task waits already: one wait at a time")});
     dialog.waiting_get = it->first;
+    BeginsToWait(dialog);
     events.push_back(event::ExecYield{get.attempt, {get.object}});
     return;
   }
@@ -296,6 +316,7 @@ const Dialogs::Submitted& Dialogs::SubmittedBy(const action::SendSubmit& a) cons
 void Dialogs::Resumed(const AttemptRef& attempt) {
   auto it = dialogs_.find(attempt);
   if (it == dialogs_.end()) return;
+  StopsToWait(it->second);
   if (AnswerTo waiting = std::exchange(it->second.waiting, {})) return waiting({});
   auto get = gets_.find(std::exchange(it->second.waiting_get, 0));
   if (get != gets_.end()) LookUp(get->first, get->second);
@@ -312,6 +333,7 @@ void Dialogs::ReleaseSubmission(const AttemptRef& attempt) {
 void Dialogs::Release(const AttemptRef& attempt) {
   auto it = dialogs_.find(attempt);
   if (it == dialogs_.end()) return;
+  StopsToWait(it->second);
   if (it->second.access != nullptr) tokens_.erase(it->second.access->token);
   for (auto get = gets_.begin(); get != gets_.end();) {
     get = get->second.attempt == attempt ? gets_.erase(get) : std::next(get);

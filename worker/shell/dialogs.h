@@ -78,6 +78,9 @@ class Dialogs {
   void OnReplica(const ObjectVersion& object);
   void OnGatherFailed(const ObjectVersion& object, uint64_t now_ns);
 
+  // Functions that wait for objects, each of which keeps its process.
+  uint32_t waiting_functions() const { return waiting_functions_; }
+
   std::vector<LookupMessage> TakeLookups() { return std::exchange(lookups_, {}); }
 
  private:
@@ -94,6 +97,8 @@ class Dialogs {
     AnswerTo submitting;       // its answer
     AnswerTo waiting;          // of an await
     uint64_t waiting_get = 0;  // or the get that waits
+    bool function = false;
+    bool waits() const { return waiting || waiting_get != 0; }
   };
   struct Get {
     AttemptRef attempt;
@@ -113,6 +118,8 @@ class Dialogs {
   absl::Status Await(const AttemptRef& attempt, Dialog& dialog, AwaitRequest& request,
                      AnswerTo& answer, std::vector<Event>& events);
   absl::Status Delegate(Dialog& dialog, const DelegateRequest& request);
+  void BeginsToWait(const Dialog& dialog);
+  void StopsToWait(const Dialog& dialog);  // if it does wait
   void LookUp(uint64_t token, Get& get);
   void OnFound(SessionId session, const v1::ObjectFound& found, std::vector<Event>& events);
   void Answer(Gets::iterator get, TaskAnswer answer);
@@ -126,6 +133,8 @@ class Dialogs {
   uint64_t next_token_ = 1;
   std::vector<LookupMessage> lookups_;  // to be sent
   uint64_t wake_ns_ = ~uint64_t{0};
+  uint32_t waiting_functions_ = 0;
+  uint32_t told_waiting_ = 0;  // the count of the last warning; 0: none since nobody waited
 };
 
 }  // namespace taskd::worker

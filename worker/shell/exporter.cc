@@ -109,6 +109,12 @@ void FillPage(const WorkerFigures& figures, const StoreTotals& store, const LogT
   page.Gauge("taskd_worker_cpus", "Cpus for tasks.", figures.capacity.cpus_milli / 1000.0);
   page.Gauge("taskd_worker_memory_bytes", "Memory for tasks.",
              Number(figures.capacity.memory_bytes));
+  page.Gauge("taskd_worker_memory_cgroups",
+             "1: memory limits of commands are kept by cgroups; 0: by watching them.",
+             figures.memory_by_cgroups ? 1 : 0);
+  page.Gauge("taskd_worker_waiting_runners",
+             "Processes of functions that wait inside of their tasks for other tasks.",
+             figures.waiting_functions);
   FillAttempts(figures.core, page);
   FillStore(figures.core, store, page);
   FillLogs(logs, page);

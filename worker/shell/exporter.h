@@ -19,6 +19,8 @@ struct WorkerFigures {
   Counters core;
   Resources capacity;
   bool session_up = false;
+  bool memory_by_cgroups = false;
+  uint32_t waiting_functions = 0;
   uint64_t steps = 0, events = 0;
   uint64_t step_ns = 0;  // time spent in steps and their actions
   uint64_t inbox_items = 0;

@@ -44,6 +44,18 @@ void AppendOwnFolderToPath() {
   setenv("PATH", StrCat(path, ":", file.substr(0, file.rfind('/'))).c_str(), 1);
 }
 
+// Null: there are none, which is as good as it gets on many nodes.
+std::unique_ptr<Cgroups> OpenCgroups() {
+  absl::StatusOr<std::unique_ptr<Cgroups>> opened = Cgroups::Open();
+  if (!opened.ok()) {
+    io::LogInfo(StrCat("memory limits of commands are kept by watching them: ",
+                       ToStd(opened.status().message())));
+    return nullptr;
+  }
+  io::LogInfo(StrCat("memory limits of commands are kept by cgroups below ", (*opened)->path()));
+  return *std::move(opened);
+}
+
 int ExitCode(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
@@ -73,13 +85,16 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "taskd-worker: %s\n", std::string(s.message()).c_str());
     return kUsage;
   }
-  // Before anything makes threads or holds descriptors.
-  absl::StatusOr<std::unique_ptr<Guardian>> guardian = Guardian::Start();
+  // Both before anything makes threads or holds descriptors.
+  std::unique_ptr<Cgroups> cgroups = options.zero ? nullptr : OpenCgroups();
+  absl::StatusOr<std::unique_ptr<Guardian>> guardian =
+      Guardian::Start(cgroups == nullptr ? -1 : cgroups->kill_fd());
   if (!guardian.ok()) return Fail(guardian.status());
   RaiseDescriptorLimit();
   if (!options.core_dumps) ForbidCoreDumps();
   AppendOwnFolderToPath();
-  absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(std::move(options), **guardian);
+  absl::StatusOr<std::unique_ptr<Daemon>> daemon =
+      Daemon::Start(std::move(options), **guardian, cgroups.get());
   if (!daemon.ok()) return Fail(daemon.status());
   signals->OnSignal([&](int) { (*daemon)->Stop(); });
   const absl::Status ended = (*daemon)->Run();  // what went wrong is logged

@@ -1,7 +1,5 @@
 #include "worker/shell/node_size.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -9,6 +7,8 @@
 #include <sstream>
 #include <string_view>
 #include <vector>
+
+#include "common/io/cpu_count.h"
 
 namespace taskd::worker {
 namespace {
@@ -59,10 +59,8 @@ std::vector<std::string> CgroupFolders(const std::string& root, const std::strin
 }
 
 uint64_t CpusMilli(const std::string& root) {
-  uint64_t least = 1'000'000;
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    least = static_cast<uint64_t>(CPU_COUNT(&set)) * 1000;
+  const uint32_t usable = io::UsableCpus();
+  uint64_t least = usable == 0 ? 1'000'000 : uint64_t{usable} * 1000;
   const auto quota = [&](uint64_t quota_us, uint64_t period_us) {
     if (quota_us != kUnlimited && period_us != kUnlimited && period_us != 0) {
       least = std::min(least, quota_us * 1000 / period_us);

@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 // Waits for the --ready-file option's value in "$@".
 constexpr char kReady[] =
@@ -70,6 +71,18 @@ TEST_F(LocalClusterTest, AWorkerThatDiesEndsTheScheduler) {
   std::ifstream(root_ + "/pid") >> pid;
   ASSERT_GT(pid, 0);
   EXPECT_EQ(Identify(pid), std::nullopt);
+}
+
+TEST_F(LocalClusterTest, WorkersGetWhatWasSaidOfThem) {
+  Program("taskd-scheduler", std::string(kReady) + "exec sleep 1000");
+  Program("taskd-worker", "echo \"$@\"; exit 3");
+  std::string message(Start().message());
+  EXPECT_THAT(message, Not(HasSubstr("--pin")));
+  EXPECT_THAT(message, Not(HasSubstr("--log-disk")));
+  spec_.pin = true;
+  spec_.log_disk_bytes = 0;
+  message = std::string(Start().message());
+  EXPECT_THAT(message, HasSubstr("--log-disk 0 --pin"));
 }
 
 TEST_F(LocalClusterTest, ASilentSchedulerIsGivenUp) {

@@ -95,6 +95,7 @@ class ExecFixture : public testing::Test {
     options.pools = pools_;
     options.pinned = pinned_;
     options.puts = &puts_;
+    options.cgroups = cgroups_.get();
     options.vmstat_path = files_.path() + "-vmstat";
     options.done = [this](event::ExecDone done) {
       std::lock_guard lock(mutex_);
@@ -165,6 +166,7 @@ class ExecFixture : public testing::Test {
   }
 
   NodePools pools_;  // for MakeExecutor
+  std::unique_ptr<Cgroups> cgroups_;
   std::vector<Cpu> pinned_;
   TempDir files_, run_;
   std::mutex mutex_;

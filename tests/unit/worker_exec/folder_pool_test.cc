@@ -125,8 +125,15 @@ TEST_F(FolderPoolTest, WhatIsPutIntoASpareOneIsNeverSeen) {
   Use([&](const std::string& path) { old.push_back(path); });
   for (const std::string& path : old) WriteFile(path + "/late", "text");
   Take();  // looks
-  EXPECT_EQ(std::count_if(old.begin(), old.end(), [](auto& p) { return fs::exists(p); }),
-            limits::kSpareFoldersLooked - 1);
+  EXPECT_EQ(Folders(), limits::kSpareFoldersLooked);
+}
+
+TEST_F(FolderPoolTest, NobodyEntersAFolderThatWasLookedAtByItsOldName) {
+  std::vector<std::string> old;
+  Use([&](const std::string& path) { old.push_back(path); });
+  for (const std::string& path : old) EXPECT_TRUE(fs::exists(path));
+  Take();  // looks
+  for (const std::string& path : old) EXPECT_FALSE(fs::exists(path)) << path;
   EXPECT_EQ(Folders(), limits::kSpareFoldersLooked);
 }
 

@@ -98,6 +98,43 @@ TEST_F(DialogsTest, ProcessesOfCommandsGetTheirWayIn) {
   EXPECT_NE(other.access->token, request_.access->token);
 }
 
+TEST_F(DialogsTest, FunctionsThatWaitAreCounted) {
+  auto body = std::make_shared<v1::Body>();
+  body->mutable_python()->set_function("f");
+  const auto begin = [&](uint32_t ordinal) {
+    ExecRequest request;
+    request.body = body;
+    dialogs_.Begin({{1, ordinal}, 1}, request);
+  };
+  const auto await = [&](AttemptRef attempt) {
+    TaskAsked asked{attempt, AwaitRequest{{{1, 5}}}, [](TaskAnswer) {}};
+    dialogs_.OnAsked(asked, events_);
+  };
+  for (uint32_t ordinal : {10, 11, 12}) begin(ordinal);
+  await({{1, 10}, 1});
+  await({{1, 10}, 1});  // refused: it waits
+  await({{1, 11}, 1});
+  await(kAttempt);  // a command
+  EXPECT_EQ(dialogs_.waiting_functions(), 2u);
+  dialogs_.Resumed({{1, 10}, 1});
+  dialogs_.Resumed({{1, 12}, 1});  // does not wait
+  dialogs_.Resumed(kAttempt);
+  EXPECT_EQ(dialogs_.waiting_functions(), 1u);
+  dialogs_.Release({{1, 10}, 1});
+  dialogs_.Release({{1, 11}, 1});  // it was killed
+  EXPECT_EQ(dialogs_.waiting_functions(), 0u);
+  begin(13);
+  TaskAsked get{AttemptRef{{1, 13}, 1}, GetRequest{{1, 6}}, [](TaskAnswer) {}};
+  dialogs_.OnAsked(get, events_);
+  EXPECT_EQ(dialogs_.waiting_functions(), 0u);  // it may be there
+  v1::SchedulerToWorker message;
+  message.add_found()->set_token(dialogs_.TakeLookups().front().token);
+  Receive(message);  // it is to come
+  EXPECT_EQ(dialogs_.waiting_functions(), 1u);
+  dialogs_.Resumed({{1, 13}, 1});
+  EXPECT_EQ(dialogs_.waiting_functions(), 0u);
+}
+
 TEST_F(DialogsTest, HeldBatchesStayUntilTheyAreReleased) {
   EXPECT_TRUE(StatusOf(Ask(SubmitRequest{false, "one"})).ok());
   EXPECT_TRUE(StatusOf(Ask(SubmitRequest{false, "two"}, true)).ok());
