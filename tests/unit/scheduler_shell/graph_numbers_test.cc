@@ -12,7 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Rows = GraphTables::Rows;
 
-v1::GraphBatch Batch() {
+v1::GraphBatch FreshBatch() {
   v1::GraphBatch batch;
   batch.add_runs()->set_template_index(0);
   return batch;
@@ -20,7 +20,7 @@ v1::GraphBatch Batch() {
 
 TEST(GraphNumbers, TheFirstGraphKeepsItsOwn) {
   GraphNumbers numbers;
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   batch.add_input_source(5);
   batch.add_input_source(2 | kCollectionBit);
   batch.add_want(7);
@@ -32,7 +32,7 @@ TEST(GraphNumbers, TheFirstGraphKeepsItsOwn) {
 
 TEST(GraphNumbers, AnEmptyColumnNamesTheGraphsOwnRowZero) {
   GraphNumbers numbers;
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   batch.add_input_source(0);
   batch.add_input_source(kCollectionBit);
   const Rows before{
@@ -48,10 +48,10 @@ TEST(GraphNumbers, AnEmptyColumnNamesTheGraphsOwnRowZero) {
 // Ten objects, then ten of others, then ten more.
 TEST(GraphNumbers, WhatCameBetweenItsBatchesIsSkipped) {
   GraphNumbers numbers;
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   ASSERT_TRUE(numbers.Renumber({.bodies = 1, .objects = 5}, 0, batch).ok());
   numbers.Commit({.bodies = 1, .objects = 5}, {.bodies = 2, .objects = 15});
-  v1::GraphBatch later = Batch();
+  v1::GraphBatch later = FreshBatch();
   later.add_body(0);
   later.add_body(1);
   for (uint32_t object : {0u, 9u, 10u, 19u}) later.add_want(object);
@@ -61,7 +61,7 @@ TEST(GraphNumbers, WhatCameBetweenItsBatchesIsSkipped) {
   EXPECT_THAT(later.want(), ElementsAre(5, 14, 25, 34));
   numbers.Commit(before, {.bodies = 5, .objects = 35});
   // It goes on where it ended: no hole.
-  v1::GraphBatch last = Batch();
+  v1::GraphBatch last = FreshBatch();
   last.add_collections()->set_first(15);
   last.mutable_collections(0)->set_count(10);
   last.mutable_collections(0)->set_stride(1);
@@ -72,7 +72,7 @@ TEST(GraphNumbers, WhatCameBetweenItsBatchesIsSkipped) {
 TEST(GraphNumbers, ACollectionLiesSideBySide) {
   GraphNumbers numbers;
   numbers.Commit({}, {.objects = 10});
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   v1::Collection* c = batch.add_collections();
   c->set_first(8);
   c->set_count(3);
@@ -85,7 +85,7 @@ TEST(GraphNumbers, ACollectionLiesSideBySide) {
 
 TEST(GraphNumbers, WhatItReadsByTheJobsNameHasTheJobsNumbers) {
   GraphNumbers numbers;
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   for (JobId job : {7u, 8u}) {
     v1::Collection* c = batch.add_collections();
     c->set_job(job);
@@ -103,7 +103,7 @@ TEST(GraphNumbers, WhatItReadsByTheJobsNameHasTheJobsNumbers) {
 TEST(GraphNumbers, NumbersOfNothingStayThat) {
   GraphNumbers numbers;
   numbers.Commit({}, {.objects = 10});
-  v1::GraphBatch batch = Batch();
+  v1::GraphBatch batch = FreshBatch();
   batch.add_input_source(~kCollectionBit);
   batch.add_want(~0u);
   ASSERT_TRUE(numbers.Renumber({.objects = 4'000'000}, 0, batch).ok());
