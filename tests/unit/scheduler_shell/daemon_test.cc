@@ -292,71 +292,70 @@ TEST_F(DaemonTest, AJobRunsToItsEnd) {
 }
 
 // Results move from a drained worker to another one: their values go along if their maker sent them whole.
-TEST_F(DaemonTest, SmallValuesRideAlong) {
-  for (const std::string value : {"0123456789", "shorter", ""}) {
-    auto open = [this](const std::string& name, uint64_t identity) {
-      auto box = std::make_shared<WorkerBox>();
-      auto worker = OpenWorker(box, access_.worker_key);
-      Send(*worker, Hello(name, identity));
-      EXPECT_TRUE(box->Next().has_welcome());
-      v1::WorkerToScheduler ready;
-      ready.set_inventory_done(true);
-      Send(*worker, ready);
-      return std::pair(box, worker);
-    };
-    auto [maker_box, maker] = open("maker" + value, 5 + value.size());
-    auto client_box = std::make_shared<ClientBox>();
-    auto client = HelloClient(client_box);
-    v1::ClientToScheduler request;
-    request.mutable_open()->set_submission_id((value + "0123456789abcdef").substr(0, 16));
-    const JobId job = Call(*client, *client_box, request).job();
-    v1::GraphBatch graph = SmallGraph();
-    request.mutable_batch()->set_job(job);
-    request.mutable_batch()->set_frame(Frame(graph.SerializeAsString()));
-    EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
-    v1::ObjectRef* want = request.mutable_wants()->add_objects();
-    want->set_job(job);
-    want->set_ordinal(3);
-    EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
-    for (int finished = 0; finished < 4;) {
-      v1::SchedulerToWorker orders = maker_box->Next();
-      ASSERT_NE(orders.ByteSizeLong(), 0u);
-      v1::WorkerToScheduler report;
-      for (const v1::Assignment& assignment : orders.assignments()) {
-        EXPECT_EQ(assignment.value_at_size(), 0) << "it has them itself";
-        v1::Outcome* outcome = report.add_outcomes();
-        outcome->set_sequence(++finished);
-        outcome->set_first_output(assignment.first_output());
-        *outcome->mutable_attempt() = assignment.attempt();
-        outcome->set_end(v1::ATTEMPT_FINISHED);
-        v1::OutputInfo* output = outcome->add_outputs();
-        output->set_size_bytes(10);
-        output->set_crc32c(77);
-        output->set_value(value);
-      }
-      if (report.outcomes_size() > 0) Send(*maker, report);
+class ValuesDaemonTest : public DaemonTest, public testing::WithParamInterface<std::string> {};
+
+TEST_P(ValuesDaemonTest, RideWithGathers) {
+  const std::string value = GetParam();
+  auto open = [this](const std::string& name, uint64_t identity) {
+    auto box = std::make_shared<WorkerBox>();
+    auto worker = OpenWorker(box, access_.worker_key);
+    Send(*worker, Hello(name, identity));
+    EXPECT_TRUE(box->Next().has_welcome());
+    v1::WorkerToScheduler ready;
+    ready.set_inventory_done(true);
+    Send(*worker, ready);
+    return std::pair(box, worker);
+  };
+  auto [maker_box, maker] = open("maker", 5);
+  auto client_box = std::make_shared<ClientBox>();
+  auto client = HelloClient(client_box);
+  v1::ClientToScheduler request;
+  request.mutable_open()->set_submission_id("0123456789abcdef");
+  const JobId job = Call(*client, *client_box, request).job();
+  v1::GraphBatch graph = SmallGraph();
+  request.mutable_batch()->set_job(job);
+  request.mutable_batch()->set_frame(Frame(graph.SerializeAsString()));
+  EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
+  v1::ObjectRef* want = request.mutable_wants()->add_objects();
+  want->set_job(job);
+  want->set_ordinal(3);
+  EXPECT_FALSE(Call(*client, *client_box, request).has_failure());
+  for (int finished = 0; finished < 4;) {
+    v1::SchedulerToWorker orders = maker_box->Next();
+    ASSERT_NE(orders.ByteSizeLong(), 0u);
+    v1::WorkerToScheduler report;
+    for (const v1::Assignment& assignment : orders.assignments()) {
+      EXPECT_EQ(assignment.value_at_size(), 0) << "it has them itself";
+      v1::Outcome* outcome = report.add_outcomes();
+      outcome->set_sequence(++finished);
+      outcome->set_first_output(assignment.first_output());
+      *outcome->mutable_attempt() = assignment.attempt();
+      outcome->set_end(v1::ATTEMPT_FINISHED);
+      v1::OutputInfo* output = outcome->add_outputs();
+      output->set_size_bytes(10);
+      output->set_crc32c(77);
+      output->set_value(value);
     }
-    auto [taker_box, taker] = open("taker" + value, 50 + value.size());
-    v1::DrainWorkerRequest drain;
-    v1::WorkerInfo worker;
-    drain.set_name("maker" + value);
-    ASSERT_TRUE(Ask(&v1::Admin::Stub::DrainWorker, drain, &worker).ok());
-    v1::SchedulerToWorker orders;
-    while (orders.gathers_size() == 0) {
-      orders = taker_box->Next();
-      ASSERT_NE(orders.ByteSizeLong(), 0u);
-    }
-    EXPECT_EQ(orders.gathers(0).job(), job);
-    const bool whole = value.size() == 10;
-    EXPECT_EQ(orders.gathers(0).value(), whole ? value : "");
-    EXPECT_EQ(orders.gathers(0).value_crc32c(), whole ? 77u : 0u);
-    for (auto* session : {maker.get(), taker.get()}) {
-      v1::WorkerToScheduler goodbye;
-      goodbye.set_goodbye(true);
-      Send(*session, goodbye);
-    }
+    if (report.outcomes_size() > 0) Send(*maker, report);
   }
+  auto [taker_box, taker] = open("taker", 60);
+  v1::DrainWorkerRequest drain;
+  v1::WorkerInfo worker;
+  drain.set_name("maker");
+  ASSERT_TRUE(Ask(&v1::Admin::Stub::DrainWorker, drain, &worker).ok());
+  v1::SchedulerToWorker orders;
+  while (orders.gathers_size() == 0) {
+    orders = taker_box->Next();
+    ASSERT_NE(orders.ByteSizeLong(), 0u);
+  }
+  EXPECT_EQ(orders.gathers(0).job(), job);
+  const bool whole = value.size() == 10;
+  EXPECT_EQ(orders.gathers(0).value(), whole ? value : "");
+  EXPECT_EQ(orders.gathers(0).value_crc32c(), whole ? 77u : 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(WholeAndNot, ValuesDaemonTest,
+                         testing::Values("0123456789", "shorter", ""));
 
 TEST_F(DaemonTest, QuestionsAboutWhatIsNotThere) {
   auto box = std::make_shared<ClientBox>();
