@@ -145,7 +145,7 @@ TEST_F(DialogsTest, HeldBatchesStayUntilTheyAreReleased) {
   EXPECT_EQ(dialogs_.SubmittedBy({kSession, kAttempt, 1, false}).frame, "two");
   EXPECT_FALSE(StatusOf(Ask(SubmitRequest{false, "three"}, true)).ok());
   dialogs_.ReleaseSubmission(kAttempt);
-  EXPECT_ANY_THROW(dialogs_.SubmittedBy({kSession, kAttempt, 0, false}).frame);
+  EXPECT_ANY_THROW(dialogs_.SubmittedBy({kSession, kAttempt, 0, false}));
 }
 
 TEST_F(DialogsTest, HeldBatchesHaveALimit) {
