@@ -143,7 +143,8 @@ TEST(ResumeTest, ABrokenStreamGoesOnAtTheSamePeer) {
   EXPECT_TRUE(holder.lost.empty());
 }
 
-// What an asker has after two broken streams from one holder.
+// What an asker has after two broken streams from one holder. How much that is depends on how much gRPC had handed on
+// when it saw the end.
 class PartialTest : public testing::Test {
  protected:
   void BreakTwice(Asker& asker) {
@@ -159,7 +160,7 @@ class PartialTest : public testing::Test {
 TEST_F(PartialTest, AnotherHolderGoesOn) {
   Asker asker(BytesOnly());
   BreakTwice(asker);
-  EXPECT_GE(asker.totals().partial_bytes, 3 * kMiB);
+  EXPECT_GE(asker.totals().partial_bytes, kMiB);
   other_.Put(Object(1), {big_});
   EXPECT_THAT(asker.Fetch(other_.server->address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
   EXPECT_EQ(asker.Text(Object(1)), big_);
@@ -171,9 +172,11 @@ TEST_F(PartialTest, AnotherHolderGoesOn) {
 TEST_F(PartialTest, StaysForTheHolderAfterTheNext) {
   Asker asker(BytesOnly());
   BreakTwice(asker);
+  const uint64_t partial_bytes = asker.totals().partial_bytes;
+  EXPECT_GE(partial_bytes, kMiB);
   EXPECT_THAT(asker.Fetch(other_.server->address(), {Object(1)}),
               ElementsAre(FetchStatus::kMissing));
-  EXPECT_GE(asker.totals().partial_bytes, 3 * kMiB);
+  EXPECT_EQ(asker.totals().partial_bytes, partial_bytes);
   EXPECT_THAT(asker.Fetch(holder_.server->address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
   EXPECT_EQ(asker.Text(Object(1)), big_);
   EXPECT_EQ(asker.totals().fetched_bytes, big_.size());
