@@ -10,7 +10,7 @@ import signal
 import textwrap
 import unittest
 
-from harness import BIN, ClusterTest, Gate, alive, run, until
+from harness import BIN, Cluster, ClusterTest, Gate, alive, run, until
 
 CTL = BIN / "taskctl"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -385,6 +385,26 @@ want: [f.o]
             with self.subTest(what):
                 job, _ = self.run_python("wrong", code=1, what=what)
                 self.assertIn(text, self.cluster.json("task", "explain", job, "f")["failure"]["message"])
+
+
+class SmallStoreTest(InsideTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=1, cpus=1, store="128KiB")
+        cls.addClassCleanup(cls.cluster.stop)
+
+    def test_what_memory_has_no_room_for_is_put_on_disk(self):
+        """One after the other, under the same name in the runner's folder."""
+        (self.cluster.files / "small_store.py").write_text(
+            "import taskd\n\ndef f():\n    refs = [taskd.put(bytes([i]) * 300_000) for i in range(3)]\n"
+            "    return b''.join(bytes(taskd.get(ref))[:1] for ref in refs)\n")
+        job, _ = self.cluster.run_graph(f"""
+taskd: 1
+tasks:
+- {{name: f, retry: 0, python: {{call: 'small_store:f', path: '{self.cluster.files}'}}, out: [o]}}
+want: [f.o]
+""")
+        self.assertEqual(self.cluster.get(job, "f.o"), b"\0\1\2")
 
 
 class ExampleTest(ClusterTest):

@@ -249,9 +249,10 @@ class RunnerRun : public Run,
     if (context_.puts == nullptr)
       return absl::UnimplementedError("this worker takes nothing that is put");
     const LocalKey key = context_.puts->NewKey();
+    const std::string path = StrCat(task_.output_folder(), "/", runner::kPutFile);
     absl::StatusOr<StoredOutput> kept =
-        put.in_file ? AdoptFrom(StrCat(task_.output_folder(), "/", runner::kPutFile), key, {})
-                    : context_.store.Put(key, std::string(put.bytes));
+        put.in_file ? AdoptFrom(path, key, {}) : context_.store.Put(key, std::string(put.bytes));
+    if (put.in_file) unlink(path.c_str());  // one that was copied is still in the way of the next
     if (!kept.ok()) return kept.status();
     return context_.puts->Keep(key, MonotonicNs());
   }
