@@ -12,6 +12,7 @@
 #include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/io/zstd_frame.h"
 #include "taskd/v1/graph.pb.h"
 
 namespace taskd::client {
@@ -21,7 +22,6 @@ static_assert(std::endian::native == std::endian::little,
               "numbers in .tgraph files are copied as they are");
 
 constexpr std::string_view kMagic = "\x89TGRAPH\n";
-constexpr int kLevel = 1;  // intake speed counts for more than the last tenth of size
 
 void AppendU32(std::string& out, uint32_t value) {
   out.append(reinterpret_cast<const char*>(&value), 4);
@@ -47,16 +47,12 @@ absl::StatusOr<std::string> CompressBatch(const v1::GraphBatch& batch) {
                                              FormatBytes(limits::kBatchBytes)));
   }
   std::string plain = batch.SerializeAsString();
-  std::string frame(ZSTD_compressBound(plain.size()), '\0');
-  size_t size = ZSTD_compress(frame.data(), frame.size(), plain.data(), plain.size(), kLevel);
-  if (ZSTD_isError(size)) return absl::InternalError(StrCat("zstd: ", ZSTD_getErrorName(size)));
-  if (size > limits::kFrameBytes) {
-    return absl::InvalidArgumentError(StrCat("batch ", batch.number(), " takes ", FormatBytes(size),
-                                             " compressed; the limit is ",
-                                             FormatBytes(limits::kFrameBytes)));
+  std::string frame = io::Compress(plain);
+  if (frame.size() > limits::kFrameBytes) {
+    return absl::InvalidArgumentError(
+        StrCat("batch ", batch.number(), " takes ", FormatBytes(frame.size()),
+               " compressed; the limit is ", FormatBytes(limits::kFrameBytes)));
   }
-  frame.resize(size);
-  frame.shrink_to_fit();
   return frame;
 }
 

@@ -1,7 +1,5 @@
 #include "worker/shell/dialogs.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 
 #include "common/base/check.h"
@@ -11,6 +9,7 @@
 #include "common/graph/put_batch.h"
 #include "common/io/log.h"
 #include "common/io/random.h"
+#include "common/io/zstd_frame.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/wire.h"
 #include "taskd/v1/graph.pb.h"
@@ -31,16 +30,6 @@ constexpr uint32_t kManyWaiting = 64;
 
 absl::Status Wrong(std::string message) {
   return absl::FailedPreconditionError(std::move(message));
-}
-
-// One zstd frame.
-std::string FrameOf(const v1::GraphBatch& batch) {
-  const std::string text = batch.SerializeAsString();
-  std::string frame(ZSTD_compressBound(text.size()), '\0');
-  const size_t size = ZSTD_compress(frame.data(), frame.size(), text.data(), text.size(), 1);
-  TASKD_CHECK(!ZSTD_isError(size));  // there is room
-  frame.resize(size);
-  return frame;
 }
 
 }  // namespace
@@ -136,8 +125,8 @@ absl::Status Dialogs::Put(const AttemptRef& attempt, Dialog& dialog, const PutRe
     return Wrong("a task that puts submits early, and this one holds what it has submitted");
   const uint32_t number = dialog.puts;
   const std::string name = request.name.empty() ? StrCat("put_", number) : request.name;
-  SubmitRequest submit{true, FrameOf(graph::NextPutBatch(number, worker_, {name, request.token})),
-                       kPutGraph};
+  const v1::GraphBatch batch = graph::NextPutBatch(number, worker_, {name, request.token});
+  SubmitRequest submit{true, io::Compress(batch.SerializeAsString()), kPutGraph};
   return Submit(attempt, dialog, submit, answer, events);
 }
 
