@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "common/base/crc32c.h"
+#include "common/base/limits.h"
 #include "common/base/text.h"
 #include "common/io/clock.h"
+#include "common/io/zstd_frame.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/channels.h"
 #include "common/rpc/errors.h"
@@ -91,6 +93,7 @@ absl::Status ObjectFetch::Ask(const std::string& address) {
 
 v1::FetchRequest ObjectFetch::Request(bool goes_on) const {
   v1::FetchRequest request;
+  request.set_zstd(true);
   v1::FetchItem* item = request.add_items();
   item->set_job(spec_.object.job);
   item->set_object(spec_.object.ordinal);
@@ -132,13 +135,21 @@ absl::Status ObjectFetch::Take(const v1::FetchChunk& chunk, const std::string& p
     if (absl::Status s = Begin(chunk, peer, pass); !s.ok()) return s;
   }
   std::string_view data = chunk.data();
+  std::string plain;
+  if (const uint32_t raw_bytes = chunk.raw_bytes(); raw_bytes > 0) {
+    plain.resize(std::min(raw_bytes, limits::kChunkBytes));
+    if (!io::DecompressInto(data, plain.data(), raw_bytes > plain.size() ? 0 : raw_bytes))
+      return absl::UnavailableError(StrCat(peer, " sent a damaged zstd frame"));
+    data = plain;
+  }
+  const uint64_t came = data.size();
   if (data.size() > size_bytes_ - std::min(size_bytes_, pass.received))
     return absl::UnavailableError(StrCat(peer, " sent more bytes than it had said"));
   pass.crc = ExtendCrc32c(pass.crc, data.data(), data.size());
   if (pass.received < delivered_) {
     if (absl::Status s = Compare(data, peer, pass); !s.ok()) return s;
   }
-  pass.received += chunk.data().size();
+  pass.received += came;
   absl::Status status = sink_.Write(data);
   if (!status.ok()) return Fatal(status);
   delivered_crc_ = ExtendCrc32c(delivered_crc_, data.data(), data.size());

@@ -143,6 +143,7 @@ inline constexpr uint32_t kLogSegmentLogs = 16'384;      // in one: the index ta
 inline constexpr uint64_t kLogsDiskBytes = kLogSegments * kLogSegmentBytes;  // the default
 inline constexpr uint32_t kServedFetches = 64;  // streams served at once; above: busy
 inline constexpr uint32_t kServedPerPeer = 8;   // likewise, on one connection
+inline constexpr uint32_t kLinksKept = 1024;    // connections whose pace is known
 // Workers that one large object is sent to at once. Others are told to ask these, so that a broadcast takes the
 // logarithm of its readers, and not their number, times what one copy takes.
 inline constexpr uint32_t kReceiversAtOnce = 2;

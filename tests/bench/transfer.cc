@@ -3,10 +3,14 @@
 // do in the same run. Prints one JSON object.
 //
 //   taskd_bench_transfer [--large BYTES] [--small COUNT] [--runs N] [--folder PATH] [--recycle 0|1]
+//                        [--link-mbit N]
 //
 // `--recycle 0`: the reader's store has only fresh pages to write into. The folder is a tmpfs.
+// `--link-mbit`: over a link of so many Mbit/s (a network namespace of its own, which takes root and tc) objects
+// that shrink when compressed and one that does not.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -42,12 +46,14 @@ namespace {
 constexpr char kKey[] = "bench";
 constexpr uint64_t kSmallBytes = 10 << 10;
 constexpr uint32_t kLarge = 1, kPieces = 100, kSmall = 1000;  // first ordinals
+constexpr uint32_t kText = 2, kNoise = 3;
 
 struct Sizes {
   uint64_t large = 1 << 30;
   uint32_t small = 10'000;
   uint32_t runs = 5;
   bool recycle = true;
+  uint32_t link_mbit = 0;  // 0: loopback as it is
   std::string folder = "/dev/shm";
 
   uint32_t pieces() const {
@@ -66,6 +72,25 @@ void Fill(Store& store, uint32_t ordinal, uint64_t bytes) {
     const size_t n = std::min<uint64_t>(left, block.size());
     TASKD_CHECK(writer->Append({block.data(), n}).ok());
     left -= n;
+  }
+  TASKD_CHECK(store.Commit(Key(ordinal), std::move(writer)).ok());
+}
+
+// Numbers as text: zstd makes a bit less than half of it. Or random bytes, of which it makes nothing.
+void FillWithNumbers(Store& store, uint32_t ordinal, uint64_t bytes) {
+  auto writer = store.NewWriter();
+  std::string block;
+  for (uint64_t left = bytes, number = 1; left > 0; left -= block.size()) {
+    for (block.clear(); block.size() < (1 << 20);) {
+      number = number * 6364136223846793005u + 1442695040888963407u;
+      if (ordinal == kText) {
+        block += StrCat(number >> 40, "\n");
+      } else {
+        block.append(reinterpret_cast<const char*>(&number) + 3, 5);
+      }
+    }
+    block.resize(std::min<uint64_t>(block.size(), left));
+    TASKD_CHECK(writer->Append(block).ok());
   }
   TASKD_CHECK(store.Commit(Key(ordinal), std::move(writer)).ok());
 }
@@ -119,9 +144,13 @@ class Holder {
     const std::string folder = MakeFolder(sizes.folder);
     {
       Store store({folder, folder}, [](ObjectVersion) { TASKD_CHECK(false); });
-      Fill(store, kLarge, sizes.large);
-      for (uint32_t i = 0; i < sizes.pieces(); ++i) Fill(store, kPieces + i, limits::kFetchBytes);
-      for (uint32_t i = 0; i < sizes.small; ++i) Fill(store, kSmall + i, kSmallBytes);
+      if (sizes.link_mbit > 0) {
+        for (uint32_t ordinal : {kText, kNoise}) FillWithNumbers(store, ordinal, sizes.large);
+      } else {
+        Fill(store, kLarge, sizes.large);
+        for (uint32_t i = 0; i < sizes.pieces(); ++i) Fill(store, kPieces + i, limits::kFetchBytes);
+        for (uint32_t i = 0; i < sizes.small; ++i) Fill(store, kSmall + i, kSmallBytes);
+      }
       DataServer::Options options;
       options.worker_key = kKey;
       auto server = DataServer::Start(store, std::move(options));
@@ -146,7 +175,7 @@ class Holder {
 class Reader {
  public:
   // `take_files`: as a worker on one host does.
-  Reader(const Sizes& sizes, const Holder& holder, bool take_files)
+  Reader(const Sizes& sizes, const Holder& holder, bool take_files, bool take_compressed = true)
       : address_(holder.address()),
         folder_(MakeFolder(sizes.folder)),
         store_(std::make_unique<Store>(
@@ -155,6 +184,7 @@ class Reader {
     Fetcher::Options options;
     options.key = kKey;
     options.take_files = take_files;
+    options.take_compressed = take_compressed;
     options.done = [this](event::FetchDone done) { Done(done); };
     fetcher_ = std::make_unique<Fetcher>(*store_, std::move(options));
   }
@@ -180,6 +210,7 @@ class Reader {
     changed_.wait(lock, [this] { return active_ == 0; });
   }
   void Drop() { store_->DropAll(); }
+  uint64_t received_bytes() const { return fetcher_->totals().fetched_bytes; }
 
  private:
   void Done(const event::FetchDone& done) {
@@ -250,6 +281,7 @@ double Median(std::vector<double> values) {
 void Measure(const char* name, uint64_t bytes, uint64_t objects, const Sizes& sizes,
              const Holder& holder, Reader& reader, const std::function<void()>& bring) {
   std::vector<double> rates, limits, ratios, cpu_here, cpu_there;
+  uint64_t received = 0;
   for (uint32_t run = 0; run <= sizes.runs; ++run) {
     const double tcp = static_cast<double>(bytes) / PlainTcpSeconds(bytes) / 1e6;
     const double here = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID), there = CpuSeconds(holder.clock());
@@ -259,7 +291,10 @@ void Measure(const char* name, uint64_t bytes, uint64_t objects, const Sizes& si
     const double used_here = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID) - here;
     const double used_there = CpuSeconds(holder.clock()) - there;
     reader.Drop();
-    if (run == 0) continue;
+    if (run == 0) {
+      received = reader.received_bytes();
+      continue;
+    }
     rates.push_back(static_cast<double>(bytes) / seconds / 1e6);
     limits.push_back(tcp);
     ratios.push_back(rates.back() / tcp);
@@ -269,22 +304,47 @@ void Measure(const char* name, uint64_t bytes, uint64_t objects, const Sizes& si
   std::printf(
       "  \"%s\": {\"objects\": %llu, \"bytes\": %llu, \"mb_per_s\": {\"median\": %.0f, \"min\": "
       "%.0f, \"max\": %.0f}, \"tcp_mb_per_s\": {\"median\": %.0f, \"min\": %.0f, \"max\": %.0f}, "
-      "\"ratio_to_tcp\": %.3f, \"objects_per_s\": %.0f, \"cpu_ns_per_byte\": {\"reader\": %.3f, "
-      "\"holder\": %.3f}},\n",
+      "\"ratio_to_tcp\": %.3f, \"objects_per_s\": %.0f, \"received_share\": %.3f, "
+      "\"cpu_ns_per_byte\": {\"reader\": %.3f, \"holder\": %.3f}},\n",
       name, static_cast<unsigned long long>(objects), static_cast<unsigned long long>(bytes),
       Median(rates), *std::min_element(rates.begin(), rates.end()),
       *std::max_element(rates.begin(), rates.end()), Median(limits),
       *std::min_element(limits.begin(), limits.end()),
       *std::max_element(limits.begin(), limits.end()), Median(ratios),
       Median(rates) * 1e6 * static_cast<double>(objects) / static_cast<double>(bytes),
+      static_cast<double>(reader.received_bytes() - received) /
+          static_cast<double>(bytes * sizes.runs),
       Median(cpu_here), Median(cpu_there));
   std::fflush(stdout);
+}
+
+// This process, and what it starts, is alone on a loopback of so many Mbit/s.
+bool EnterLink(uint32_t mbit) {
+  const std::string setup = StrCat("ip link set lo up && tc qdisc add dev lo root tbf rate ", mbit,
+                                   "mbit burst 256kb latency 50ms");
+  if (unshare(CLONE_NEWNET) == 0 && std::system(setup.c_str()) == 0) return true;
+  std::fprintf(stderr, "--link-mbit needs root, ip and tc\n");
+  return false;
+}
+
+void RunOnLink(const Sizes& sizes, const Holder& holder) {
+  Reader compressed(sizes, holder, false), as_it_is(sizes, holder, false, false);
+  const auto measure = [&](const char* name, Reader& reader, uint32_t ordinal) {
+    Measure(name, sizes.large, 1, sizes, holder, reader,
+            [&] { reader.Bring(ordinal, 1, sizes.large); });
+  };
+  measure("text", compressed, kText);
+  measure("text_as_it_is", as_it_is, kText);
+  measure("noise", compressed, kNoise);
+  measure("noise_as_it_is", as_it_is, kNoise);
+  std::printf("  \"link_mb_per_s\": %.1f}\n", sizes.link_mbit / 8.0);
 }
 
 void Run(const Sizes& sizes) {
   std::printf("{\"benchmark\": \"transfer\", \"runs\": %u,\n", sizes.runs);
   std::fflush(stdout);
   Holder holder(sizes);
+  if (sizes.link_mbit > 0) return RunOnLink(sizes, holder);
   Reader reader(sizes, holder, false), linker(sizes, holder, true);
   Measure("one_object", sizes.large, 1, sizes, holder, reader,
           [&] { reader.Bring(kLarge, 1, sizes.large); });
@@ -301,7 +361,7 @@ void Run(const Sizes& sizes) {
 int Usage() {
   std::fprintf(stderr,
                "usage: taskd_bench_transfer [--large BYTES] [--small COUNT] [--runs N] [--folder "
-               "PATH] [--recycle 0|1]\n");
+               "PATH] [--recycle 0|1] [--link-mbit N]\n");
   return 2;
 }
 
@@ -322,12 +382,15 @@ int Main(int argc, char** argv) {
       sizes.large = number;
     } else if (flag == "--small") {
       sizes.small = static_cast<uint32_t>(number);
+    } else if (flag == "--link-mbit") {
+      sizes.link_mbit = static_cast<uint32_t>(number);
     } else if (flag == "--runs") {
       sizes.runs = static_cast<uint32_t>(number);
     } else {
       return Usage();
     }
   }
+  if (sizes.link_mbit > 0 && !EnterLink(sizes.link_mbit)) return 1;
   Run(sizes);
   return 0;
 }

@@ -27,6 +27,11 @@ class ChunkBuffers : public std::enable_shared_from_this<ChunkBuffers> {
     return buffer;
   }
 
+  void Put(Buffer buffer) {
+    std::lock_guard lock(mutex_);
+    if (unused_.size() < limits::kChunkBuffers) unused_.push_back(std::move(buffer));
+  }
+
   // The first `n` bytes, without a copy; the buffer comes back when gRPC has sent them.
   grpc::Slice Refer(Buffer buffer, size_t n) {
     char* bytes = buffer.get();
@@ -41,9 +46,7 @@ class ChunkBuffers : public std::enable_shared_from_this<ChunkBuffers> {
 
   static void GiveBack(void* tag) {
     const std::unique_ptr<Sent> sent(static_cast<Sent*>(tag));
-    std::lock_guard lock(sent->owner->mutex_);
-    std::vector<Buffer>& unused = sent->owner->unused_;
-    if (unused.size() < limits::kChunkBuffers) unused.push_back(std::move(sent->buffer));
+    sent->owner->Put(std::move(sent->buffer));
   }
 
   std::mutex mutex_;

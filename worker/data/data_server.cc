@@ -122,8 +122,9 @@ struct DataServer::Impl {
   Impl(Store& store, Options o)
       : options(std::move(o)),
         logs(store, options),
-        fetches(store, {options.worker_key, options.client_key, options.streams,
-                        options.streams_per_peer, options.name_files, options.in_flight}) {}
+        fetches(store,
+                {options.worker_key, options.client_key, options.streams, options.streams_per_peer,
+                 options.name_files, options.compress, options.in_flight}) {}
   ~Impl() {
     if (running.server == nullptr) return;
     rpc::StopServer(*running.server, 0);
@@ -160,7 +161,8 @@ DataServer::~DataServer() = default;
 
 DataServer::Totals DataServer::totals() const {
   return {impl_->fetches.served_bytes(), impl_->fetches.named_bytes(),
-          impl_->fetches.sent_elsewhere()};
+          impl_->fetches.sent_elsewhere(), impl_->fetches.packed_bytes(),
+          impl_->fetches.saved_bytes()};
 }
 
 }  // namespace taskd::worker

@@ -45,6 +45,7 @@ class DataServer {
     uint32_t streams = limits::kServedFetches;  // served at once; above: FETCH_BUSY
     uint32_t streams_per_peer = limits::kServedPerPeer;
     bool name_files = true;  // to workers on this host, instead of sending the bytes
+    bool compress = true;    // for whom takes it so, where that is faster
     Puts* puts = nullptr;    // takes what clients bring; outlives the server. Null: it is refused
     // What this worker's Fetcher brings, for workers that ask for it meanwhile; outlives the server. Null: none.
     const InFlight* in_flight = nullptr;
@@ -54,6 +55,8 @@ class DataServer {
     uint64_t served_bytes = 0;    // over the wire
     uint64_t named_bytes = 0;     // of files that workers on this host were told of instead
     uint64_t sent_elsewhere = 0;  // items of which other workers were named instead
+    uint64_t packed_bytes = 0;    // that went compressed, as they are without
+    uint64_t saved_bytes = 0;     // by it: that did not have to be sent
   };
 
   // `store` outlives the server.

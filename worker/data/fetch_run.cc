@@ -119,6 +119,7 @@ void FetchRun::AskAgain(FetchPeer& peer, const Open& open, bool relays) {
 v1::FetchRequest FetchRun::Request(const Open& open, bool take_files, bool relays) {
   v1::FetchRequest request;
   request.set_packed(true);
+  request.set_zstd(context_.take_compressed);
   if (relays) request.set_address(context_.address);
   if (take_files) {
     request.set_nonce(io::RandomBytes(kNonceLength));

@@ -51,7 +51,7 @@ class FetchRun {
     FetchTotals& totals;
     const HostProof& host;
     const std::string& key;  // the worker key
-    const bool take_files;
+    const bool take_files, take_compressed;
     const uint64_t stall_ns;
     const std::string& address;  // of this worker's data service; empty: none
     const std::function<std::shared_ptr<FetchPeer>(const std::string&)> peer_at;

@@ -12,6 +12,7 @@
 #include "common/io/clock.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/chunk_codec.h"
+#include "worker/data/chunk_packer.h"
 #include "worker/data/item_source.h"
 
 namespace taskd::worker {
@@ -42,6 +43,7 @@ class FetchService::Call {
       case Step::kHolding:
         return service_.draining_ ? Finish(grpc::Status::CANCELLED) : Continue();
       case Step::kWriting:
+        pace_->End(io::NowNs(), raw_bytes_, packed_bytes_);
         return ok ? Continue() : Finish(grpc::Status::CANCELLED);  // the reader is gone
       case Step::kFinishing:
         return End();
@@ -65,13 +67,15 @@ class FetchService::Call {
               rpc::CheckKey(context_, {options.worker_key}).ok();
     here_ = options.name_files && service_.host_.AskIsRight(request_.nonce(), request_.host());
     peer_ = context_.peer();
-    admitted_ = service_.Admit(peer_);
+    admitted_ = service_.Admit(peer_, pace_);
+    if (options.compress && request_.zstd() && !here_) packer_.emplace(*service_.buffers_, *pace_);
     Continue();
   }
 
   void Continue() {
     rpc::ChunkWriter message;
     v1::FetchChunk header;
+    raw_bytes_ = packed_bytes_ = 0;
     while (message.chunks() < limits::kFetchItems && message.bytes() < limits::kChunkBytes) {
       if (source_ == nullptr && next_item_ == static_cast<uint32_t>(request_.items_size())) break;
       grpc::Slice data;
@@ -95,6 +99,7 @@ class FetchService::Call {
     }
     if (message.chunks() == 0) return Finish(grpc::Status::OK);
     step_ = Step::kWriting;
+    pace_->Begin(io::NowNs());
     writer_.Write(message.Finish(), this);
   }
 
@@ -161,8 +166,16 @@ class FetchService::Call {
     if (source_ == nullptr) {
       source_ = std::make_unique<ItemSource>(service_.store_, *service_.buffers_, request_,
                                              next_item_++, here_ ? &service_.host_ : nullptr);
+      if (packer_) packer_->NextItem();
     }
     source_->Next(header, data);
+    const uint64_t bytes = data.size();
+    raw_bytes_ += bytes;
+    if (packer_ && packer_->Pack(header, data)) {
+      packed_bytes_ += bytes;
+      service_.packed_bytes_ += bytes;
+      service_.saved_bytes_ += bytes - data.size();
+    }
     if (!source_->done()) return;
     source_.reset();
     ItemOver();
@@ -206,6 +219,9 @@ class FetchService::Call {
   uint64_t held_since_ns_ = 0, signed_ns_ = 0;
   grpc::Alarm alarm_;
   std::unique_ptr<ItemSource> source_;
+  std::shared_ptr<LinkPace> pace_;
+  std::optional<ChunkPacker> packer_;
+  uint64_t raw_bytes_ = 0, packed_bytes_ = 0;  // of the message that is written
 };
 
 FetchService::FetchService(Store& store, Options options)
@@ -246,15 +262,15 @@ void FetchService::Poll() {
   }
 }
 
-bool FetchService::Admit(const std::string& peer) {
+bool FetchService::Admit(const std::string& peer, std::shared_ptr<LinkPace>& pace) {
   std::lock_guard lock(mutex_);
-  uint32_t& of_peer = peers_[peer];
-  if (streams_ >= options_.streams || of_peer >= options_.streams_per_peer) {
-    if (of_peer == 0) peers_.erase(peer);
-    return false;
-  }
+  if (peers_.size() >= limits::kLinksKept)
+    absl::erase_if(peers_, [](const auto& known) { return known.second.streams == 0; });
+  Peer& known = peers_[peer];
+  pace = known.pace;
+  if (streams_ >= options_.streams || known.streams >= options_.streams_per_peer) return false;
   ++streams_;
-  ++of_peer;
+  ++known.streams;
   return true;
 }
 
@@ -262,8 +278,7 @@ void FetchService::Leave(const std::string& peer, bool admitted) {
   if (!admitted) return;
   std::lock_guard lock(mutex_);
   --streams_;
-  auto it = peers_.find(peer);
-  if (--it->second == 0) peers_.erase(it);
+  --peers_.find(peer)->second.streams;
 }
 
 }  // namespace taskd::worker

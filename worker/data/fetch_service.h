@@ -23,6 +23,7 @@
 #include "worker/data/chunk_buffers.h"
 #include "worker/data/host_proof.h"
 #include "worker/data/in_flight.h"
+#include "worker/data/link_pace.h"
 #include "worker/data/receivers.h"
 #include "worker/store/store.h"
 
@@ -35,6 +36,7 @@ class FetchService {
     uint32_t streams = 0;                 // served at once; above: FETCH_BUSY
     uint32_t streams_per_peer = 0;        // likewise, of one connection
     bool name_files = true;               // to workers on this host
+    bool compress = true;                 // for whom reads it, where that is faster
     const InFlight* in_flight = nullptr;  // what comes to this worker; null: unknown
   };
   // Asks gRPC for the next call of the method.
@@ -54,11 +56,18 @@ class FetchService {
   uint64_t served_bytes() const { return served_bytes_; }
   uint64_t named_bytes() const { return named_bytes_; }
   uint64_t sent_elsewhere() const { return sent_elsewhere_; }
+  uint64_t packed_bytes() const { return packed_bytes_; }
+  uint64_t saved_bytes() const { return saved_bytes_; }
 
  private:
   class Call;
   void Poll();
-  bool Admit(const std::string& peer);  // each is let go by Leave
+  // By its address and port. Kept when it has no streams: the next one knows the link.
+  struct Peer {
+    uint32_t streams = 0;  // admitted
+    std::shared_ptr<LinkPace> pace = std::make_shared<LinkPace>();
+  };
+  bool Admit(const std::string& peer, std::shared_ptr<LinkPace>& pace);  // let go by Leave
   void Leave(const std::string& peer, bool admitted);
 
   Store& store_;
@@ -69,14 +78,15 @@ class FetchService {
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::thread> threads_;
   std::mutex waiting_;  // held by the thread that waits for an event
-  std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0}, sent_elsewhere_{0};
+  std::atomic<uint64_t> served_bytes_{0}, named_bytes_{0}, sent_elsewhere_{0}, packed_bytes_{0},
+      saved_bytes_{0};
   std::atomic<bool> draining_{false};
   Receivers receivers_;
   std::mutex mutex_;
   std::condition_variable idle_;
-  uint32_t calls_ = 0;                                // that exist
-  uint32_t streams_ = 0;                              // admitted
-  absl::flat_hash_map<std::string, uint32_t> peers_;  // likewise, by connection
+  uint32_t calls_ = 0;                            // that exist
+  uint32_t streams_ = 0;                          // admitted
+  absl::flat_hash_map<std::string, Peer> peers_;  // by connection
 };
 
 }  // namespace taskd::worker

@@ -80,6 +80,7 @@ struct Fetcher::Impl {
                                   host,
                                   options.key,
                                   options.take_files,
+                                  options.take_compressed,
                                   options.stall_ns,
                                   options.address,
                                   [this](const std::string& address) { return PeerAt(address); }};

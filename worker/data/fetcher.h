@@ -22,11 +22,12 @@ namespace taskd::worker {
 class Fetcher {
  public:
   struct Options {
-    std::string key;                                 // the worker key
-    std::function<void(event::FetchDone)> done;      // any thread; once a request
-    uint32_t threads = limits::kFetchesTotal;        // requests at once; more wait
-    uint64_t stall_ns = limits::kFetchStallNs;       // nothing for so long: the peer is unreachable
-    bool take_files = true;                          // links to files of workers on this host
+    std::string key;                             // the worker key
+    std::function<void(event::FetchDone)> done;  // any thread; once a request
+    uint32_t threads = limits::kFetchesTotal;    // requests at once; more wait
+    uint64_t stall_ns = limits::kFetchStallNs;   // nothing for so long: the peer is unreachable
+    bool take_files = true;                      // links to files of workers on this host
+    bool take_compressed = true;
     uint64_t partial_bytes = limits::kPartialBytes;  // kept of broken streams
     // Of this worker's own data service, for others that need the same; empty: it has none, and is sent to
     // nobody else.

@@ -1,12 +1,14 @@
 #include "worker/data/item_receiver.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/text.h"
+#include "common/io/zstd_frame.h"
 #include "common/rpc/chunk_codec.h"
 #include "worker/data/host_proof.h"
 
@@ -60,12 +62,8 @@ absl::Status ItemReceiver::Take(const rpc::ReceivedChunk& chunk) {
                                           : Continue(header);
     if (!s.ok() || over_) return s;
   }
-  if (chunk.data_bytes() > size_bytes_ - writer_->size_bytes())
-    return Fail(FetchStatus::kIoError, "the peer sent more bytes than it had said");
-  for (std::string_view bytes : chunk.data) {
-    if (absl::Status s = AppendInParts(bytes); !s.ok())
-      return Fail(FetchStatus::kIoError, std::string(s.message()));
-  }
+  if (absl::Status s = TakeBytes(chunk); !s.ok())
+    return Fail(FetchStatus::kIoError, std::string(s.message()));
   return header.last() ? Finish(header) : absl::OkStatus();
 }
 
@@ -130,6 +128,28 @@ absl::Status ItemReceiver::Link(const v1::FetchChunk& header) {
   over_ = linked_ = true;
   result_ = {FetchStatus::kOk, info->size_bytes, info->crc32c, info->on_disk};
   return absl::OkStatus();
+}
+
+absl::Status ItemReceiver::TakeBytes(const rpc::ReceivedChunk& chunk) {
+  const uint32_t raw_bytes = chunk.header.raw_bytes();
+  const uint64_t bytes = raw_bytes == 0 ? chunk.data_bytes() : raw_bytes;
+  if (bytes > size_bytes_ - writer_->size_bytes())
+    return absl::DataLossError("the peer sent more bytes than it had said");
+  if (raw_bytes == 0) {
+    for (std::string_view piece : chunk.data) {
+      if (absl::Status s = AppendInParts(piece); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+  std::string joined;
+  if (chunk.data.size() != 1) {
+    for (std::string_view piece : chunk.data) joined += piece;
+  }
+  const std::string_view frame = chunk.data.size() == 1 ? chunk.data[0] : joined;
+  thread_local const std::unique_ptr<char[]> plain(new char[limits::kChunkBytes]);
+  if (raw_bytes > limits::kChunkBytes || !io::DecompressInto(frame, plain.get(), raw_bytes))
+    return absl::DataLossError("the peer sent a damaged zstd frame");
+  return AppendInParts({plain.get(), raw_bytes});
 }
 
 absl::Status ItemReceiver::AppendInParts(std::string_view bytes) {

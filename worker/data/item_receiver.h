@@ -61,6 +61,7 @@ class ItemReceiver {
   absl::Status Begin(const v1::FetchChunk& header);
   absl::Status Continue(const v1::FetchChunk& header);
   absl::Status Link(const v1::FetchChunk& header);
+  absl::Status TakeBytes(const rpc::ReceivedChunk& chunk);
   absl::Status AppendInParts(std::string_view bytes);
   absl::Status Finish(const v1::FetchChunk& header);
   absl::Status Skip(std::string message);

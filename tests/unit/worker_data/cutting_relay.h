@@ -1,4 +1,4 @@
-// A TCP relay before a peer that cuts connections after so many bytes of the peer's.
+// A TCP relay before a peer that cuts connections after so many bytes of the peer's, and may be slow.
 #ifndef TASKD_TESTS_UNIT_WORKER_DATA_CUTTING_RELAY_H_
 #define TASKD_TESTS_UNIT_WORKER_DATA_CUTTING_RELAY_H_
 
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -21,9 +22,10 @@ namespace taskd::worker {
 class CuttingRelay {
  public:
   // The first connection is cut after `cut_after[0]` bytes, the second after `cut_after[1]` ...;
-  // later ones never.
-  CuttingRelay(const std::string& target, std::vector<uint64_t> cut_after)
-      : port_(static_cast<uint16_t>(std::stoi(target.substr(target.rfind(':') + 1)))),
+  // later ones never. `bytes_per_s`: of the peer's; 0: as many as there are.
+  CuttingRelay(const std::string& target, std::vector<uint64_t> cut_after, uint64_t bytes_per_s = 0)
+      : bytes_per_s_(bytes_per_s),
+        port_(static_cast<uint16_t>(std::stoi(target.substr(target.rfind(':') + 1)))),
         cut_after_(std::move(cut_after)) {
     sockaddr_in at = Loopback(0);
     socklen_t size = sizeof at;
@@ -73,6 +75,8 @@ class CuttingRelay {
       const uint64_t moved = Move(far, near);
       if (moved == 0) return;
       if (moved >= left) return End(near);
+      if (bytes_per_s_ > 0)
+        std::this_thread::sleep_for(std::chrono::nanoseconds(moved * 1'000'000'000 / bytes_per_s_));
       left -= moved;
     }
   }
@@ -103,6 +107,7 @@ class CuttingRelay {
     return n > 0 ? static_cast<uint64_t>(n) : 0;
   }
 
+  const uint64_t bytes_per_s_;
   const uint16_t port_;
   const std::vector<uint64_t> cut_after_;
   const int listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

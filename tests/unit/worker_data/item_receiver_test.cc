@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "common/base/crc32c.h"
+#include "common/base/limits.h"
+#include "common/io/zstd_frame.h"
 #include "common/rpc/chunk_codec.h"
 #include "tests/unit/worker_store/temp_dir.h"
 #include "worker/data/host_proof.h"
@@ -72,6 +74,43 @@ TEST(ItemReceiverTest, OneChunk) {
     EXPECT_EQ(receiver.result().status, c.expected) << c.name;
     EXPECT_EQ(store.Contains(c.key), c.expected == FetchStatus::kOk) << c.name;
     EXPECT_EQ(receiver.complete(), c.expected == FetchStatus::kOk) << c.name;
+  }
+}
+
+v1::FetchChunk Packed(const std::string& text, uint32_t raw_bytes) {
+  v1::FetchChunk chunk = Chunk(text, text.size(), true, {text.size() / 3, text.size()});
+  chunk.set_data(io::Compress(text));
+  chunk.set_raw_bytes(raw_bytes);
+  return chunk;
+}
+
+TEST(ItemReceiverTest, CompressedChunksAreTakenApart) {
+  const std::string text(10'000, 'x'), huge(limits::kChunkBytes + 1, 'x');
+  v1::FetchChunk cut = Packed(text, 10'000);
+  cut.mutable_data()->pop_back();
+  v1::FetchChunk no_frame = Packed(text, 10'000);
+  no_frame.set_data(text);
+  v1::FetchChunk longer_than_said = Packed(text, 10'000);
+  longer_than_said.set_size_bytes(9'999);
+  longer_than_said.clear_part_ends();
+  const Case cases[] = {
+      {"right", kParts, Packed(text, 10'000), FetchStatus::kOk},
+      {"another size", kParts, Packed(text, 9'999), FetchStatus::kIoError},
+      {"longer than the object", kWhole, longer_than_said, FetchStatus::kIoError},
+      {"cut", kParts, cut, FetchStatus::kIoError},
+      {"no frame", kParts, no_frame, FetchStatus::kIoError},
+      {"huge", kParts, Packed(huge, limits::kChunkBytes + 1), FetchStatus::kIoError},
+  };
+  for (const Case& c : cases) {
+    TempDir dir;
+    Store store({dir.path()}, [](ObjectVersion) {});
+    ItemReceiver receiver(store, c.key);
+    rpc::ReceivedChunk received = Received(c.chunk);
+    const std::string_view data = received.data[0];
+    received.data = {data.substr(0, 5), data.substr(5)};  // as it may lie in a message
+    EXPECT_EQ(receiver.Take(received).ok(), c.expected == FetchStatus::kOk) << c.name;
+    EXPECT_EQ(receiver.result().status, c.expected) << c.name;
+    EXPECT_EQ(store.Contains(c.key), c.expected == FetchStatus::kOk) << c.name;
   }
 }
 

@@ -123,6 +123,45 @@ uint64_t Inode(const Store& store, const std::string& folder) {
   return s.st_ino;
 }
 
+std::string Digits(uint64_t bytes) {
+  std::string text;
+  for (uint64_t i = 1; text.size() < bytes; ++i) text += std::to_string(i * i * 2654435761u);
+  text.resize(bytes);
+  return text;
+}
+
+TEST(CompressionTest, ASlowLinkTakesFewerBytes) {
+  Holder holder;
+  const std::string text = Digits(40 * kMiB);
+  holder.Put(Object(1), {text});
+  // It breaks among compressed chunks.
+  CuttingRelay relay(holder.server->address(), {16 * kMiB}, 40 * kMiB);
+  Asker asker(BytesOnly());
+  EXPECT_THAT(asker.Fetch(relay.address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
+  EXPECT_EQ(asker.Text(Object(1)) == text, true);
+  EXPECT_GT(asker.totals().resumed_bytes, 8 * kMiB);
+  const DataServer::Totals totals = holder.server->totals();
+  EXPECT_GT(totals.saved_bytes, kMiB);
+  EXPECT_GT(totals.packed_bytes, totals.saved_bytes);
+  EXPECT_LT(asker.totals().fetched_bytes, text.size() - kMiB);
+}
+
+TEST(CompressionTest, OnlyWhereBothSidesWantIt) {
+  const std::string text = Digits(24 * kMiB);
+  for (const bool server_wants : {false, true}) {
+    DataServer::Options options;
+    options.compress = server_wants;
+    Holder holder(std::move(options));
+    holder.Put(Object(1), {text});
+    CuttingRelay relay(holder.server->address(), {}, 60 * kMiB);
+    Fetcher::Options fetch = BytesOnly();
+    fetch.take_compressed = !server_wants;
+    Asker asker(std::move(fetch));
+    EXPECT_THAT(asker.Fetch(relay.address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
+    EXPECT_EQ(asker.totals().fetched_bytes, text.size());
+  }
+}
+
 TEST(ResumeTest, ABrokenStreamGoesOnAtTheSamePeer) {
   Holder holder;
   const std::string small = Pattern(100, 1), big = Pattern(8 * kMiB, 2);

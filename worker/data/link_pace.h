@@ -1,0 +1,48 @@
+// How fast one connection takes what it is sent, and whether it takes more when that is compressed.
+//
+// Compression pays on a link that is slower than a core compresses, with bytes that shrink, on a machine
+// that has the core to spare. None of it is known beforehand: a slow link is tried, and compresses as long as
+// readers get their bytes faster than without. Both are measured again now and then.
+#ifndef TASKD_WORKER_DATA_LINK_PACE_H_
+#define TASKD_WORKER_DATA_LINK_PACE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+namespace taskd::worker {
+
+// Thread safe: the streams of a connection share one.
+class LinkPace {
+ public:
+  // A core compresses 300 to 500 million bytes a second: faster links would wait for it.
+  static constexpr uint64_t kSlowBytesPerS = 250'000'000;
+
+  // A message is handed to the transport, and taken by it: of `bytes` as their reader will have them, of which so
+  // many came compressed.
+  void Begin(uint64_t now_ns);
+  void End(uint64_t now_ns, uint64_t bytes, uint64_t packed_bytes);
+
+  bool packs() const { return packs_.load(std::memory_order_relaxed); }
+
+ private:
+  // What was measured holds for so many windows: to measure it again costs one. After a trial that brought
+  // nothing they are fewer at first, since it may have been bad luck.
+  static constexpr uint32_t kWindows = 64, kFirstPause = 8;
+
+  void Judge(uint64_t bytes_per_s, bool packed);
+
+  std::mutex mutex_;
+  uint32_t active_ = 0;  // messages
+  uint64_t since_ns_ = 0;
+  bool warm_ = false;                               // the buffers of the transport are full
+  uint64_t bytes_ = 0, packed_bytes_ = 0, ns_ = 0;  // of this window
+  uint64_t plain_bytes_per_s_ = 0;
+  uint32_t windows_ = 0;          // until the other way is measured again; 0: any time
+  uint32_t pause_ = kFirstPause;  // after the next trial that brings nothing
+  std::atomic<bool> packs_{false};
+};
+
+}  // namespace taskd::worker
+
+#endif  // TASKD_WORKER_DATA_LINK_PACE_H_
