@@ -8,6 +8,7 @@ import signal
 import tempfile
 import unittest
 import urllib.request
+import zlib
 
 from harness import TASKCTL, read_access, run, start_daemon, until
 
@@ -82,6 +83,32 @@ class StoreTest(unittest.TestCase):
         self.assertGreater(self.metric("small", "taskd_worker_spilled_bytes_total"), 0)
         self.assertEqual(self.metric("small", "taskd_worker_objects_lost_total"), 0)
         self.assertEqual(self.metric("plain", 'taskd_worker_store_bytes{where="disk"}'), 80 * MIB)
+
+    def test_what_goes_to_disk_compressed_is_read_by_everybody(self):
+        """32 MiB of text, 8 MiB of memory."""
+        self.start("taskd-worker", "small", "--store", "8MiB", "--compress-spill")
+        made, _ = self.run_graph("""
+taskd: 1
+tasks:
+- {name: text, over: {i: 1..8}, sh: 'seq $((i * 1000000)) $((i * 1000000 + 520000)) > $out_o', out: {o: o}}
+- {name: gen, over: {i: 1..8}, in: {x: "text[{i}].o"}, builtin: concat, out: [o]}
+want: ["gen[*].o"]
+""")
+        texts = ["".join(f"{n}\n" for n in range(i * 1000000, i * 1000000 + 520001)).encode() for i in range(1, 9)]
+        on_disk = self.metric("small", 'taskd_worker_store_bytes{where="disk"}')
+        self.assertTrue(4 * MIB < on_disk < 20 * MIB, on_disk)
+        for i, text in enumerate(texts, 1):
+            self.assertEqual(self.get(made, f"gen[{i}].o"), text)
+            self.ctl("dataset", "publish", f"text{i}", made, f"gen[{i}].o")
+        (self.top / "m_read.py").write_text("import zlib\n\n\ndef read(x):\n    return b'%d' % zlib.crc32(x[0])\n")
+        job, _ = self.run_graph("taskd: 1\ntasks:\n" + "".join(f"""
+- {{name: command{i}, in: {{x: {{dataset: text{i}}}}}, sh: 'cat $in_x/* > $out_o', out: {{o: o}}}}
+- {{name: python{i}, in: {{x: {{dataset: text{i}}}}}, python: {{call: 'm_read:read', path: '{self.top}'}}, out: [o]}}
+""" for i in range(1, 9)))
+        for i, text in enumerate(texts, 1):
+            self.assertEqual(self.get(job, f"command{i}.o"), text)
+            self.assertEqual(self.get(job, f"python{i}.o"), b"%d" % zlib.crc32(text))
+        self.assertEqual(self.metric("small", "taskd_worker_objects_lost_total"), 0)
 
     def test_full_disk(self):
         self.start("taskd-worker", "small", "--store", "4MiB", "--disk", "4MiB")

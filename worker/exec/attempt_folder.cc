@@ -72,10 +72,13 @@ ExecError AttemptFolder::StageInput(const CommandPlan::StagedInput& input) {
   if (!reader.ok()) return InputError(input.path, reader.status());
   const std::string path = path_ + "/" + input.path;
   absl::Status copied = absl::OkStatus();
-  if (reader->entry().has_own_file() && range.length == reader->meta().size_bytes) {
-    copied = reader->Verify();
+  const bool own = reader->entry().has_own_file() || reader->entry().packed();
+  if (own && range.length == reader->meta().size_bytes) {
+    copied = store_.MakeMappable(input.key, *reader);
     // Too many links, or a file system without them: a copy does as well.
     if (copied.ok() && LinkInput(*reader, input)) return {};
+    // Neither does the store need room to unpack it.
+    if (absl::IsResourceExhausted(copied)) copied = absl::OkStatus();
   }
   if (copied.ok()) {
     copied = io::MakeFile(path, [&](int fd) {

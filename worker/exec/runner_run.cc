@@ -274,7 +274,7 @@ class RunnerRun : public Run,
   // Files pool.
   void CheckAnswer(const std::shared_ptr<TaskAnswer>& answer) {
     if (answer->object) {
-      absl::Status sound = answer->object->Verify();
+      absl::Status sound = context_.store.MakeMappable({answer->id, {}}, *answer->object);
       if (sound.code() == absl::StatusCode::kDataLoss) context_.store.ReportLost(answer->id);
       if (!sound.ok()) *answer = {sound};
     }

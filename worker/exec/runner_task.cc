@@ -195,8 +195,8 @@ class RunnerTaskMaker {
     ByteRange range;
     absl::StatusOr<ObjectReader> got = context_.store.GetCovering(key, range);
     if (!got.ok()) return InputError(StrCat("input '", input.name, "'"), got.status());
-    const ObjectReader& reader = task_.held_.emplace_back(*std::move(got));
-    if (absl::Status sound = reader.Verify(); !sound.ok()) {
+    ObjectReader& reader = task_.held_.emplace_back(*std::move(got));
+    if (absl::Status sound = context_.store.MakeMappable(key, reader); !sound.ok()) {
       if (sound.code() == absl::StatusCode::kDataLoss) context_.store.ReportLost(key.id);
       return InputError(StrCat("input '", input.name, "'"), sound);
     }

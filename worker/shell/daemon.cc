@@ -118,7 +118,7 @@ Daemon::Daemon(WorkerOptions options, WorkDir work_dir, std::optional<WorkDir> m
       memory_dir_(std::move(memory_dir)),
       store_({work_dir_.store_path(), memory_dir_ ? memory_dir_->store_path() : "",
               options_.store_budget_bytes, options_.disk_bytes,
-              SpareBytes(options_.store_budget_bytes)},
+              SpareBytes(options_.store_budget_bytes), options_.compress_spill},
              [inbox = inbox_](ObjectVersion id) { inbox->Post(event::ReplicaLost{id}); }),
       desk_(options_.zero),
       dialogs_(store_, options_.name, options_.dir),
@@ -183,6 +183,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian, Cgroups* cgroups) {
   data.worker_key = access->worker_key;
   data.client_key = access->client_key;
   data.name_files = !options_.no_file_passing;
+  data.compress = !options_.no_compression;
   data.in_flight = &in_flight_;
   data.puts = &puts_;
   data.open_log = [this](const AttemptRef& attempt) -> std::unique_ptr<LogReader> {
@@ -198,6 +199,7 @@ absl::Status Daemon::StartParts(const Guardian& guardian, Cgroups* cgroups) {
   Fetcher::Options fetch;
   fetch.key = access->worker_key;
   fetch.take_files = !options_.no_file_passing;
+  fetch.take_compressed = !options_.no_compression;
   fetch.address = data_address_;
   fetch.in_flight = &in_flight_;
   fetch.done = [inbox = inbox_](event::FetchDone done) { inbox->Post(std::move(done)); };

@@ -81,6 +81,12 @@ void FillTransfer(const Counters& core, const TransferFigures& transfer, io::Met
   page.Counter("taskd_worker_named_bytes_total",
                "Bytes of files that workers on this host were told of instead of sent.",
                Number(transfer.served.named_bytes));
+  page.Counter("taskd_worker_compressed_bytes_total",
+               "Bytes sent that went compressed, because their link was slow and they shrink.",
+               Number(transfer.served.packed_bytes));
+  page.Counter("taskd_worker_compression_saved_bytes_total",
+               "Bytes that did not have to be sent, because others went compressed.",
+               Number(transfer.served.saved_bytes));
   page.Counter("taskd_worker_sent_elsewhere_total",
                "Large objects of which workers were told who else is sent them.",
                Number(transfer.served.sent_elsewhere));

@@ -153,6 +153,12 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, WorkerOptions
   flags.Switch("no-file-passing", &options.no_file_passing,
                "send and fetch bytes also between workers of this host, instead of linking each "
                "other's files");
+  flags.Switch("no-compression", &options.no_compression,
+               "send and fetch bytes as they are; else a slow link gets zstd as long as that is "
+               "faster");
+  flags.Switch("compress-spill", &options.compress_spill,
+               "compress large results that go from memory to disk, if a sample of them shrinks; "
+               "who links or maps one as a file waits until it is unpacked");
   flags.Switch(
       "zero-worker", &options.zero,
       "acknowledge every task at once, with empty results, and run nothing: for measuring a "

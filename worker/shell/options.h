@@ -39,6 +39,8 @@ struct WorkerOptions {
   bool core_dumps = false;
   bool pin = false;
   bool no_file_passing = false;
+  bool no_compression = false;  // of what is sent
+  bool compress_spill = false;
   RunnerPrograms runners;
   uint64_t grace_ns = 5'000'000'000;
 };

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/limits.h"
 #include "common/base/text.h"
+#include "common/io/zstd_frame.h"
 #include "worker/store/range_checker.h"
 
 namespace taskd::worker {
@@ -70,8 +72,36 @@ absl::Status ObjectReader::Read(uint64_t offset, char* out, size_t n) const {
     std::memcpy(out, entry_->bytes.data() + offset, n);
     return absl::OkStatus();
   }
+  if (!entry_->packed()) return ReadFile(entry_->offset + offset, out, n);
+  std::unique_ptr<char[]> buffer;
+  for (size_t taken; n > 0; out += taken, offset += taken, n -= taken) {
+    const size_t frame = offset / limits::kChunkBytes, inside = offset % limits::kChunkBytes;
+    const size_t size =
+        std::min<uint64_t>(limits::kChunkBytes, meta().size_bytes - (offset - inside));
+    taken = std::min(n, size - inside);
+    if (taken < size && buffer == nullptr) buffer.reset(new char[limits::kChunkBytes]);
+    if (absl::Status s = ReadFrame(frame, taken < size ? buffer.get() : out, size); !s.ok())
+      return s;
+    if (taken < size) std::memcpy(out, buffer.get() + inside, taken);
+  }
+  return absl::OkStatus();
+}
+
+// Of a packed object: chunk number `frame`, of `n` bytes.
+absl::Status ObjectReader::ReadFrame(size_t frame, char* out, size_t n) const {
+  const uint64_t begin = frame == 0 ? 0 : entry_->frame_ends[frame - 1];
+  const size_t size = entry_->frame_ends[frame] - begin;
+  if (size == n) return ReadFile(begin, out, n);
+  thread_local const std::unique_ptr<char[]> packed(new char[limits::kChunkBytes]);
+  if (absl::Status s = ReadFile(begin, packed.get(), size); !s.ok()) return s;
+  if (io::DecompressInto({packed.get(), size}, out, n)) return absl::OkStatus();
+  return absl::DataLossError(
+      StrCat("the store file ", entry_->file->path, " is damaged (a zstd frame is broken)"));
+}
+
+absl::Status ObjectReader::ReadFile(uint64_t offset, char* out, size_t n) const {
   while (n > 0) {
-    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(entry_->offset + offset));
+    const ssize_t got = pread(fd_, out, n, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       return absl::DataLossError(StrCat("cannot read the store file ", entry_->file->path, " at ",

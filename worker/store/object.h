@@ -31,11 +31,16 @@ struct ObjectEntry {
   Share heap_share;
   std::shared_ptr<const StoreFile> file;  // null: on the heap
   uint64_t offset = 0;                    // of its bytes in the file
+  // Of an object that lies there compressed (packed.h): where each frame ends.
+  std::vector<uint64_t> frame_ends;
 
+  bool packed() const { return !frame_ends.empty(); }
+  uint64_t stored_bytes() const { return packed() ? frame_ends.back() : meta.size_bytes; }
   bool on_disk() const { return file != nullptr && file->on_disk; }
-  // The file is this object and no other.
+  // The file is this object and no other, byte for byte.
   bool has_own_file() const {
-    return file != nullptr && offset == 0 && file->identity.size_bytes == meta.size_bytes;
+    return file != nullptr && !packed() && offset == 0 &&
+           file->identity.size_bytes == meta.size_bytes;
   }
 };
 
@@ -59,7 +64,8 @@ class ObjectReader {
   const ObjectMeta& meta() const { return entry_->meta; }
   bool in_file() const { return entry_->file != nullptr; }
   const ObjectEntry& entry() const { return *entry_; }
-  // Open for reading, of an object in a file; the reader's. -1: on the heap.
+  // Open for reading, of an object in a file; the reader's. -1: on the heap. Not the object's bytes if they are
+  // packed.
   int fd() const { return fd_; }
 
   // The bytes of parts [lo, hi), or of everything. OutOfRange when the object has no such parts.
@@ -72,6 +78,8 @@ class ObjectReader {
   // once. DataLoss on a mismatch.
   absl::Status Verify() const;
 
+  const std::shared_ptr<const ObjectEntry>& shared_entry() const { return entry_; }
+
   // Hands every byte of `range` to `sink` in pieces of at most limits::kChunkBytes, and checks the
   // checksums that the range allows: of the whole object, or of each part. DataLoss on a mismatch,
   // after the bytes have been handed over; an error of the sink stops it and is returned.
@@ -79,6 +87,9 @@ class ObjectReader {
   absl::Status Stream(const ByteRange& range, Sink sink) const;
 
  private:
+  absl::Status ReadFile(uint64_t offset, char* out, size_t n) const;
+  absl::Status ReadFrame(size_t frame, char* out, size_t n) const;
+
   explicit ObjectReader(std::shared_ptr<const ObjectEntry> entry) : entry_(std::move(entry)) {}
 
   std::shared_ptr<const ObjectEntry> entry_;

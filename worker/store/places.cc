@@ -21,6 +21,7 @@ Places::Places(StoreOptions options)
     : disk_folder(std::move(options.disk_folder)),
       memory_folder(std::move(options.memory_folder)),
       memory_device(DeviceOf(memory_folder)),
+      pack_spilled(options.pack_spilled),
       memory(std::make_shared<Space>(options.memory_bytes)),
       disk(std::make_shared<Space>(options.disk_bytes)),
       spares(

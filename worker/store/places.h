@@ -23,6 +23,7 @@ struct StoreOptions {
   uint64_t disk_bytes = 0;    // likewise
   // Of the memory, for files of objects that are gone (spares.h); 0: none are kept.
   uint64_t spare_bytes = 0;
+  bool pack_spilled = false;  // large objects that go from memory to disk, if they shrink
 };
 
 // What the store and its writers share.
@@ -38,6 +39,7 @@ struct Places {
 
   const std::string disk_folder, memory_folder;
   const uint64_t memory_device;  // of the folder; 0: none
+  const bool pack_spilled;
   const std::shared_ptr<Space> memory, disk;
   const std::shared_ptr<Spares> spares;
   std::atomic<uint64_t> next_file{0};

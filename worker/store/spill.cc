@@ -9,6 +9,7 @@
 #include "common/base/text.h"
 #include "common/io/files.h"
 #include "common/io/log.h"
+#include "worker/store/packed.h"
 #include "worker/store/store.h"
 
 namespace taskd::worker {
@@ -57,17 +58,47 @@ std::vector<Result> Store::WriteToDisk(const std::vector<SpillItem>& items) {
 absl::StatusOr<Store::Entry> Store::CopyToDisk(const Entry& entry) {
   absl::StatusOr<ObjectReader> reader = ObjectReader::Open(entry);
   if (!reader.ok()) return reader.status();
-  ObjectWriter writer(places_, entry->meta.size_bytes, true);
-  absl::Status copied =
-      reader->Stream({0, entry->meta.size_bytes, 0, 0},
-                     [&](std::string_view bytes) { return writer.Append(bytes); });
+  if (places_->pack_spilled) {
+    absl::StatusOr<bool> shrinks = Shrinks(*reader);
+    if (!shrinks.ok()) return shrinks.status();
+    if (*shrinks) return WritePacked(*places_, *reader);
+  }
+  return CopyPlain(*reader);
+}
+
+absl::StatusOr<Store::Entry> Store::CopyPlain(const ObjectReader& reader) {
+  ObjectWriter writer(places_, reader.meta().size_bytes, true);
+  absl::Status copied = reader.Stream({0, reader.meta().size_bytes, 0, 0},
+                                      [&](std::string_view bytes) { return writer.Append(bytes); });
   if (!copied.ok()) return copied;
   absl::StatusOr<Entry> made = writer.Finish();
   if (!made.ok()) return made;
   auto copy = std::make_shared<ObjectEntry>();
-  copy->meta = entry->meta;
+  copy->meta = reader.meta();
   copy->file = (*made)->file;
   return Entry(std::move(copy));
+}
+
+absl::Status Store::MakeMappable(LocalKey key, ObjectReader& reader) {
+  if (!reader.entry().packed()) return reader.Verify();
+  // Who waits here finds it unpacked.
+  std::lock_guard lock(unpacking_);
+  Entry now = Find(key);
+  if (now == nullptr && !key.parts.whole()) {
+    key.parts = {};  // some of its parts are wanted
+    now = Find(key);
+  }
+  const bool same = now == reader.shared_entry();
+  if (same || now == nullptr || now->packed()) {
+    absl::StatusOr<Entry> plain = CopyPlain(reader);
+    if (!plain.ok()) return plain.status();
+    (*plain)->file->verified = true;
+    now = *plain;
+    if (same) Replace({key, reader.shared_entry()}, plain);
+  }
+  absl::StatusOr<ObjectReader> unpacked = ObjectReader::Open(now);
+  if (unpacked.ok()) reader = *std::move(unpacked);
+  return unpacked.status();
 }
 
 absl::Status Store::WriteTogether(const std::vector<SpillItem>& items,

@@ -204,7 +204,7 @@ void Store::Count(const ObjectEntry& entry, int sign) {
   std::atomic<uint64_t>& bytes = entry.file == nullptr ? heap_bytes_
                                  : entry.on_disk()     ? disk_bytes_
                                                        : shared_bytes_;
-  bytes += entry.meta.size_bytes * static_cast<uint64_t>(sign);
+  bytes += entry.stored_bytes() * static_cast<uint64_t>(sign);
   objects_ += static_cast<uint64_t>(sign);
 }
 

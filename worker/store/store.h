@@ -100,6 +100,11 @@ class Store {
   // Gives back the memory of spare files that nothing has used for long. May take a while.
   void DropOldSpares(uint64_t now_ns) { places_->spares->Expire(now_ns); }
 
+  // For who maps or links the file of `reader`, which is of this key or holds its parts: one that lies compressed is
+  // unpacked on disk and `reader` is of that, and what lies on disk is compared with its checksum once.
+  // ResourceExhausted: there is no room to unpack it. DataLoss: it is damaged.
+  absl::Status MakeMappable(LocalKey key, ObjectReader& reader);
+
   StoreTotals totals() const;
 
  private:
@@ -116,6 +121,7 @@ class Store {
   void Forget(const ObjectEntry& entry);  // one that has left the table
   std::vector<event::Spilled::Result> WriteToDisk(const std::vector<SpillItem>& items);
   absl::StatusOr<Entry> CopyToDisk(const Entry& entry);
+  absl::StatusOr<Entry> CopyPlain(const ObjectReader& reader);
   absl::Status WriteTogether(const std::vector<SpillItem>& items, std::vector<Entry>& entries);
   event::Spilled::Result Replace(const SpillItem& item, const absl::StatusOr<Entry>& on_disk);
   void Insert(const LocalKey& key, Entry entry);
@@ -126,6 +132,8 @@ class Store {
   mutable std::mutex mutex_;
   absl::flat_hash_map<LocalKey, Entry> entries_;  // guarded by mutex_
   std::atomic<uint64_t> objects_{0}, heap_bytes_{0}, shared_bytes_{0}, disk_bytes_{0}, lost_{0};
+  std::mutex
+      unpacking_;  // held meanwhile: who needs the same waits, and others would share the disk
   io::ThreadPool spillers_{limits::kSpillsAtOnce};  // last: its threads end first
 };
 
