@@ -18,7 +18,8 @@
 namespace taskd::worker {
 namespace {
 
-constexpr std::chrono::milliseconds kLookAgain{10};  // for what a reader waits for
+constexpr std::chrono::milliseconds kLookAgain{10};          // for what a reader waits for
+constexpr uint64_t kMessageBytes = 4 * limits::kChunkBytes;  // as they are without compression
 
 }  // namespace
 
@@ -76,7 +77,9 @@ class FetchService::Call {
     rpc::ChunkWriter message;
     v1::FetchChunk header;
     raw_bytes_ = packed_bytes_ = 0;
-    while (message.chunks() < limits::kFetchItems && message.bytes() < limits::kChunkBytes) {
+    pace_->Begin(io::NowNs());
+    while (message.chunks() < limits::kFetchItems && message.bytes() < limits::kChunkBytes &&
+           raw_bytes_ < kMessageBytes) {
       if (source_ == nullptr && next_item_ == static_cast<uint32_t>(request_.items_size())) break;
       grpc::Slice data;
       if (source_ != nullptr) {
@@ -97,9 +100,11 @@ class FetchService::Call {
       message.Add(header, std::move(data));
       if (!request_.packed()) break;
     }
-    if (message.chunks() == 0) return Finish(grpc::Status::OK);
+    if (message.chunks() == 0) {
+      pace_->End(io::NowNs(), 0, 0);
+      return Finish(grpc::Status::OK);
+    }
     step_ = Step::kWriting;
-    pace_->Begin(io::NowNs());
     writer_.Write(message.Finish(), this);
   }
 
@@ -150,6 +155,7 @@ class FetchService::Call {
       header.set_status(v1::FETCH_WAIT);
       return true;
     }
+    pace_->End(now_ns, 0, 0);
     step_ = Step::kHolding;
     alarm_.Set(service_.queue_.get(), std::chrono::system_clock::now() + kLookAgain, this);
     return false;

@@ -8,10 +8,10 @@ namespace {
 
 // Without a message for so long the transport's buffers have emptied, and take some MiB in no time.
 constexpr uint64_t kIdleNs = 10'000'000;
-constexpr uint64_t kWarmBytes = 4u << 20;
+constexpr uint64_t kWarmBytes = 8u << 20;
 constexpr uint64_t kWarmNs = 50'000'000;
 // A window is long enough for the scheduler of the operating system, and for a share of those buffers.
-constexpr uint64_t kWindowBytes = 4u << 20;
+constexpr uint64_t kWindowBytes = 2u << 20;
 constexpr uint64_t kWindowNs = 50'000'000;
 constexpr uint64_t kGainPercent = 110;  // less is noise, and not worth the core
 
@@ -25,7 +25,6 @@ void LinkPace::Begin(uint64_t now_ns) {
   bytes_ = packed_bytes_ = ns_ = 0;
 }
 
-// Time between two messages is what it took to make the second one, and counts.
 void LinkPace::End(uint64_t now_ns, uint64_t bytes, uint64_t packed_bytes) {
   std::lock_guard lock(mutex_);
   --active_;
@@ -45,17 +44,26 @@ void LinkPace::End(uint64_t now_ns, uint64_t bytes, uint64_t packed_bytes) {
 void LinkPace::Judge(uint64_t bytes_per_s, bool packed) {
   if (windows_ > 0) --windows_;
   if (!packs_) {
-    plain_bytes_per_s_ = bytes_per_s;
-    if (windows_ > 0 || bytes_per_s >= kSlowBytesPerS) return;
-    packs_ = true;
-    windows_ = kWindows;
-  } else if (packed && bytes_per_s * 100 < plain_bytes_per_s_ * kGainPercent) {
+    // The best of late: a process that waits for a core or a page makes any link slow for a while.
+    plain_[plain_windows_++ % kPlainWindows] = bytes_per_s;
+    if (plain_windows_ < kPlainWindows || windows_ > 0) return;
+    if (Plain() < kSlowBytesPerS) {
+      packs_ = true;
+      windows_ = hold_;
+    } else {
+      hold_ = pause_ = kFewWindows;
+    }
+  } else if (packed && bytes_per_s * 100 < Plain() * kGainPercent) {
     packs_ = false;
     windows_ = pause_;
-    pause_ = std::min(2 * pause_, kWindows);
+    pause_ = std::min(2 * pause_, kManyWindows);
+    hold_ = kFewWindows;
   } else if (windows_ == 0) {
-    packs_ = false;  // for one window
-    pause_ = kFirstPause;
+    packs_ = false;
+    plain_ = {};
+    plain_windows_ = kPlainWindows - 1;  // for one window
+    hold_ = std::min(2 * hold_, kManyWindows);
+    pause_ = kFewWindows;
   }
 }
 

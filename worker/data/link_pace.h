@@ -6,6 +6,8 @@
 #ifndef TASKD_WORKER_DATA_LINK_PACE_H_
 #define TASKD_WORKER_DATA_LINK_PACE_H_
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -18,18 +20,20 @@ class LinkPace {
   // A core compresses 300 to 500 million bytes a second: faster links would wait for it.
   static constexpr uint64_t kSlowBytesPerS = 250'000'000;
 
-  // A message is handed to the transport, and taken by it: of `bytes` as their reader will have them, of which so
-  // many came compressed.
+  // A message is begun, and has been taken by the transport: of `bytes` as their reader will have them, of which
+  // so many are compressed.
   void Begin(uint64_t now_ns);
   void End(uint64_t now_ns, uint64_t bytes, uint64_t packed_bytes);
 
   bool packs() const { return packs_.load(std::memory_order_relaxed); }
 
  private:
-  // What was measured holds for so many windows: to measure it again costs one. After a trial that brought
-  // nothing they are fewer at first, since it may have been bad luck.
-  static constexpr uint32_t kWindows = 64, kFirstPause = 8;
+  // What was measured holds for so many windows; more each time that it is confirmed, since the other way costs time.
+  static constexpr uint32_t kFewWindows = 8, kManyWindows = 64;
 
+  static constexpr uint32_t kPlainWindows = 3;  // before a trial
+
+  uint64_t Plain() const { return *std::max_element(plain_.begin(), plain_.end()); }
   void Judge(uint64_t bytes_per_s, bool packed);
 
   std::mutex mutex_;
@@ -37,9 +41,12 @@ class LinkPace {
   uint64_t since_ns_ = 0;
   bool warm_ = false;                               // the buffers of the transport are full
   uint64_t bytes_ = 0, packed_bytes_ = 0, ns_ = 0;  // of this window
-  uint64_t plain_bytes_per_s_ = 0;
+  std::array<uint64_t, kPlainWindows>
+      plain_{};                   // bytes per s of the last windows without compression
+  uint32_t plain_windows_ = 0;    // in a row
   uint32_t windows_ = 0;          // until the other way is measured again; 0: any time
-  uint32_t pause_ = kFirstPause;  // after the next trial that brings nothing
+  uint32_t hold_ = kFewWindows;   // after the next trial that is worth it
+  uint32_t pause_ = kFewWindows;  // or is not
   std::atomic<bool> packs_{false};
 };
 
