@@ -15,6 +15,8 @@ namespace {
 // Transitions in one step: a few milliseconds, so that questions and outboxes are served in
 // between.
 constexpr uint32_t kStepBudget = 4096;
+// What one small job and its client may have in the queue.
+constexpr size_t kFewItems = 4;
 
 }  // namespace
 
@@ -86,6 +88,11 @@ CoreLoop::Stats CoreLoop::stats() const {
   Stats stats = stats_;
   stats.queue_items = queued_items_;
   return stats;
+}
+
+bool CoreLoop::nearly_idle() const {
+  std::lock_guard lock(mutex_);
+  return queue_.size() < kFewItems;
 }
 
 void CoreLoop::Run() {

@@ -74,6 +74,7 @@ class CoreLoop {
   void AskAndWait(const Question& question);
 
   Stats stats() const;
+  bool nearly_idle() const;  // next to nothing waits for the core
 
  private:
   struct Requested {

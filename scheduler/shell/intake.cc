@@ -16,6 +16,8 @@ namespace {
 
 // Frames that wait; four of the largest.
 constexpr uint64_t kQueueBytes = 4 * uint64_t{limits::kFrameBytes};
+// Of a batch, decompressed, that is checked where it comes in: some 20 us of work.
+constexpr uint64_t kSmallBytes = 4096;
 
 absl::Status Damaged(std::string_view what) {
   return absl::InvalidArgumentError(StrCat("a damaged batch: ", what, "; compile the graph again"));
@@ -73,6 +75,10 @@ void Intake::Stop() {
   }
   not_empty_.notify_one();
   if (thread_.joinable()) thread_.join();
+  {
+    std::unique_lock lock(mutex_);
+    not_empty_.wait(lock, [this] { return !working_; });
+  }
   ranker_.reset();
 }
 
@@ -90,11 +96,35 @@ void Intake::Do(std::function<void()> work, uint64_t bytes) { Enqueue(std::move(
 void Intake::Forget(JobId job) { Enqueue(Forgetting{job}, 0); }
 
 bool Intake::Enqueue(Item item, uint64_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    if (working_ || stop_ || !queue_.empty() || !IsForHere(item)) {
+      queue_.emplace_back(std::move(item), bytes);
+      queued_bytes_ += bytes;
+      if (!working_) not_empty_.notify_one();
+      return queued_bytes_ < kQueueBytes;
+    }
+    working_ = true;
+    may_wait_ = false;
+  }
+  std::visit([this](auto& request) { this->Take(request); }, item);
   std::lock_guard lock(mutex_);
-  queue_.emplace_back(std::move(item), bytes);
-  queued_bytes_ += bytes;
-  not_empty_.notify_one();
-  return queued_bytes_ < kQueueBytes;
+  working_ = false;
+  may_wait_ = true;
+  if (stop_ || !queue_.empty()) not_empty_.notify_all();
+  return true;
+}
+
+// A busy core goes on meanwhile.
+bool Intake::IsForHere(const Item& item) const {
+  if (!loop_->nearly_idle()) return false;
+  if (std::holds_alternative<Sealing>(item)) return true;
+  auto* submission = std::get_if<Submission>(&item);
+  if (submission == nullptr) return false;
+  const std::string& frame = submission->frame;
+  // What is not known is larger; what is wrong is as small as it says.
+  return frame.size() <= kSmallBytes &&
+         ZSTD_getFrameContentSize(frame.data(), frame.size()) <= kSmallBytes;
 }
 
 void Intake::WhenRoom(std::function<void()> resume) {
@@ -114,8 +144,9 @@ void Intake::Run() {
     std::vector<std::function<void()>> resumed;
     {
       std::unique_lock lock(mutex_);
-      not_empty_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+      not_empty_.wait(lock, [this] { return stop_ || (!working_ && !queue_.empty()); });
       if (stop_) return;
+      working_ = true;
       item = std::move(queue_.front().first);
       queued_bytes_ -= queue_.front().second;
       queue_.pop_front();
@@ -123,6 +154,8 @@ void Intake::Run() {
     }
     for (auto& resume : resumed) resume();
     std::visit([this](auto& request) { this->Take(request); }, item);
+    std::lock_guard lock(mutex_);
+    working_ = false;
   }
 }
 
@@ -240,7 +273,8 @@ void Intake::PostToCore(std::function<Event(Token)> make, Done done, uint32_t it
     done(reply.code == 0 ? absl::OkStatus()
                          : absl::Status(static_cast<absl::StatusCode>(reply.code), reply.message));
   };
-  if (!loop_->Request(std::move(make), std::move(on_reply), items)) loop_->WaitForRoom();
+  const bool room = loop_->Request(std::move(make), std::move(on_reply), items);
+  if (!room && may_wait_) loop_->WaitForRoom();
 }
 
 }  // namespace taskd::scheduler

@@ -1,5 +1,6 @@
 // Takes batches in: decompresses, parses and checks them on a thread of its own, in the order in
-// which they came, and posts them to the core, later with ranks for jobs that came without (see
+// which they came (small ones of an idle scheduler on the thread that brings them: a thread that wakes costs more
+// than they do), and posts them to the core, later with ranks for jobs that came without (see
 // Ranker). The same batch sent again is acknowledged again;
 // another one under its number is not.
 #ifndef TASKD_SCHEDULER_SHELL_INTAKE_H_
@@ -31,7 +32,7 @@ absl::StatusOr<std::string> Decompress(std::string_view frame);
 
 class Intake {
  public:
-  // How a request ended; called on the intake thread or on the core's, once.
+  // How a request ended; called once: on the intake thread, on the core's, or before Submit or Seal returns.
   using Done = std::function<void(const absl::Status& status)>;
 
   // Both must outlive the intake.
@@ -74,6 +75,7 @@ class Intake {
   };
 
   bool Enqueue(Item item, uint64_t bytes);
+  bool IsForHere(const Item& item) const;
   void Run();
   void Take(Submission& submission);
   void Take(Sealing& sealing);
@@ -91,8 +93,9 @@ class Intake {
 
   JobStore* const jobs_;
   CoreLoop* const loop_;
-  absl::flat_hash_map<JobId, JobState> states_;  // of the intake thread
+  absl::flat_hash_map<JobId, JobState> states_;  // of who works
   std::unique_ptr<Ranker> ranker_;               // likewise
+  bool may_wait_ = true;                         // likewise
   std::thread thread_;
 
   std::mutex mutex_;
@@ -100,6 +103,7 @@ class Intake {
   std::deque<std::pair<Item, uint64_t>> queue_;
   uint64_t queued_bytes_ = 0;
   std::vector<std::function<void()>> waiting_for_room_;
+  bool working_ = false;  // one at a time takes items
   bool stop_ = false;
 };
 

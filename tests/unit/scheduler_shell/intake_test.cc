@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <thread>
 
 #include "common/base/limits.h"
 #include "tests/unit/scheduler_shell/graphs.h"
@@ -102,6 +103,31 @@ TEST_F(IntakeTest, TheSameBatchIsAcknowledgedAgainAnotherIsNot) {
   absl::Status status = Submit(0, other);
   EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(status.message()), HasSubstr("other contents"));
+}
+
+// SmallGraph with a field of 1 MiB that nobody knows.
+std::string LargeFrame() {
+  const std::string field = "\x82\xf1\x04\x80\x80\x40";
+  return Frame(SmallGraph().SerializeAsString() + field + std::string(1 << 20, 'x'));
+}
+
+TEST_F(IntakeTest, SmallOnesAreCheckedWhereTheyComeIn) {
+  std::thread::id answered_on;
+  intake_.Submit(job_, 0, Frame("damaged"),
+                 [&](const absl::Status&) { answered_on = std::this_thread::get_id(); });
+  EXPECT_EQ(answered_on, std::this_thread::get_id());
+  std::promise<std::thread::id> by;
+  intake_.Submit(job_, 7, LargeFrame(),
+                 [&](const absl::Status&) { by.set_value(std::this_thread::get_id()); });
+  EXPECT_NE(by.get_future().get(), std::this_thread::get_id());
+}
+
+TEST_F(IntakeTest, WhatIsSmallWaitsForWhatIsNot) {
+  std::promise<absl::Status> batch, seal;
+  intake_.Submit(job_, 0, LargeFrame(), [&](const absl::Status& s) { batch.set_value(s); });
+  intake_.Seal(job_, 1, [&](const absl::Status& s) { seal.set_value(s); });
+  EXPECT_TRUE(batch.get_future().get().ok());
+  EXPECT_TRUE(seal.get_future().get().ok());
 }
 
 TEST_F(IntakeTest, OrderAndSealing) {
