@@ -348,6 +348,7 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
     return;
   }
   found->second.ended = true;
+  found->second.end_came = drained_;
   peer.live.erase(outcome.attempt);
   ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
   TaskId id = outcome.attempt.task;

@@ -43,9 +43,32 @@ void Checker::On(const scheduler::event::YieldAttempt& e) {
 
 void Checker::On(const scheduler::action::Resume& a) {
   Attempt& attempt = attempts_.at(a.attempt);
-  if (!attempt.yielded || attempt.ended)
+  if (!attempt.yielded || (attempt.ended && attempt.end_came != drained_))
     Fail(StrCat(ToString(a.attempt), " is resumed, and does not wait"));
   attempt.yielded = false;
+}
+
+void Checker::OnFound(ObjectId asked, const ObjectVersion& found) {
+  const ObjectId id = Behind(asked);
+  if (found.object != id || found.version != JobOf(id.job).objects[id.ordinal].version)
+    Fail(StrCat("who asks for ", ToString(asked), " is sent to ", ToString(found.object), "#",
+                found.version, ", which is not its accepted version"));
+}
+
+// It is not there, or its task has failed, or somebody cancelled it.
+void Checker::OnNever(ObjectId asked) {
+  if (!Known(asked) || JobOf(asked.job).forgotten || JobOf(asked.job).discarded) return;
+  const JobPlan& plan = *world_.FindJobPlan(asked.job);
+  if (!HasBatch(asked.job, plan.batch_of_task[plan.objects[asked.ordinal].task])) return;
+  const SimClient& client = ClientOf(asked.job);
+  if (JobOf(asked.job).cancelled_once || client.cancelled() || client.cancelled_tasks()) return;
+  const std::optional<scheduler::ObjectView> view = world_.scheduler.core().GetObject(asked);
+  if (view && view->producer_state == TaskState::kFailed) {
+    const auto maker = world_.scheduler.core().GetTask(view->producer);
+    // Judged at the end, by its culprit.
+    if (FindTask(view->producer)->failed || maker->failure == FailureClass::kInputFailed) return;
+  }
+  Fail(StrCat("who asks for ", ToString(asked), " is told that it will never be"));
 }
 
 bool Checker::CanBeDiscarded(JobId job) {
