@@ -15,6 +15,11 @@ const SimClient& Checker::ClientOf(JobId job) const {
 void Checker::OnSubmit(const scheduler::action::Journal& a) {
   const AttemptRef& parent = world_.families.ParentOf(a.job);
   if (a.number == 0) JobOf(a.job) = {};
+  // The core has a retry and the batch at work at once.
+  if (auto retry = retries_.find(parent.task.job); retry != retries_.end()) {
+    retries_[a.job] = retry->second;
+    JobOf(a.job).retried = true;
+  }
   JobOf(a.job).batches = a.number + 1;
   if (world_.FindJobPlan(parent.task.job)->tasks[parent.task.ordinal].child == 0)
     Fail(StrCat(ToString(parent), " submits, which it was not to"));
@@ -39,6 +44,7 @@ void Checker::SealChild(TaskId parent, AttemptId attempt) {
 void Checker::On(const scheduler::event::YieldAttempt& e) {
   auto found = attempts_.find(e.attempt);
   if (found != attempts_.end()) found->second.yielded = true;
+  needs_changed_ = true;  // what it awaited before may go
 }
 
 void Checker::On(const scheduler::action::Resume& a) {

@@ -122,7 +122,7 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
     case Fate::kFinish:
       if (disk_full_ && !HasRoom(OutputBytes(attempt)))
         return FailExec(attempt, FailureClass::kStore);
-      if (bad_) return FailExec(attempt, FailureClass::kExit);
+      if (bad_ || found->second.refused) return FailExec(attempt, FailureClass::kExit);
       return PostExecDone(FinishExec(attempt, found->second));
     case Fate::kFail:
       return FailExec(attempt, rng_.Chance(500) ? FailureClass::kExit : FailureClass::kSignal);
