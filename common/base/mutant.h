@@ -19,6 +19,7 @@ enum class Mutant : uint8_t {
   kReplicasNotReadded,  // what a returning worker lists is not taken up again
   kLastCopyEvicted,     // a worker drops what it holds when its last local reader ends
   kPinnedSpilled,       // what an attempt is about to read goes to disk
+  kGatherUntold,        // nobody hears that an object could not be fetched for its own sake
   kCount
 };
 

@@ -20,7 +20,8 @@ void State::AskForPut(Job& job, Ordinal ordinal) {
 
 void State::TakePut(Job& job, Ordinal ordinal) {
   TaskRec& task = job.tasks[ordinal];
-  if (task.state != TaskState::kReady || !task.backoff) return;  // cancelled meanwhile
+  if (task.state != TaskState::kReady || !task.backoff || job.cancelled)
+    return;  // or is about to be
   Worker* worker = nullptr;
   VisitNamed(shapes[task.shape].spec, [&](Worker& named) {
     const bool gone = named.leaving || named.state == WorkerState::kDrained;

@@ -516,6 +516,8 @@ class State {
   void On(event::YieldAttempt& e);
   void Await(AttemptRef ref, ObjectId id, Awaits& mine);
   void DropAwaits(AttemptRef ref);
+  std::vector<ObjectId> StopAwaiting(AttemptRef ref);
+  void LetGoAwaited(const std::vector<ObjectId>& objects);
   void SettleAwaiters(ObjectId id);
   void GiveBack(Worker& worker, AttemptRec& attempt);
   void Resume(Worker& worker, AttemptRec& attempt);

@@ -21,11 +21,12 @@ void State::On(event::YieldAttempt& e) {
   AttemptRec& attempt = attempts[index];
   if (attempt.state == AttemptState::kCancelling) return;
   attempt.state = AttemptState::kYielded;
-  DropAwaits(e.attempt);
+  const std::vector<ObjectId> before = StopAwaiting(e.attempt);
   Awaits& mine = awaits[e.attempt];
   std::sort(e.awaits.begin(), e.awaits.end());
   e.awaits.erase(std::unique(e.awaits.begin(), e.awaits.end()), e.awaits.end());
   for (ObjectId id : e.awaits) Await(e.attempt, id, mine);
+  LetGoAwaited(before);  // now: some of it may be awaited anew
   budget -= static_cast<int64_t>(e.awaits.size());
   if (!attempt.yielded) GiveBack(*worker, attempt);
   if (mine.left == 0) worker->to_resume.push_back(e.attempt);
@@ -49,20 +50,30 @@ void State::Await(AttemptRef ref, ObjectId id, Awaits& mine) {
   Hold(job, id.ordinal);
 }
 
-void State::DropAwaits(AttemptRef ref) {
+void State::DropAwaits(AttemptRef ref) { LetGoAwaited(StopAwaiting(ref)); }
+
+// They are held still.
+std::vector<ObjectId> State::StopAwaiting(AttemptRef ref) {
   auto found = awaits.find(ref);
-  if (found == awaits.end()) return;
-  for (ObjectId id : found->second.objects) {
-    if (auto it = awaiters.find(id); it != awaiters.end()) {
-      std::erase(it->second, ref);
-      if (it->second.empty()) awaiters.erase(it);
-    }
+  if (found == awaits.end()) return {};
+  std::vector<ObjectId> objects = std::move(found->second.objects);
+  awaits.erase(found);
+  for (ObjectId id : objects) {
+    auto it = awaiters.find(id);
+    if (it == awaiters.end()) continue;
+    std::erase(it->second, ref);
+    if (it->second.empty()) awaiters.erase(it);
+  }
+  return objects;
+}
+
+void State::LetGoAwaited(const std::vector<ObjectId>& objects) {
+  for (ObjectId id : objects) {
     Job* job = FindJob(id.job);
     if (job == nullptr) continue;  // forgotten meanwhile
     LetGo(*job, id.ordinal);
     CountOutside(*job, -1);
   }
-  awaits.erase(found);
 }
 
 // The object is there, or never will be.
@@ -101,9 +112,10 @@ void State::Resume(Worker& worker, AttemptRec& attempt) {
 }
 
 // In the order in which they became ready. One that has no room yet lets nothing new in before it. One
-// whose worker is out of reach yields again when that is back.
+// whose worker is out of reach yields again when that is back; until that has said all, a resume would cross
+// with the yield and be followed by another, which the body's next wait would take for its own.
 void State::ResumeWhatFits(Worker& worker) {
-  while (!worker.to_resume.empty() && !worker.alone) {
+  while (!worker.to_resume.empty() && !worker.alone && !worker.reconciling) {
     const AttemptRef ref = worker.to_resume.front();
     const uint32_t index = FindAttempt(ref);
     auto waits = awaits.find(ref);

@@ -185,6 +185,7 @@ void Checker::OnRestart(const std::vector<scheduler::action::Journal>& records) 
   datasets_.clear();
   dead_.clear();
   for (const scheduler::action::Journal& record : records) Replay(record);
+  needs_changed_ = true;
   // With a retry among the records some of what is held was unneeded for a moment, and given up.
   for (auto& [id, job] : jobs_) {
     for (Ordinal o = 0; o < job.objects.size(); ++o)
@@ -348,6 +349,8 @@ void Checker::OnOutcome(uint32_t index, const Outcome& outcome) {
     return;
   }
   found->second.ended = true;
+  found->second.end_came = drained_;
+  needs_changed_ |= found->second.yielded;
   peer.live.erase(outcome.attempt);
   ++world_.stats.attempt_ends[static_cast<size_t>(outcome.end)];
   TaskId id = outcome.attempt.task;

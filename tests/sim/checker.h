@@ -45,6 +45,9 @@ class Checker {
   // --- at the workers
   void OnStartExec(uint32_t worker, const AttemptRef& attempt);
   void OnExecEnd(const AttemptRef& attempt, AttemptEnd end);
+  // What the scheduler answers a running task: where the object is, or that it will never be.
+  void OnFound(ObjectId asked, const ObjectVersion& found);
+  void OnNever(ObjectId asked);
   // The worker's core has its store drop a whole replica; `last`: no other store has it.
   void OnDrop(uint32_t worker, const ObjectVersion& id, bool last);
 
@@ -67,6 +70,7 @@ class Checker {
     bool started = false;   // its body ran
     bool reported = false;  // and the scheduler was told
     bool ended = false;     // the scheduler was given its outcome
+    uint64_t end_came = 0;  // then the value of drained_
     bool excused = false;   // its worker was away or lost, or did not list it
     bool yielded = false;
     bool lost = false;  // a crash took its job along

@@ -15,6 +15,11 @@ const SimClient& Checker::ClientOf(JobId job) const {
 void Checker::OnSubmit(const scheduler::action::Journal& a) {
   const AttemptRef& parent = world_.families.ParentOf(a.job);
   if (a.number == 0) JobOf(a.job) = {};
+  // The core has a retry and the batch at work at once.
+  if (auto retry = retries_.find(parent.task.job); retry != retries_.end()) {
+    retries_[a.job] = retry->second;
+    JobOf(a.job).retried = true;
+  }
   JobOf(a.job).batches = a.number + 1;
   if (world_.FindJobPlan(parent.task.job)->tasks[parent.task.ordinal].child == 0)
     Fail(StrCat(ToString(parent), " submits, which it was not to"));
@@ -39,13 +44,37 @@ void Checker::SealChild(TaskId parent, AttemptId attempt) {
 void Checker::On(const scheduler::event::YieldAttempt& e) {
   auto found = attempts_.find(e.attempt);
   if (found != attempts_.end()) found->second.yielded = true;
+  needs_changed_ = true;  // what it awaited before may go
 }
 
 void Checker::On(const scheduler::action::Resume& a) {
   Attempt& attempt = attempts_.at(a.attempt);
-  if (!attempt.yielded || attempt.ended)
+  if (!attempt.yielded || (attempt.ended && attempt.end_came != drained_))
     Fail(StrCat(ToString(a.attempt), " is resumed, and does not wait"));
   attempt.yielded = false;
+}
+
+void Checker::OnFound(ObjectId asked, const ObjectVersion& found) {
+  const ObjectId id = Behind(asked);
+  if (found.object != id || found.version != JobOf(id.job).objects[id.ordinal].version)
+    Fail(StrCat("who asks for ", ToString(asked), " is sent to ", ToString(found.object), "#",
+                found.version, ", which is not its accepted version"));
+}
+
+// It is not there, or its task has failed, or somebody cancelled it.
+void Checker::OnNever(ObjectId asked) {
+  if (!Known(asked) || JobOf(asked.job).forgotten || JobOf(asked.job).discarded) return;
+  const JobPlan& plan = *world_.FindJobPlan(asked.job);
+  if (!HasBatch(asked.job, plan.batch_of_task[plan.objects[asked.ordinal].task])) return;
+  const SimClient& client = ClientOf(asked.job);
+  if (JobOf(asked.job).cancelled_once || client.cancelled() || client.cancelled_tasks()) return;
+  const std::optional<scheduler::ObjectView> view = world_.scheduler.core().GetObject(asked);
+  if (view && view->producer_state == TaskState::kFailed) {
+    const auto maker = world_.scheduler.core().GetTask(view->producer);
+    // Judged at the end, by its culprit.
+    if (FindTask(view->producer)->failed || maker->failure == FailureClass::kInputFailed) return;
+  }
+  Fail(StrCat("who asks for ", ToString(asked), " is told that it will never be"));
 }
 
 bool Checker::CanBeDiscarded(JobId job) {

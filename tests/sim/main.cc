@@ -43,7 +43,8 @@ constexpr const char* kMutantNames[] = {"",
                                         "retract-ignored",
                                         "replicas-not-readded",
                                         "last-copy-evicted",
-                                        "pinned-spilled"};
+                                        "pinned-spilled",
+                                        "gather-untold"};
 static_assert(std::size(kMutantNames) == static_cast<size_t>(Mutant::kCount));
 
 // A checker that finds nothing is a defect itself: every kind of planted defect has to be found.

@@ -46,6 +46,10 @@ void SimNet::Send(StreamId id, bool up, std::function<void()> deliver) {
   Pump(id, up);
 }
 
+void SimNet::LookUp(StreamId id, uint64_t token, ObjectId object) {
+  Send(id, true, [this, id, token, object] { world_.scheduler.LookUp({id, token, object}); });
+}
+
 // Keeps one callback per direction under way, for its first message.
 void SimNet::Pump(StreamId id, bool up) {
   Stream& s = streams_.at(id);

@@ -36,6 +36,7 @@ class SimNet {
   scheduler::StreamId Open(uint32_t worker);
   void SendUp(scheduler::StreamId stream, scheduler::Event event);
   void SendDown(scheduler::StreamId stream, std::function<void(SimWorker&)> deliver);
+  void LookUp(scheduler::StreamId stream, uint64_t token, ObjectId object);
 
   // Nothing arrives before that time, in one direction or in both.
   enum class Way : uint8_t { kUp, kDown, kBoth };

@@ -85,6 +85,8 @@ void DrawGraphs(Prng& rng, Options& o) {
   o.hang_per_mille = Pick(rng, {0u, 0u, 5u, 30u});
   o.miscount_per_mille = Pick(rng, {0u, 0u, 5u, 30u});
   o.exec_ns = Pick(rng, {200 * kUs, 5 * kMs, 30 * kMs});
+  Prng gets(Mix64(o.seed) ^ 0x6E75);
+  o.gets_per_mille = Pick(gets, {0u, 30u, 100u, 400u});
 }
 
 // A store from one that has room for nothing to one that is never full.

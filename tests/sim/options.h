@@ -72,6 +72,7 @@ struct Options {
   uint32_t poison_per_mille = 0;    // tasks that kill their worker
   uint32_t hang_per_mille = 0;      // of attempts that have a time limit: they never return
   uint32_t miscount_per_mille = 0;  // of attempts: another number of outputs than their task has
+  uint32_t gets_per_mille = 0;      // tasks that get objects while they run
   uint64_t exec_ns = 0;             // scale of durations
 
   // Faults.

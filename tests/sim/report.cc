@@ -140,6 +140,12 @@ std::string Table(const Stats& s) {
   Row(out, "yields", s.yields);
   Row(out, "of these discarded", s.discards);
   Row(out, "outputs delegated to them", s.delegations);
+  Row(out, "gets of running tasks", s.gets);
+  Row(out, "gets that waited", s.gets_waited);
+  Row(out, "gets that gathered", s.gets_gathered);
+  Row(out, "gets tried again", s.gets_retried);
+  Row(out, "gets answered", s.gets_answered);
+  Row(out, "gets that failed", s.gets_failed);
   if (s.mutations != 0) Row(out, "planted defects", s.mutations);
   out += "faults\n";
   for (size_t i = 0; i < s.faults.size(); ++i) Row(out, kFaultNames[i], s.faults[i]);
@@ -258,6 +264,9 @@ std::string Unmet(const Stats& s) {
   }
   if (s.early_gathers == 0) out += "  inputs fetched early\n";
   if (s.values_taken == 0) out += "  values that ride in messages\n";
+  for (uint64_t n :
+       {s.gets, s.gets_waited, s.gets_gathered, s.gets_retried, s.gets_answered, s.gets_failed})
+    if (n == 0) out += "  gets that wait, are gathered, tried again, answered or fail\n";
   for (FailureClass f :
        {FailureClass::kCrashLimit, FailureClass::kInputFailed, FailureClass::kUnschedulable}) {
     if (s.final_failures[static_cast<size_t>(f)] == 0)

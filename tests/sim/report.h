@@ -71,15 +71,17 @@ struct Stats {
   uint64_t mutations = 0;                                  // planted defects
   uint64_t records_lost = 0, records_replayed = 0;
   uint64_t attempts_adopted = 0;
-  uint64_t quarantines = 0;      // of workers
-  uint64_t early_gathers = 0;    // of inputs of tasks that were not ready
-  uint64_t forgotten_early = 0;  // jobs, while others went on
-  uint64_t values_taken = 0;     // inputs that came with a message
-  uint64_t yields = 0;           // said to the scheduler
-  uint64_t submissions = 0;      // batches that tasks submitted
-  uint64_t discards = 0;         // of what they submitted
-  uint64_t delegations = 0;      // of outputs to what they submitted
-  uint64_t imports = 0;          // sent: inputs of other jobs, datasets among them
+  uint64_t quarantines = 0;                               // of workers
+  uint64_t early_gathers = 0;                             // of inputs of tasks that were not ready
+  uint64_t forgotten_early = 0;                           // jobs, while others went on
+  uint64_t values_taken = 0;                              // inputs that came with a message
+  uint64_t yields = 0;                                    // said to the scheduler
+  uint64_t submissions = 0;                               // batches that tasks submitted
+  uint64_t discards = 0;                                  // of what they submitted
+  uint64_t gets = 0, gets_answered = 0, gets_failed = 0;  // of running tasks
+  uint64_t gets_waited = 0, gets_gathered = 0, gets_retried = 0;
+  uint64_t delegations = 0;  // of outputs to what they submitted
+  uint64_t imports = 0;      // sent: inputs of other jobs, datasets among them
   uint64_t datasets_published = 0, datasets_dropped = 0;
   std::array<std::array<uint64_t, 7>, 7> task_moves = {};    // by TaskState; 0: not there
   std::array<std::array<uint64_t, 7>, 7> worker_moves = {};  // by WorkerState; 0: not there

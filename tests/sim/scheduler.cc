@@ -78,6 +78,7 @@ void SimScheduler::Step() {
     world_.checker.OnEvent(e);
   }
   KeepRequests(events);
+  events_taken_ += count;
   const std::vector<scheduler::Event> told = events;
   uint64_t now = CoreNow();
   actions_.clear();
@@ -100,6 +101,10 @@ void SimScheduler::Step() {
   world_.checker.AfterStep(!work_left_);
   Look(told);
   Sync();
+  while (!lookups_.empty() && lookups_.front().after <= events_taken_) {
+    Answer(lookups_.front());
+    lookups_.pop_front();
+  }
   if (++steps_ % options.validate_every == 0) {
     ++world_.stats.validations;
     std::string broken = core_->Validate();
@@ -142,6 +147,36 @@ void SimScheduler::Carry(action::Gather& a) {
   });
 }
 
+void SimScheduler::LookUp(Lookup lookup) {
+  if (!alive_) return;
+  lookup.after = events_taken_ + inbox_.size();
+  lookups_.push_back(lookup);
+  StepAt(world_.loop.now() + rng_.Below(world_.options.step_delay_ns));
+}
+
+// As WorkerStream::SendFound does.
+void SimScheduler::Answer(const Lookup& lookup) {
+  const std::optional<scheduler::ObjectView> view = core_->GetObject(lookup.object);
+  worker::event::Gather where;
+  bool never = false;
+  if (view && view->available) {
+    where.object = {{view->behind, view->version}, view->size_bytes};
+    const size_t holders = std::min(view->holders.size(), where.object.holders.size());
+    std::copy_n(view->holders.begin(), holders, where.object.holders.begin());
+    std::shared_ptr<worker::Values> values;
+    RideAlong(where.object, values);
+    where.values = std::move(values);
+    world_.checker.OnFound(lookup.object, where.object.id);
+  } else {
+    never = !view || view->producer_state == TaskState::kFailed ||
+            view->producer_state == TaskState::kCancelled;
+    if (never) world_.checker.OnNever(lookup.object);
+  }
+  world_.net.SendDown(lookup.stream, [lookup, where, never](SimWorker& w) {
+    w.OnFound(lookup.stream, lookup.token, where, never);
+  });
+}
+
 void SimScheduler::KeepValue(const ObjectVersion& object, worker::Values::Value value) {
   constexpr size_t kKept = 64;
   if (!alive_ || !values_.emplace(object, value).second) return;
@@ -180,9 +215,7 @@ void SimScheduler::Carry(scheduler::Action& any) {
   } else if (auto* a = std::get_if<action::Free>(&any)) {
     if (world_.Mutate(Mutation::kLoseFree, 200)) return;
     values_.erase(a->object);
-    net.SendDown(a->stream, [a = *a](SimWorker& w) {
-      w.Post(worker::event::Free{a.stream, a.object});
-    });
+    net.SendDown(a->stream, [a = *a](SimWorker& w) { w.OnFree(a.stream, a.object); });
   } else if (auto* a = std::get_if<action::Gather>(&any)) {
     Carry(*a);
   } else if (auto* a = std::get_if<action::Resume>(&any)) {

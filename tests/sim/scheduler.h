@@ -34,6 +34,15 @@ class SimScheduler {
   // Likewise of a worker, whose request or its answer may be lost.
   scheduler::Token ExpectPerhaps(ReplyHandler handler);
 
+  // A running task asks where an object is. Answered between steps, when all that came before is with the core.
+  struct Lookup {
+    scheduler::StreamId stream = 0;
+    uint64_t token = 0;
+    ObjectId object;
+    uint64_t after = 0;  // events
+  };
+  void LookUp(Lookup lookup);
+
   // It came with an outcome. A few are kept, and some of these go on with assignments and gathers.
   void KeepValue(const ObjectVersion& object, worker::Values::Value value);
 
@@ -77,6 +86,8 @@ class SimScheduler {
   void Carry(scheduler::action::Assign& assign);
   void Carry(scheduler::action::Gather& gather);
 
+  void Answer(const Lookup& lookup);
+
   bool RideAlong(const InputObject& object, std::shared_ptr<worker::Values>& values);
 
   World& world_;
@@ -88,6 +99,8 @@ class SimScheduler {
   uint64_t paused_until_ = 0;
   Prng rng_;
   std::deque<scheduler::Event> inbox_;
+  uint64_t events_taken_ = 0;  // from the inbox
+  std::deque<Lookup> lookups_;
   bool work_left_ = false;
   uint64_t next_step_ = scheduler::kNever;  // of the newest callback; older ones do nothing
   uint64_t steps_ = 0;

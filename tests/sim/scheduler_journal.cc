@@ -85,6 +85,7 @@ void SimScheduler::Crash() {
   synced_ = kept;
   syncing_ = false;
   inbox_.clear();
+  lookups_.clear();
   unsynced_.clear();
   expected_.clear();
   of_workers_.clear();

@@ -18,7 +18,8 @@ SimWorker::SimWorker(World& world, uint32_t index)
       index_(index),
       capacity_(world.options.workers[index]),
       rng_(Mix64(world.options.seed) ^ (0x3042 + uint64_t{index} * 0x10001)),
-      name_(StrCat("worker", index)) {}
+      name_(StrCat("worker", index)),
+      gets_rng_(Mix64(world.options.seed) ^ (0x6E75 + uint64_t{index} * 0x10001)) {}
 
 void SimWorker::After(uint64_t delay, std::function<void()> call) {
   world_.loop.After(delay, [this, life = life_, call = std::move(call)]() mutable {
@@ -73,6 +74,7 @@ void SimWorker::Crash(bool stream_told) {
   assignments_.clear();
   submissions_.clear();
   execs_.clear();
+  gets_.clear();
   fetches_.clear();
   spills_.clear();
 }
@@ -108,6 +110,7 @@ void SimWorker::OnWelcome(scheduler::StreamId stream, WorkerId id) {
   if (!alive() || stream != stream_) return;
   id_ = id;
   up_ = true;
+  LookUpAll();
   Post(event::SessionUp{stream, id, false});
 }
 
@@ -140,6 +143,13 @@ void SimWorker::OnGather(scheduler::StreamId stream, event::Gather gather) {
   NoteAddresses(gather.object);
   gather.session = stream;
   Post(std::move(gather));
+}
+
+void SimWorker::OnFree(scheduler::StreamId stream, const ObjectVersion& id) {
+  for (auto& [token, get] : gets_) {
+    if (stream == stream_ && get.gathering == id) LookUp(token, get);
+  }
+  Post(event::Free{stream, id});
 }
 
 void SimWorker::NoteAddresses(const InputObject& input) {
@@ -267,13 +277,17 @@ void SimWorker::CarrySend(worker::Action& any) {
     MutateOutcome(a->outcome);
     Report(1, &WorkerReport::outcomes, std::move(a->outcome));
   } else if (auto* a = std::get_if<action::SendReplicaAdded>(&any)) {
-    if (!current(a->session)) return;
-    Told(a->replica.id);
-    Report(2, &WorkerReport::replicas_added, a->replica);
+    if (current(a->session)) {
+      Told(a->replica.id);
+      Report(2, &WorkerReport::replicas_added, a->replica);
+    }
+    OnReplica(a->replica.id);
   } else if (auto* a = std::get_if<action::SendReplicaLost>(&any)) {
     if (current(a->session)) Report(3, &WorkerReport::replicas_lost, a->object);
   } else if (auto* a = std::get_if<action::SendGatherFailed>(&any)) {
+    const ObjectVersion object = a->failure.object;
     if (current(a->session)) Report(4, &WorkerReport::gathers_failed, std::move(a->failure));
+    OnGatherFailed(object);
   } else if (auto* a = std::get_if<action::SendSubmit>(&any)) {
     if (!current(a->session)) return;
     SendReport();
@@ -299,6 +313,7 @@ void SimWorker::Carry(worker::Action& any) {
   } else if (auto* a = std::get_if<action::ReleaseAttempt>(&any)) {
     if (execs_.contains(a->attempt))
       return world_.Fail(StrCat(name_, " releases ", ToString(a->attempt), " while it runs"));
+    ReleaseGets(a->attempt);
     assignments_.erase(a->attempt);
   } else if (auto* a = std::get_if<action::ResumeExec>(&any)) {
     ResumeExec(a->attempt);
@@ -335,6 +350,7 @@ void SimWorker::Carry(worker::Action& any) {
 std::string SimWorker::Leaks() const {
   if (!inbox_.empty() || work_left_) return StrCat(name_, " has events or work left");
   if (!execs_.empty()) return StrCat(name_, " still runs ", ToString(execs_.begin()->first));
+  if (!gets_.empty()) return StrCat(name_, " still gets ", ToString(gets_.begin()->second.object));
   if (!fetches_.empty()) return StrCat(name_, " still fetches");
   if (!spills_.empty()) return StrCat(name_, " still writes to disk");
   if (!assignments_.empty())

@@ -49,6 +49,9 @@ class SimWorker {
   void OnWelcome(scheduler::StreamId stream, WorkerId id);
   void OnAssign(scheduler::StreamId stream, worker::event::Assign assign);
   void OnGather(scheduler::StreamId stream, worker::event::Gather gather);
+  void OnFree(scheduler::StreamId stream, const ObjectVersion& id);
+  // Of what a body gets: where it is (without a version: to come), or that it will never be.
+  void OnFound(scheduler::StreamId stream, uint64_t token, worker::event::Gather where, bool never);
   void Retire();
   void SetBad(bool bad) { bad_ = bad; }
   void OnStreamClosed(scheduler::StreamId stream);
@@ -93,13 +96,25 @@ class SimWorker {
     bool stubborn = false;   // was told to end, and does not hear
     bool waits = false;      // without resources
     bool waited = false;
-    bool refused = false;  // it is over, and does not know yet
+    bool refused = false;      // it is over, and does not know yet
+    uint32_t gets = 0;         // under way
+    uint64_t waiting_get = 0;  // for which it waits
   };
   // What the shell keeps of an attempt.
   struct Assigned {
     Assignment assignment;
     uint32_t plan = 0;  // its job's
   };
+  // An object that a body asks for while it runs.
+  struct Get {
+    AttemptRef attempt;
+    ObjectId object;
+    uint32_t plan = 0;        // its job's
+    ObjectVersion gathering;  // version 0: not yet
+    uint64_t retry_ns = 0;    // when to look again; 0: an answer comes
+    uint64_t tries = 0;
+  };
+  using Gets = std::map<uint64_t, Get>;
   struct Fetch {
     uint32_t peer_index = 0;
     uint64_t peer_incarnation = 0;
@@ -135,6 +150,17 @@ class SimWorker {
   bool IsWaiting(const AttemptRef& attempt);
   void ResumeExec(const AttemptRef& attempt);
   void SendSubmission(const worker::action::SendSubmit& a);
+
+  Ordinal DrawGet(const JobPlan& job, Ordinal end);
+  void GetSome(const AttemptRef& attempt, uint32_t plan, ObjectId end);
+  void GetOfChild(const AttemptRef& attempt, const Exec& exec);
+  void LookUp(uint64_t token, Get& get);
+  void LookUpAll();
+  void OnReplica(const ObjectVersion& id);
+  void ReadFor(const ObjectVersion& id);
+  void OnGatherFailed(const ObjectVersion& id);
+  Gets::iterator EndGet(Gets::iterator get);
+  void ReleaseGets(const AttemptRef& attempt);
 
   void StartFetch(const worker::action::StartFetch& action);
   void FinishFetch(worker::FetchId fetch, bool cancelled);
@@ -198,6 +224,9 @@ class SimWorker {
   std::map<AttemptRef, Assigned> assignments_;
   std::map<AttemptRef, uint32_t> submissions_;  // the plan's jobs, until they are released
   std::map<AttemptRef, Exec> execs_;
+  Gets gets_;  // by token
+  uint64_t last_get_ = 0;
+  Prng gets_rng_;
   std::map<worker::FetchId, Fetch> fetches_;
 };
 

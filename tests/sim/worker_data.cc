@@ -153,7 +153,8 @@ void SimWorker::Drop(const LocalKey& key) {
   // reads.
   for (const auto& [ref, exec] : execs_) {
     for (const LocalKey& read : exec.reads) {
-      if (!had || read.id != key.id || FindBlob(read) != nullptr) continue;
+      const bool serves = read == key || (read.id == key.id && key.parts.whole());
+      if (!had || !serves || FindBlob(read) != nullptr) continue;
       return world_.Fail(
           StrCat(name_, " drops ", ToString(key.id.object), " while ", ToString(ref), " reads it"));
     }

@@ -63,6 +63,14 @@ void SimWorker::StartExec(const AttemptRef& attempt) {
   bool hangs = world_.plan.FateOf(plan, attempt.task.ordinal, attempt.attempt) == Fate::kHang;
   if (world_.plan.jobs[plan].tasks[attempt.task.ordinal].early)
     After(rng_.Below(ns * slow_ + 1), [this, attempt] { Submit(attempt); });
+  if (gets_rng_.Chance(world_.options.gets_per_mille)) {
+    const ObjectId end{attempt.task.job,
+                       world_.plan.jobs[plan].tasks[attempt.task.ordinal].first_output};
+    After(gets_rng_.Below(ns * slow_ + 1), [this, attempt, plan, end] {
+      // Once: else what it has made again would read in turn, and so on.
+      if (world_.getters.insert(attempt.task).second) GetSome(attempt, plan, end);
+    });
+  }
   if (limit != 0 && (hangs || ns * slow_ > limit))
     return After(limit, [this, attempt] { FailExec(attempt, FailureClass::kTimeout); });
   After(ns * slow_, [this, attempt] { EndExec(attempt, false); });
@@ -84,7 +92,7 @@ void SimWorker::KillExec(const AttemptRef& attempt) {
   if (!execs_.contains(attempt)) return;  // its end is in our queue
   // A stubborn one has done its work before the signal counts.
   Exec& exec = execs_.at(attempt);
-  exec.stubborn = rng_.Chance(world_.options.stubborn_per_mille) && !exec.waits;
+  exec.stubborn = rng_.Chance(world_.options.stubborn_per_mille) && !exec.waits && exec.gets == 0;
   if (exec.stubborn) return;
   After(rng_.Below(rng_.Chance(200) ? 500 * kMs : 10 * kMs),
         [this, attempt] { EndExec(attempt, true); });
@@ -105,7 +113,8 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
       !world_.puts_taken.insert(attempt.task).second)
     return FailExec(attempt, FailureClass::kStore);
   const Fate fate = world_.plan.FateOf(plan, attempt.task.ordinal, attempt.attempt);
-  if (fate != Fate::kPoison && (IsSubmitting(attempt) || IsWaiting(attempt)))
+  if (fate != Fate::kPoison &&
+      (IsSubmitting(attempt) || found->second.gets > 0 || IsWaiting(attempt)))
     return After(1 + rng_.Below(kMs), [this, attempt] { EndExec(attempt, false); });
   switch (fate) {
     case Fate::kHang:
@@ -113,7 +122,7 @@ void SimWorker::EndExec(const AttemptRef& attempt, bool killed) {
     case Fate::kFinish:
       if (disk_full_ && !HasRoom(OutputBytes(attempt)))
         return FailExec(attempt, FailureClass::kStore);
-      if (bad_) return FailExec(attempt, FailureClass::kExit);
+      if (bad_ || found->second.refused) return FailExec(attempt, FailureClass::kExit);
       return PostExecDone(FinishExec(attempt, found->second));
     case Fate::kFail:
       return FailExec(attempt, rng_.Chance(500) ? FailureClass::kExit : FailureClass::kSignal);
@@ -228,6 +237,8 @@ void SimWorker::ResumeExec(const AttemptRef& attempt) {
     return world_.Fail(StrCat(name_, " resumes ", ToString(attempt), ", which does not wait"));
   found->second.waits = false;
   CheckResources();
+  auto get = gets_.find(std::exchange(found->second.waiting_get, 0));
+  if (get != gets_.end()) LookUp(get->first, get->second);
 }
 
 void SimWorker::SendSubmission(const worker::action::SendSubmit& a) {
@@ -250,6 +261,7 @@ void SimWorker::SendSubmission(const worker::action::SendSubmit& a) {
           exec->second.submitted += taken;
           exec->second.refused = !taken;
           if (taken) exec->second.child = reply.job;
+          if (taken) GetOfChild(a.attempt, exec->second);
         }
         if (a.early) Post(event::SubmitAnswered{stream, a.attempt, a.number, taken});
         if (a.early && taken) Submit(a.attempt);

@@ -64,6 +64,7 @@ class World {
   bool clients_done = false;  // nobody asks for anything but to forget
   Families families;
   absl::btree_set<TaskId> puts_taken;  // whose workers have given away what was put
+  absl::btree_set<TaskId> getters;     // that have got objects while they ran
 
   Checker checker;
   SimNet net;

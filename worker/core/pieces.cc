@@ -202,7 +202,7 @@ bool WorkerCore::Impl::ContinueExhausted(Work& work) {
   piece.waiters = {};
   piece.waiters_done = 0;
   piece.state = PieceState::kGone;
-  if (piece.gathered && connected_)
+  if (piece.gathered && connected_ && !TASKD_MUTANT(kGatherUntold))
     Emit(action::SendGatherFailed{session_, {piece.key.id, BadHolders(piece)}});
   if (piece.gathered) return EndGather(work.piece), true;
   if (piece.users == 0) FreePiece(work.piece);

@@ -372,7 +372,7 @@ void Daemon::Do(action::ReleaseAttempt& a) {
 
 void Daemon::Do(action::SendReplicaAdded& a) {
   link_->Send(a);
-  dialogs_.OnReplica(a.replica.id);
+  dialogs_.OnReplica(a.replica.id, io::NowNs());
 }
 
 void Daemon::Do(action::SendGatherFailed& a) {

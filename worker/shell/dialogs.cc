@@ -235,25 +235,37 @@ void Dialogs::OnFound(SessionId session, const v1::ObjectFound& found, std::vect
     if (dialog.waits()) return Answer(it, {Wrong("the task waits already: one wait at a time")});
     dialog.waiting_get = it->first;
     BeginsToWait(dialog);
-    events.push_back(event::ExecYield{get.attempt, {get.object}});
+    // Each wait ends what the one before holds: what other gets of it are about to read is held on.
+    event::ExecYield yield{get.attempt, {get.object}};
+    for (const auto& [token, other] : gets_) {
+      const bool reads = other.gathering.version != 0 || other.retry_ns != 0;
+      if (reads && other.attempt == get.attempt && yield.awaits.size() < limits::kAwaitObjects)
+        yield.awaits.push_back(other.object);
+    }
+    events.push_back(std::move(yield));
     return;
   }
   auto where = rpc::Decode(found.where());
   if (!where.ok()) return Answer(it, {where.status()});
   get.gathering = where->id;
-  OnReplica(where->id);
+  Read(where->id);
   if (!gets_.contains(found.token())) return;
   event::Gather gather{session, *where};
   TakeValue(found.where(), gather);
   events.push_back(std::move(gather));
 }
 
-void Dialogs::OnReplica(const ObjectVersion& object) {
+void Dialogs::OnReplica(const ObjectVersion& object, uint64_t now_ns) {
+  Read(object);
+  OnGatherFailed(object, now_ns);  // the core has it, and the store cannot read it
+}
+
+void Dialogs::Read(const ObjectVersion& object) {
   for (auto it = gets_.begin(); it != gets_.end();) {
     auto get = it++;
     if (get->second.gathering != object) continue;
     absl::StatusOr<ObjectReader> reader = store_.Get({object, {}});
-    if (!reader.ok()) continue;  // it is on its way, or will be looked for again
+    if (!reader.ok()) continue;
     TaskAnswer answer;
     answer.object = *std::move(reader);
     answer.id = object;

@@ -75,7 +75,8 @@ class Dialogs {
   void Resumed(const AttemptRef& attempt);
   void ReleaseSubmission(const AttemptRef& attempt);
   void Release(const AttemptRef& attempt);
-  void OnReplica(const ObjectVersion& object);
+  // The core has it.
+  void OnReplica(const ObjectVersion& object, uint64_t now_ns);
   void OnGatherFailed(const ObjectVersion& object, uint64_t now_ns);
 
   // Functions that wait for objects, each of which keeps its process.
@@ -121,6 +122,7 @@ class Dialogs {
   void BeginsToWait(const Dialog& dialog);
   void StopsToWait(const Dialog& dialog);  // if it does wait
   void LookUp(uint64_t token, Get& get);
+  void Read(const ObjectVersion& object);  // for those that gather it, if it is here
   void OnFound(SessionId session, const v1::ObjectFound& found, std::vector<Event>& events);
   void Answer(Gets::iterator get, TaskAnswer answer);
 

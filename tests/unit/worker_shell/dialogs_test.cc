@@ -252,10 +252,10 @@ TEST_F(DialogsTest, AnObjectThatIsElsewhereIsGathered) {
   ASSERT_NE(Last<event::Gather>(), nullptr);
   EXPECT_EQ(Last<event::Gather>()->object.holders[0], (WorkerId{4, 1}));
   EXPECT_EQ(Last<event::Gather>()->values, nullptr);
-  dialogs_.OnReplica({{5, 2}, 8});
+  dialogs_.OnReplica({{5, 2}, 8}, 0);
   EXPECT_FALSE(Answered(get));
   ASSERT_TRUE(store_.Put({id, {}}, "bytes").ok());
-  dialogs_.OnReplica(id);
+  dialogs_.OnReplica(id, 0);
   EXPECT_TRUE(StatusOf(get).ok());
 }
 
@@ -285,6 +285,18 @@ TEST_F(DialogsTest, AGetThatFailsLooksAgainUntilItGivesUp) {
     dialogs_.OnTime(now_ns);
   }
   EXPECT_THAT(std::string(StatusOf(get).message()), HasSubstr("from any worker"));
+}
+
+// Its file has vanished: the store says so to the core, after that has answered the gather.
+TEST_F(DialogsTest, WhatCannotBeReadIsLookedForAgain) {
+  const ObjectVersion id{{5, 1}, 8};
+  const size_t get = Ask(GetRequest{{5, 1}});
+  ReceiveWhere(dialogs_.TakeLookups()[0].token, id);
+  dialogs_.OnReplica(id, 100);
+  EXPECT_FALSE(Answered(get));
+  EXPECT_TRUE(dialogs_.TakeLookups().empty());
+  dialogs_.OnTime(dialogs_.wake_ns());
+  EXPECT_EQ(dialogs_.TakeLookups().size(), 1u);
 }
 
 TEST_F(DialogsTest, AFreeOrANewStreamStartsAGetAnew) {
@@ -321,6 +333,18 @@ TEST_F(DialogsTest, AGetWaitsForWhatIsToCome) {
   message.mutable_found(0)->mutable_failure()->set_message("its task failed");
   Receive(message);
   EXPECT_THAT(std::string(StatusOf(get).message()), HasSubstr("its task failed"));
+}
+
+TEST_F(DialogsTest, AGetThatWaitsHoldsWhatOthersOfItsTaskRead) {
+  Ask(GetRequest{{5, 1}});
+  Ask(GetRequest{{5, 2}});
+  const std::vector<LookupMessage> lookups = dialogs_.TakeLookups();
+  ReceiveWhere(lookups[1].token, {{5, 2}, 8});
+  v1::SchedulerToWorker message;
+  message.add_found()->set_token(lookups[0].token);
+  Receive(message);
+  ASSERT_NE(Last<event::ExecYield>(), nullptr);
+  EXPECT_EQ(Last<event::ExecYield>()->awaits, (std::vector<ObjectId>{{5, 1}, {5, 2}}));
 }
 
 TEST_F(DialogsTest, WhoHasEndedIsNotAnswered) {
