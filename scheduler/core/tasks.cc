@@ -177,7 +177,9 @@ void State::CheckStillNeeded(Job& job, Ordinal ordinal) {
   if (task.again == Again::kNo) return;
   for (uint32_t i = 0; i < task.output_count; ++i) {
     const ObjectRec& object = job.objects[task.first_output + i];
-    if (object.usable == 0 && !object.alias && Wanted(job, object)) return;
+    // What records have made is there until its holders have had time to come.
+    const bool there = object.usable > 0 || object.alias || (restoring && object.unclaimed);
+    if (!there && Wanted(job, object)) return;
   }
   EndTask(job, ordinal, TaskState::kDone);
 }
