@@ -191,7 +191,7 @@ void ClientService::SendJob(JobId job, Followers& followers, uint64_t now_ns,
 }
 
 void ClientService::Subscribe(const std::shared_ptr<ClientStream>& stream, JobId job,
-                              const SchedulerCore& core) {
+                              uint64_t now_ns, const SchedulerCore& core) {
   if (stream->left) return;
   Followers& followers = followers_[job];
   if (std::find(followers.streams.begin(), followers.streams.end(), stream) ==
@@ -203,6 +203,8 @@ void ClientService::Subscribe(const std::shared_ptr<ClientStream>& stream, JobId
     v1::JobUpdate update;
     Fill(*view, *jobs_, &update);
     stream->Send(update);
+    // It is up to date: a short job then ends without a further message that its end would wait for.
+    if (followers.streams.size() == 1) followers.sent_ns = now_ns;
   }
 }
 

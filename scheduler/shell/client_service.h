@@ -74,7 +74,8 @@ class ClientService : public ActionSink {
   bool PostFor(const ClientStream& stream, Event event, uint32_t items);
 
   // On the core thread.
-  void Subscribe(const std::shared_ptr<ClientStream>& stream, JobId job, const SchedulerCore& core);
+  void Subscribe(const std::shared_ptr<ClientStream>& stream, JobId job, uint64_t now_ns,
+                 const SchedulerCore& core);
   void SetWants(const std::shared_ptr<ClientStream>& stream, std::vector<ObjectId> objects,
                 const SchedulerCore& core);
   void Left(const std::shared_ptr<ClientStream>& stream);

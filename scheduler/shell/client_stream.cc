@@ -190,12 +190,12 @@ void ClientStream::TakeWhole(uint64_t token, const action::Reply& opened, std::s
 }
 
 void ClientStream::Accepted(uint64_t token, JobId job, bool subscribe) {
-  service_->loop_->Ask(
-      [self = shared_from_this(), token, job, subscribe](const SchedulerCore& core, uint64_t) {
-        self->AddOpened(token, job, 1);
-        if (subscribe) self->service_->Subscribe(self, job, core);
-        self->Flush();
-      });
+  service_->loop_->Ask([self = shared_from_this(), token, job, subscribe](const SchedulerCore& core,
+                                                                          uint64_t now_ns) {
+    self->AddOpened(token, job, 1);
+    if (subscribe) self->service_->Subscribe(self, job, now_ns, core);
+    self->Flush();
+  });
 }
 
 void ClientStream::AddOpened(uint64_t token, JobId job, uint32_t next_batch) {
@@ -255,13 +255,13 @@ bool ClientStream::Want(uint64_t token, const v1::WantSet& request) {
 
 bool ClientStream::Subscribe(uint64_t token, JobId job) {
   return AfterLoop(service_->loop_->Ask(
-      [self = shared_from_this(), token, job](const SchedulerCore& core, uint64_t) {
+      [self = shared_from_this(), token, job](const SchedulerCore& core, uint64_t now_ns) {
         if (!core.GetJobBriefly(job)) {
           return self->Reply(token, absl::NotFoundError(StrCat("there is no job ", job,
                                                                "; taskctl job list shows them")));
         }
         self->Reply(token, absl::OkStatus());
-        self->service_->Subscribe(self, job, core);
+        self->service_->Subscribe(self, job, now_ns, core);
       }));
 }
 
