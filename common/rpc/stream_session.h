@@ -116,8 +116,11 @@ class StreamSession {
     return true;
   }
 
+  // What was added is written, now or when the write before has ended. What is added later gathers until the next
+  // Flush.
   void Flush() {
     std::lock_guard lock(mutex_);
+    flushed_ = true;
     WriteNext();
   }
 
@@ -272,8 +275,10 @@ class StreamSession {
   void WriteNext() {
     if (transport_ == nullptr || write_in_flight_ || ended_) return;
     if (!outbox_.empty() && !write_dead_) {
+      if (!flushed_ && !closing_) return;
       writing_ = std::move(outbox_.front());
       outbox_.pop_front();
+      if (outbox_.empty()) flushed_ = false;
       write_in_flight_ = true;
       transport_->StartWriting(writing_->message);
     } else if (closing_ || (is_server_ && write_dead_)) {
@@ -317,6 +322,7 @@ class StreamSession {
   std::optional<Pending> writing_;  // while a write is under way
   uint64_t outbox_bytes_ = 0;
   bool write_in_flight_ = false;
+  bool flushed_ = false;  // what is in the outbox is to be written
   bool in_handler_ = false;
   bool paused_ = false;          // OnMessage said so; nothing is being read
   bool resume_pending_ = false;  // Resume came while OnMessage ran

@@ -23,6 +23,8 @@ namespace {
 
 constexpr char kVersion[] = "0.1.0";
 constexpr uint32_t kStepBudget = 10'000;
+// So many times what runs is ready to follow: nothing stands still when the scheduler hears of ends a little later.
+constexpr uint32_t kBusyQueue = 2;
 constexpr uint32_t kStepsAtOnce = 256;            // then others are heard and answered
 constexpr uint64_t kStopGraceNs = 2'000'000'000;  // at a stop, for bodies that do not hear SIGTERM
 constexpr uint64_t kGoodbyeWaitNs = 1'000'000'000;
@@ -263,13 +265,15 @@ absl::Status Daemon::Run() {
   while (!stopped_ && link_->fatal().ok()) {
     const uint64_t link_wake = link_->OnTime(io::NowNs(), Figures());
     std::deque<InboxItem> items =
-        inbox_->Take(std::min({core_wake_ns_, link_wake, dialogs_.wake_ns()}));
+        inbox_->Take(std::min({core_wake_ns_, link_wake, flush_at_ns_, dialogs_.wake_ns()}));
     for (InboxItem& item : items) Handle(item);
     Step();
     dialogs_.OnTime(io::NowNs());
     puts_.Expire(io::NowNs());
     for (const LookupMessage& lookup : dialogs_.TakeLookups()) link_->Send(lookup);
-    link_->Flush();
+    const Counters& counters = core_.counters();
+    flush_at_ns_ =
+        link_->Flush(io::NowNs(), counters.queued >= kBusyQueue * std::max(1u, counters.running));
   }
   if (stopped_) SayGoodbye();
   return link_->fatal();

@@ -102,6 +102,7 @@ class Daemon {
   std::vector<Event> events_;  // for the next step
   std::vector<Action> actions_;
   uint64_t core_wake_ns_ = 0;
+  uint64_t flush_at_ns_ = ~uint64_t{0};
   bool memory_by_cgroups_ = false;
   bool ready_ = false;
   bool stopped_ = false;  // the core says that nothing runs any more

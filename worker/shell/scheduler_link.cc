@@ -35,6 +35,7 @@ constexpr uint64_t kRefBytes = 16, kReplicaBytes = 32, kOutcomeBytes = 64;
 constexpr uint64_t kFirstBackoffNs = 50'000'000, kMaxBackoffNs = 2'000'000'000;
 constexpr uint64_t kWelcomeWaitNs = 10'000'000'000;
 constexpr uint64_t kLogEveryNs = 30'000'000'000;
+constexpr uint64_t kPatienceNs = 5'000'000;
 
 // What a scheduler that is reached says and will say again.
 bool IsFatal(const absl::Status& status) {
@@ -238,7 +239,16 @@ void SchedulerLink::Break(const absl::Status& why) {
 
 template <typename Fill>
 void SchedulerLink::Add(SessionId session, uint64_t bytes, uint32_t rank, Fill&& fill) {
+  urgent_ = true;
   if (up_ && Current(session)) stream_->session->Add(bytes, rank, std::forward<Fill>(fill));
+}
+
+template <typename Fill>
+void SchedulerLink::AddPatient(SessionId session, uint64_t bytes, uint32_t rank, Fill&& fill) {
+  const bool urgent = urgent_;
+  Add(session, bytes, rank, std::forward<Fill>(fill));
+  urgent_ = urgent;
+  if (patient_since_ns_ == 0) patient_since_ns_ = io::NowNs();
 }
 
 void SchedulerLink::Send(const action::SendInventory& a) {
@@ -254,19 +264,20 @@ void SchedulerLink::Send(const action::SendInventoryDone& a) {
 }
 
 void SchedulerLink::Send(const action::SendStarted& a) {
-  Add(a.session, kRefBytes, kAnywhere,
-      [&](v1::WorkerToScheduler& out) { rpc::Encode(a.attempt, out.add_started()); });
+  AddPatient(a.session, kRefBytes, kAnywhere,
+             [&](v1::WorkerToScheduler& out) { rpc::Encode(a.attempt, out.add_started()); });
 }
 
 void SchedulerLink::Send(const action::SendOutcome& a, const std::vector<std::string>& values) {
   uint64_t bytes = kOutcomeBytes + a.outcome.message.size();
   for (const std::string& value : values) bytes += value.size();
-  Add(a.session, bytes, kOutcomeRank, [&](v1::WorkerToScheduler& out) {
+  AddPatient(a.session, bytes, kOutcomeRank, [&](v1::WorkerToScheduler& out) {
     v1::Outcome* outcome = out.add_outcomes();
     rpc::Encode(a.outcome, outcome);
     for (size_t i = 0; i < values.size(); ++i)
       outcome->mutable_outputs(static_cast<int>(i))->set_value(values[i]);
   });
+  if (a.outcome.end != AttemptEnd::kFinished) urgent_ = true;
 }
 
 void SchedulerLink::Send(const action::SendReplicaAdded& a) {
@@ -316,13 +327,18 @@ void SchedulerLink::Send(const LookupMessage& message) {
   });
 }
 
-void SchedulerLink::Flush() {
-  if (!up_) return;
+uint64_t SchedulerLink::Flush(uint64_t now_ns, bool may_wait) {
+  const uint64_t until_ns = patient_since_ns_ + kPatienceNs;
+  if (may_wait && !urgent_ && patient_since_ns_ != 0 && now_ns < until_ns) return until_ns;
+  urgent_ = false;
+  patient_since_ns_ = 0;
+  if (!up_) return ~uint64_t{0};
   stream_->session->Flush();
-  if (stream_->session->outbox_bytes() <= limits::kWorkerOutboxBytes) return;
+  if (stream_->session->outbox_bytes() <= limits::kWorkerOutboxBytes) return ~uint64_t{0};
   io::LogWarning(StrCat("the scheduler at ", address_,
                         " does not read; the stream is broken and will be made anew"));
   stream_->session->Cancel();
+  return ~uint64_t{0};
 }
 
 void SchedulerLink::Goodbye() {

@@ -65,7 +65,9 @@ class SchedulerLink {
   void Send(const action::SendSubmit& a, const Dialogs::Submitted& submitted);
   void Send(const action::SendYield& a);
   void Send(const LookupMessage& lookup);
-  void Flush();
+  // `may_wait`: reports that tasks have begun and ended may gather for a moment, since each message costs both sides
+  // more than the report. Returns when to call again.
+  uint64_t Flush(uint64_t now_ns, bool may_wait);
 
   // A clean stop: says goodbye and ends the stream; OnClosed follows soon when the scheduler
   // answers.
@@ -75,6 +77,9 @@ class SchedulerLink {
   struct Stream;
   template <typename Fill>
   void Add(SessionId session, uint64_t bytes, uint32_t rank, Fill&& fill);
+  // Likewise, of what may wait.
+  template <typename Fill>
+  void AddPatient(SessionId session, uint64_t bytes, uint32_t rank, Fill&& fill);
 
   void Connect(uint64_t now_ns);
   void Failed(const absl::Status& status, uint64_t now_ns);
@@ -89,7 +94,9 @@ class SchedulerLink {
   absl::Status fatal_;
   std::string cluster_id_;  // of the last welcome
   uint64_t connect_at_ns_ = 0, opened_ns_ = 0, heartbeat_at_ns_ = 0, log_at_ns_ = 0;
-  uint32_t failures_ = 0;  // since the last welcome
+  uint32_t failures_ = 0;          // since the last welcome
+  bool urgent_ = false;            // of what was added since the last flush something may not wait
+  uint64_t patient_since_ns_ = 0;  // and the first that may was added then; 0: there is none
 };
 
 }  // namespace taskd::worker

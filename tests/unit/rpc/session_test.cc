@@ -221,6 +221,22 @@ TEST_F(SessionTest, BothDirectionsAtOnce) {
   EXPECT_EQ(client->ordinals, UpTo(kRounds));
 }
 
+TEST_F(SessionTest, WhatIsNotFlushedGathers) {
+  service_.make = Collector;
+  auto session = Open(std::make_shared<ClientSide>());
+  ASSERT_TRUE(SendOrdinal(*session, 0));
+  auto server = service_.Accepted(0);
+  server->Await([&] { return server->messages_ == 1; });
+  session->Send(1 << 20, 0,
+                [](Up& out) { out.add_submissions()->set_frame(std::string(1 << 20, 'x')); });
+  session->Add(kItemBytes, 0, [](Up& out) { out.add_started()->set_ordinal(1); });
+  server->Await([&] { return server->messages_ == 2; });
+  ASSERT_TRUE(SendOrdinal(*session, 2));
+  server->Await([&] { return server->ordinals.size() == 3; });
+  EXPECT_EQ(server->ordinals, UpTo(3));
+  EXPECT_EQ(server->messages(), 3);
+}
+
 TEST_F(SessionTest, AFallingRankStartsAnotherMessage) {
   service_.make = [] {
     auto handler = std::make_shared<ServerSide>();

@@ -121,7 +121,7 @@ TEST_F(SchedulerLinkTest, SaysHelloBeatsAndSaysGoodbye) {
     link_->Send(action::SendOutcome{ups_[0].session, {}}, {});
     link_->Send(action::SendOutcome{ups_[0].session + 1, {}}, {});  // of another stream: dropped
   }
-  link_->Flush();
+  link_->Flush(io::NowNs(), false);
   Drive([&] {
     std::lock_guard lock(scheduler_.mutex);
     return scheduler_.heartbeats > 0 && scheduler_.outcomes == 10 && scheduler_.started == 10;
@@ -130,6 +130,42 @@ TEST_F(SchedulerLinkTest, SaysHelloBeatsAndSaysGoodbye) {
   Drive([&] { return closed_ > 0; });
   EXPECT_TRUE(scheduler_.goodbye);
   EXPECT_EQ(link_->OnTime(io::NowNs(), {}), ~uint64_t{0});  // and does not come back
+}
+
+TEST_F(SchedulerLinkTest, ReportsOfABusyWorkerGatherForAMoment) {
+  constexpr uint64_t kAtOnce = ~uint64_t{0};
+  Serve();
+  MakeLink();
+  Drive([&] { return link_->up(); });
+  const SessionId session = ups_[0].session;
+  const auto counts = [&] {
+    std::lock_guard lock(scheduler_.mutex);
+    return std::pair(scheduler_.started, scheduler_.outcomes);
+  };
+  const auto outcome = [&](AttemptEnd end) {
+    action::SendOutcome a{session, {}};
+    a.outcome.end = end;
+    link_->Send(a, {});
+  };
+  const uint64_t now_ns = io::NowNs();
+  link_->Send(action::SendStarted{session, {{1, 1}, 1}});
+  const uint64_t at_ns = link_->Flush(now_ns, true);
+  EXPECT_GT(at_ns, now_ns);
+  EXPECT_LT(at_ns, now_ns + 1'000'000'000);
+  outcome(AttemptEnd::kFinished);
+  EXPECT_EQ(link_->Flush(at_ns - 1, true), at_ns);
+  EXPECT_EQ(link_->Flush(at_ns, true), kAtOnce);
+  Drive([&] { return counts() == std::pair(1, 1); });
+  // Not when there is little to do, nor together with what does not wait.
+  outcome(AttemptEnd::kFinished);
+  EXPECT_EQ(link_->Flush(now_ns, false), kAtOnce);
+  outcome(AttemptEnd::kFailed);
+  EXPECT_EQ(link_->Flush(now_ns, true), kAtOnce);
+  outcome(AttemptEnd::kFinished);
+  link_->Send(action::SendReplicaLost{session, {{1, 1}, 1}});
+  EXPECT_EQ(link_->Flush(now_ns, true), kAtOnce);
+  Drive([&] { return counts() == std::pair(1, 4); });
+  EXPECT_EQ(link_->Flush(now_ns, true), kAtOnce);  // there is nothing
 }
 
 TEST_F(SchedulerLinkTest, ComesBackToTheSameOrAnotherCluster) {
