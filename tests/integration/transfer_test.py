@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 import unittest
 import urllib.request
 
@@ -36,20 +37,20 @@ class TransferTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.top, ignore_errors=True)
         start_daemon(self.addCleanup, "taskd-scheduler", self.top, self.top / "scheduler.ready")
 
-    def worker(self, name, *flags):
-        """Starts it; returns its process."""
+    def worker(self, name, *flags, compresses=False):
+        """Starts it; returns its process. Without compression, as bytes are counted here, and a relay may be slow."""
         return start_daemon(self.addCleanup, "taskd-worker", self.top, self.top / f"{name}.ready", "--name", name, "--cpus", 1,
-                            "--work-dir", self.work_dir(name), *flags)
+                            "--work-dir", self.work_dir(name), *flags, *["--no-compression"] * (not compresses))
 
     def work_dir(self, name):
         return self.top / f"work-{name}"
 
-    def worker_behind(self, name, *flags):
+    def worker_behind(self, name, *flags, **how):
         """A worker whose data goes through a proxy; returns both."""
         listen = f"127.0.0.1:{free_port()}"
         proxy = Proxy(listen)
         self.enterContext(proxy)
-        return self.worker(name, "--listen", listen, "--advertise", proxy.address, *flags), proxy
+        return self.worker(name, "--listen", listen, "--advertise", proxy.address, *flags, **how), proxy
 
     def ctl(self, *args, code=0):
         result = run([TASKCTL, "--dir", self.top, *args], timeout_s=120)
@@ -103,6 +104,21 @@ want: [sum.s]
         self.assertEqual(self.metric("taskd_worker_linked_bytes_total", "b"), SIZE)
         self.assertEqual(self.metric("taskd_worker_fetched_bytes_total", "b"), 0)
         self.assertEqual(self.metric("taskd_worker_served_bytes_total", "a"), 0)
+
+    def test_a_slow_link_is_compressed(self):
+        _, proxy = self.worker_behind("a", compresses=True)
+        for moved in range(MIB, 2 * SIZE, MIB):
+            proxy.after(moved, lambda: time.sleep(0.01))   # 100 MB/s
+        self.worker("b", "--no-file-passing", compresses=True)
+        self.make("a")
+        self.assertEqual(self.read_at("b"), DIGEST)
+        saved = self.metric("taskd_worker_compression_saved_bytes_total", "a")
+        self.assertGreater(saved, SIZE // 4)
+        self.assertGreater(self.metric("taskd_worker_compressed_bytes_total", "a"), saved)
+        self.assertEqual(self.metric("taskd_worker_fetched_bytes_total", "b"), SIZE - saved)
+        self.worker("c", "--no-file-passing")
+        self.assertEqual(self.read_at("c"), DIGEST)
+        self.assertEqual(self.metric("taskd_worker_fetched_bytes_total", "c"), SIZE)
 
     def test_a_cut_wire_goes_on_where_it_was(self):
         _, proxy = self.worker_behind("a")

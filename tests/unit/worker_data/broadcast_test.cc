@@ -44,6 +44,7 @@ class Node {
     Fetcher::Options fetch;
     fetch.key = "wk";
     fetch.take_files = false;
+    fetch.take_compressed = false;  // bytes are counted
     fetch.address = address();
     fetch.in_flight = &in_flight;
     fetch.done = [this](const event::FetchDone& done) {

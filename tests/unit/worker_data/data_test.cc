@@ -93,6 +93,7 @@ class DataTest : public testing::Test {
     options.key = key;
     options.stall_ns = stall_ns;
     options.take_files = take_files;
+    options.take_compressed = false;  // bytes are counted
     options.done = [this](event::FetchDone done) {
       std::lock_guard lock(mutex_);
       done_.push_back(std::move(done));

@@ -112,6 +112,7 @@ class Asker {
 Fetcher::Options BytesOnly() {
   Fetcher::Options options;
   options.take_files = false;
+  options.take_compressed = false;
   return options;
 }
 
@@ -136,7 +137,9 @@ TEST(CompressionTest, ASlowLinkTakesFewerBytes) {
   holder.Put(Object(1), {text});
   // It breaks among compressed chunks.
   CuttingRelay relay(holder.server->address(), {16 * kMiB}, 40 * kMiB);
-  Asker asker(BytesOnly());
+  Fetcher::Options fetch;
+  fetch.take_files = false;
+  Asker asker(std::move(fetch));
   EXPECT_THAT(asker.Fetch(relay.address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
   EXPECT_EQ(asker.Text(Object(1)) == text, true);
   EXPECT_GT(asker.totals().resumed_bytes, 8 * kMiB);
@@ -154,7 +157,8 @@ TEST(CompressionTest, OnlyWhereBothSidesWantIt) {
     Holder holder(std::move(options));
     holder.Put(Object(1), {text});
     CuttingRelay relay(holder.server->address(), {}, 60 * kMiB);
-    Fetcher::Options fetch = BytesOnly();
+    Fetcher::Options fetch;
+    fetch.take_files = false;
     fetch.take_compressed = !server_wants;
     Asker asker(std::move(fetch));
     EXPECT_THAT(asker.Fetch(relay.address(), {Object(1)}), ElementsAre(FetchStatus::kOk));
