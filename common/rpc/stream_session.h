@@ -120,7 +120,7 @@ class StreamSession {
   // Flush.
   void Flush() {
     std::lock_guard lock(mutex_);
-    flushed_ = true;
+    flushed_ = outbox_.size();
     WriteNext();
   }
 
@@ -275,10 +275,10 @@ class StreamSession {
   void WriteNext() {
     if (transport_ == nullptr || write_in_flight_ || ended_) return;
     if (!outbox_.empty() && !write_dead_) {
-      if (!flushed_ && !closing_) return;
+      if (flushed_ == 0 && !closing_) return;
       writing_ = std::move(outbox_.front());
       outbox_.pop_front();
-      if (outbox_.empty()) flushed_ = false;
+      flushed_ -= flushed_ > 0;
       write_in_flight_ = true;
       transport_->StartWriting(writing_->message);
     } else if (closing_ || (is_server_ && write_dead_)) {
@@ -310,6 +310,7 @@ class StreamSession {
 
   void DropOutbox() {
     outbox_.clear();
+    flushed_ = 0;
     outbox_bytes_ = write_in_flight_ ? writing_->bytes : 0;
   }
 
@@ -322,7 +323,7 @@ class StreamSession {
   std::optional<Pending> writing_;  // while a write is under way
   uint64_t outbox_bytes_ = 0;
   bool write_in_flight_ = false;
-  bool flushed_ = false;  // what is in the outbox is to be written
+  size_t flushed_ = 0;  // messages of the outbox that are to be written
   bool in_handler_ = false;
   bool paused_ = false;          // OnMessage said so; nothing is being read
   bool resume_pending_ = false;  // Resume came while OnMessage ran
