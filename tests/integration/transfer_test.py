@@ -108,7 +108,7 @@ want: [sum.s]
     def test_a_slow_link_is_compressed(self):
         _, proxy = self.worker_behind("a", compresses=True)
         for moved in range(MIB, 2 * SIZE, MIB):
-            proxy.after(moved, lambda: time.sleep(0.01))   # 100 MB/s
+            proxy.after(moved, lambda: time.sleep(0.04))   # 25 MB/s
         self.worker("b", "--no-file-passing", compresses=True)
         self.make("a")
         self.assertEqual(self.read_at("b"), DIGEST)

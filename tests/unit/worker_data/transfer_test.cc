@@ -133,10 +133,10 @@ std::string Digits(uint64_t bytes) {
 
 TEST(CompressionTest, ASlowLinkTakesFewerBytes) {
   Holder holder;
-  const std::string text = Digits(40 * kMiB);
+  const std::string text = Digits(32 * kMiB);
   holder.Put(Object(1), {text});
   // It breaks among compressed chunks.
-  CuttingRelay relay(holder.server->address(), {16 * kMiB}, 40 * kMiB);
+  CuttingRelay relay(holder.server->address(), {16 * kMiB}, 20 * kMiB);
   Fetcher::Options fetch;
   fetch.take_files = false;
   Asker asker(std::move(fetch));
