@@ -1,6 +1,7 @@
 #include "worker/data/link_pace.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace taskd::worker {
@@ -13,6 +14,7 @@ constexpr uint64_t kWarmNs = 50'000'000;
 // A window is long enough for the scheduler of the operating system, and for a share of those buffers.
 constexpr uint64_t kWindowBytes = 2u << 20;
 constexpr uint64_t kWindowNs = 50'000'000;
+constexpr uint32_t kBadWindows = 2;     // in a row end a trial
 constexpr uint64_t kGainPercent = 110;  // less is noise, and not worth the core
 
 }  // namespace
@@ -44,24 +46,28 @@ void LinkPace::End(uint64_t now_ns, uint64_t bytes, uint64_t packed_bytes) {
 void LinkPace::Judge(uint64_t bytes_per_s, bool packed) {
   if (windows_ > 0) --windows_;
   if (!packs_) {
-    // The best of late: a process that waits for a core or a page makes any link slow for a while.
     plain_[plain_windows_++ % kPlainWindows] = bytes_per_s;
     if (plain_windows_ < kPlainWindows || windows_ > 0) return;
-    if (Plain() < kSlowBytesPerS) {
+    // The best of late: a process that waits for a core or a page makes any link slow for a while.
+    if (*std::max_element(plain_.begin(), plain_.end()) < kSlowBytesPerS) {
       packs_ = true;
       windows_ = hold_;
+      bad_windows_ = 0;
     } else {
       hold_ = pause_ = kFewWindows;
     }
-  } else if (packed && bytes_per_s * 100 < Plain() * kGainPercent) {
+    return;
+  }
+  // The transport takes messages in bursts: one window is half or twice what it should be.
+  const uint64_t plain = std::accumulate(plain_.begin(), plain_.end(), uint64_t{0}) / kPlainWindows;
+  bad_windows_ = packed && bytes_per_s * 100 < plain * kGainPercent ? bad_windows_ + 1 : 0;
+  if (bad_windows_ == kBadWindows) {
     packs_ = false;
     windows_ = pause_;
     pause_ = std::min(2 * pause_, kManyWindows);
     hold_ = kFewWindows;
   } else if (windows_ == 0) {
-    packs_ = false;
-    plain_ = {};
-    plain_windows_ = kPlainWindows - 1;  // for one window
+    packs_ = false;  // for one window
     hold_ = std::min(2 * hold_, kManyWindows);
     pause_ = kFewWindows;
   }

@@ -6,7 +6,6 @@
 #ifndef TASKD_WORKER_DATA_LINK_PACE_H_
 #define TASKD_WORKER_DATA_LINK_PACE_H_
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -33,7 +32,6 @@ class LinkPace {
 
   static constexpr uint32_t kPlainWindows = 3;  // before a trial
 
-  uint64_t Plain() const { return *std::max_element(plain_.begin(), plain_.end()); }
   void Judge(uint64_t bytes_per_s, bool packed);
 
   std::mutex mutex_;
@@ -43,7 +41,8 @@ class LinkPace {
   uint64_t bytes_ = 0, packed_bytes_ = 0, ns_ = 0;  // of this window
   std::array<uint64_t, kPlainWindows>
       plain_{};                   // bytes per s of the last windows without compression
-  uint32_t plain_windows_ = 0;    // in a row
+  uint32_t plain_windows_ = 0;    // so far
+  uint32_t bad_windows_ = 0;      // with compression, in a row
   uint32_t windows_ = 0;          // until the other way is measured again; 0: any time
   uint32_t hold_ = kFewWindows;   // after the next trial that is worth it
   uint32_t pause_ = kFewWindows;  // or is not
