@@ -245,10 +245,8 @@ void SchedulerLink::Add(SessionId session, uint64_t bytes, uint32_t rank, Fill&&
 
 template <typename Fill>
 void SchedulerLink::AddPatient(SessionId session, uint64_t bytes, uint32_t rank, Fill&& fill) {
-  const bool urgent = urgent_;
-  Add(session, bytes, rank, std::forward<Fill>(fill));
-  urgent_ = urgent;
   if (patient_since_ns_ == 0) patient_since_ns_ = io::NowNs();
+  if (up_ && Current(session)) stream_->session->Add(bytes, rank, std::forward<Fill>(fill));
 }
 
 void SchedulerLink::Send(const action::SendInventory& a) {

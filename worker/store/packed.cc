@@ -1,7 +1,6 @@
 #include "worker/store/packed.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "common/base/limits.h"
@@ -45,21 +44,15 @@ absl::StatusOr<std::shared_ptr<const ObjectEntry>> WritePacked(Places& places,
   entry->meta = reader.meta();
   auto file = std::make_shared<StoreFile>(places.NewPath(true), true, Share(places.disk), nullptr);
   const std::unique_ptr<char[]> buffer(new char[limits::kChunkBytes]);
-  absl::Status made = io::MakeFile(file->path, [&](int fd) -> absl::Status {
+  absl::Status made = file->Make([&](int fd) {
     uint64_t end = 0;
-    absl::Status written =
-        reader.Stream({0, entry->meta.size_bytes, 0, 0}, [&](std::string_view chunk) {
-          const std::string_view frame = FrameOf(chunk, buffer.get());
-          end += frame.size();
-          entry->frame_ends.push_back(end);
-          if (!file->share.GrowTo(end)) return places.DiskIsFull();
-          return io::WriteAll(fd, frame, file->path);
-        });
-    if (!written.ok()) return written;
-    struct stat s;
-    if (fstat(fd, &s) != 0) return io::ErrnoStatus("stat", file->path, errno);
-    file->identity = FileIdentity::Of(s);
-    return absl::OkStatus();
+    return reader.Stream({0, entry->meta.size_bytes, 0, 0}, [&](std::string_view chunk) {
+      const std::string_view frame = FrameOf(chunk, buffer.get());
+      end += frame.size();
+      entry->frame_ends.push_back(end);
+      if (!file->share.GrowTo(end)) return places.DiskIsFull();
+      return io::WriteAll(fd, frame, file->path);
+    });
   });
   if (!made.ok()) return made;
   entry->file = std::move(file);

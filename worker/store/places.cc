@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/io/files.h"
 
 namespace taskd::worker {
 namespace {
@@ -47,6 +49,16 @@ std::shared_ptr<Spares> Places::SparesFor(bool on_disk) const {
 StoreFile::~StoreFile() {
   Unlink();
   if (!aside_.empty() && !spares->Offer(aside_, share)) unlink(aside_.c_str());
+}
+
+absl::Status StoreFile::Make(absl::FunctionRef<absl::Status(int fd)> fill) {
+  return io::MakeFile(path, [&](int fd) -> absl::Status {
+    if (absl::Status filled = fill(fd); !filled.ok()) return filled;
+    struct stat s;
+    if (fstat(fd, &s) != 0) return io::ErrnoStatus("stat", path, errno);
+    identity = FileIdentity::Of(s);
+    return absl::OkStatus();
+  });
 }
 
 void StoreFile::Unlink() const {

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "worker/store/space.h"
 #include "worker/store/spares.h"
@@ -69,6 +70,9 @@ struct StoreFile {
   ~StoreFile();
   StoreFile(const StoreFile&) = delete;
   StoreFile& operator=(const StoreFile&) = delete;
+
+  // Makes the file with what `fill` writes, and notes its identity.
+  absl::Status Make(absl::FunctionRef<absl::Status(int fd)> fill);
 
   // Nobody finds it by its name any more. Who has it open goes on reading it, and its space is in use as long.
   void Unlink() const;

@@ -1,9 +1,5 @@
 // Objects on their way from memory to disk. Large ones get a file each, small ones of one request share one.
 // A reader that has an object open keeps what it has; the next one opens the copy on disk.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
 #include "common/base/text.h"
@@ -108,14 +104,11 @@ absl::Status Store::WriteTogether(const std::vector<SpillItem>& items,
   Share share(places_->disk);
   if (!share.GrowTo(size)) return places_->DiskIsFull();
   auto file = std::make_shared<StoreFile>(places_->NewPath(true), true, std::move(share), nullptr);
-  absl::Status made = io::MakeFile(file->path, [&](int fd) -> absl::Status {
+  absl::Status made = file->Make([&](int fd) -> absl::Status {
     for (const SpillItem& item : items) {
       absl::Status written = io::WriteAll(fd, item.entry->bytes, file->path);
       if (!written.ok()) return written;
     }
-    struct stat s;
-    if (fstat(fd, &s) != 0) return io::ErrnoStatus("stat", file->path, errno);
-    file->identity = FileIdentity::Of(s);
     return absl::OkStatus();
   });
   if (!made.ok()) return made;
